@@ -1,0 +1,1 @@
+"""The typed configuration: schema, presets, layering and the checks that need no engine."""

@@ -1,0 +1,123 @@
+"""Checks across settings that need neither model nor data: the first mistake, one line with its remedy."""
+
+import math
+
+from icpo_cli.config.schema import Config, SourceConfig
+from icpo_cli.errors import UserError
+
+
+def check(config: Config, ranks: int = 1) -> None:
+    """Raise UserError on settings that cannot be run together by `ranks` processes."""
+    for key, value in _at_least_one(config).items():
+        if value < 1:
+            raise UserError(f"{key}: {value} must be 1 or more")
+    for key, value in _positive(config).items():
+        if not (value > 0 and math.isfinite(value)):
+            raise UserError(f"{key}: {value} must be positive and finite")
+    for key, value in _not_negative(config).items():
+        if not (value >= 0 and math.isfinite(value)):
+            raise UserError(f"{key}: {value} must be 0 or more and finite")
+    _check_group(config)
+    _check_mini_batch(config, ranks)
+    _check_omega(config)
+    if not config.name.strip() or any(not char.isprintable() for char in config.name):
+        raise UserError(f"name: {config.name!r} must be printable text")
+    if config.learner.zero_stage not in (0, 1, 2, 3):
+        raise UserError(f"learner.zero_stage: {config.learner.zero_stage} must be 0, 1, 2 or 3")
+    if config.eval.temperature == 0 and config.eval.k > 1:
+        raise UserError(f"eval.k: {config.eval.k} greedy responses would be equal; set eval.temperature above 0")
+    if config.data.template == "few_shot" and not config.data.examples:
+        raise UserError("data.examples: the few_shot template needs one worked example or more")
+    check_source(config.data.train, "data.train")
+    if config.data.heldout is not None:
+        check_source(config.data.heldout, "data.heldout")
+
+
+def check_source(source: SourceConfig, key: str) -> None:
+    """What each kind of source must be given."""
+    if source.source == "reasoning_gym" and not source.task:
+        raise UserError(f"{key}.task: name a reasoning_gym task, or set {key}.source to file or hub")
+    if source.source != "reasoning_gym" and not source.path:
+        raise UserError(f"{key}.path: a source of kind {source.source} needs a path")
+
+
+def _at_least_one(config: Config) -> dict[str, int]:
+    return {
+        "rollout.prompts_per_iteration": config.rollout.prompts_per_iteration,
+        "rollout.group_size": config.rollout.group_size,
+        "rollout.max_prompt_tokens": config.rollout.max_prompt_tokens,
+        "rollout.max_response_tokens": config.rollout.max_response_tokens,
+        "rollout.engine.max_num_seqs": config.rollout.engine.max_num_seqs,
+        "learner.mini_batch_prompts": config.learner.mini_batch_prompts,
+        "learner.micro_batch_tokens": config.learner.micro_batch_tokens,
+        "learner.logit_chunk_tokens": config.learner.logit_chunk_tokens,
+        "train.iterations": config.train.iterations,
+        "train.eval_every": config.train.eval_every,
+        "train.save_every": config.train.save_every,
+        "train.keep_checkpoints": config.train.keep_checkpoints,
+        "train.collective_timeout_seconds": config.train.collective_timeout_seconds,
+        "eval.k": config.eval.k,
+    }
+
+
+def _positive(config: Config) -> dict[str, float]:
+    return {
+        "method.tau": config.method.tau,
+        "method.delta": config.method.delta,
+        "learner.learning_rate": config.learner.learning_rate,
+        "learner.clip_ratio": config.learner.clip_ratio,
+        "learner.clip_ratio_high": config.learner.clip_ratio if config.learner.clip_ratio_high is None
+        else config.learner.clip_ratio_high,
+        "learner.max_grad_norm": config.learner.max_grad_norm,
+        "rollout.max_probe_gap": config.rollout.max_probe_gap,
+        "rollout.engine.kv_cache_gib": config.rollout.engine.kv_cache_gib,
+        "rollout.engine.gpu_memory_utilization": config.rollout.engine.gpu_memory_utilization,
+    }
+
+
+def _not_negative(config: Config) -> dict[str, float]:
+    return {
+        "seed": config.seed,
+        "rollout.temperature": config.rollout.temperature,
+        "reward.answer_weight": config.reward.answer_weight,
+        "reward.format_weight": config.reward.format_weight,
+        "method.advantage.eps": config.method.advantage.eps,
+        "method.omega.max": config.method.omega.max,
+        "method.omega.min": config.method.omega.min,
+        "learner.kl_coef": config.learner.kl_coef,
+        "learner.weight_decay": config.learner.weight_decay,
+        "eval.temperature": config.eval.temperature,
+    }
+
+
+def _check_group(config: Config) -> None:
+    if config.rollout.group_size == 1:
+        raise UserError("rollout.group_size: 1 has no group to compare with; every advantage would be 0: use 2 or more")
+    if config.rollout.temperature == 0:
+        raise UserError("rollout.temperature: 0 makes a group of equal responses; use a temperature above 0")
+    if config.reward.answer_weight + config.reward.format_weight == 0:
+        raise UserError("reward.answer_weight: 0 beside format_weight 0 leaves no reward")
+
+
+def _check_mini_batch(config: Config, ranks: int) -> None:
+    prompts, mini = config.rollout.prompts_per_iteration, config.learner.mini_batch_prompts
+    if prompts % mini:
+        raise UserError(
+            f"learner.mini_batch_prompts: {mini} does not divide rollout.prompts_per_iteration {prompts}"
+            f"{_divisors_near(prompts, mini)}"
+        )
+    if mini % ranks:
+        raise UserError(f"learner.mini_batch_prompts: {mini} prompts cannot be shared evenly by {ranks} ranks")
+
+
+def _divisors_near(total: int, wanted: int) -> str:
+    divisors = [d for d in range(1, total + 1) if total % d == 0]
+    return f"; nearest: {min(divisors, key=lambda d: abs(d - wanted))}"
+
+
+def _check_omega(config: Config) -> None:
+    omega = config.method.omega
+    if omega.min > omega.max:
+        raise UserError(f"method.omega.min: {omega.min} is above method.omega.max {omega.max}")
+    if not 0 <= omega.warmup_fraction <= 1:
+        raise UserError(f"method.omega.warmup_fraction: {omega.warmup_fraction} must be within 0 and 1")

@@ -1,0 +1,1 @@
+"""Questions, and how a model is asked them."""

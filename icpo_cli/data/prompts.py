@@ -1,0 +1,95 @@
+"""The prompts of a run: which are kept, what they are called, and in which order an iteration takes them."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from icpo_cli.config.schema import Config
+from icpo_cli.data.sources import load_questions
+from icpo_cli.data.templates import TEMPLATES, Tokenizer
+from icpo_cli.errors import UserError
+from icpo_cli.records import Prompt, Question
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """The prompts a run trains on and is checked on, and what was left out."""
+
+    train: tuple[Prompt, ...]
+    heldout: tuple[Prompt, ...]
+    too_long: int
+    """Training and held-out questions whose prompt is over max_prompt_tokens."""
+    also_heldout: int
+    """Training questions left out because their text is a held-out question's."""
+    repeated: int
+    """Held-out questions left out because their text is an earlier one's."""
+    fingerprint: str
+    """sha256 over every kept id, question, answer and prompt token."""
+
+
+def load_prompts(config: Config, tokenizer: Tokenizer) -> PromptSet:
+    """Raises UserError where a source is at fault or nothing is left."""
+    found = load_questions(config.data.heldout) if config.data.heldout else []
+    heldout = list({question.text: question for question in reversed(found)}.values())[::-1]
+    heldout_texts = {question.text for question in heldout}
+    train = load_questions(config.data.train)
+    unseen = [question for question in train if question.text not in heldout_texts]
+    kept_train = _render(unseen, config, tokenizer)
+    kept_heldout = _render(heldout, config, tokenizer)
+    for name, kept, before in (("train", kept_train, unseen), ("heldout", kept_heldout, heldout)):
+        if not kept and (name == "train" or found):
+            raise UserError(
+                f"data.{name}: no rows left: {len(before)} of {len(before)} prompts are over "
+                f"rollout.max_prompt_tokens {config.rollout.max_prompt_tokens}"
+                if before
+                else f"data.{name}: no rows left: every question is a held-out one"
+            )
+    return PromptSet(
+        train=kept_train,
+        heldout=kept_heldout,
+        too_long=len(unseen) + len(heldout) - len(kept_train) - len(kept_heldout),
+        also_heldout=len(train) - len(unseen),
+        repeated=len(found) - len(heldout),
+        fingerprint=fingerprint((*kept_train, *kept_heldout)),
+    )
+
+
+def prompts_of(prompts: Sequence[Prompt], seed: int, iteration: int, count: int) -> list[Prompt]:
+    """The `count` prompts of an iteration (from 1): a pure function of seed and iteration.
+
+    Epochs follow one another, each its own permutation, so an iteration may span two.
+    """
+    start = (iteration - 1) * count
+    orders: dict[int, np.ndarray] = {}
+    chosen = []
+    for position in range(start, start + count):
+        epoch, offset = divmod(position, len(prompts))
+        if epoch not in orders:
+            orders[epoch] = np.random.default_rng(stable_hash(seed, "order", epoch)).permutation(len(prompts))
+        chosen.append(prompts[orders[epoch][offset]])
+    return chosen
+
+
+def stable_hash(*parts: object) -> int:
+    """62 bits that depend on the parts alone: the seed of every draw, in any process and on resume."""
+    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 2
+
+
+def fingerprint(prompts: Iterable[Prompt]) -> str:
+    """One hash for a set of prompts in their order."""
+    digest = hashlib.sha256()
+    for prompt in prompts:
+        digest.update(repr((prompt.id, prompt.question, prompt.answer, prompt.tokens)).encode())
+    return digest.hexdigest()
+
+
+def _render(questions: Sequence[Question], config: Config, tokenizer: Tokenizer) -> tuple[Prompt, ...]:
+    template = TEMPLATES[config.data.template]
+    prompts = (
+        Prompt(q.id, q.text, q.answer, tuple(template.render(tokenizer, q.text, config.data.examples)))
+        for q in questions
+    )
+    return tuple(prompt for prompt in prompts if len(prompt.tokens) <= config.rollout.max_prompt_tokens)

@@ -1,0 +1,138 @@
+"""Rows of a data source to Questions: reasoning_gym tasks, local files, hub data sets."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from icpo_cli.config.load import nearest
+from icpo_cli.config.schema import SourceConfig
+from icpo_cli.errors import UserError
+from icpo_cli.records import Question
+
+Row = tuple[str, dict[str, Any]]
+"""Where the row stands, for messages (file:line), and its columns."""
+
+
+def load_questions(source: SourceConfig) -> list[Question]:
+    """Every question of the source, in its order.
+
+    Raises UserError on a missing file, a malformed row (file and line), a missing column or a repeated id.
+    """
+    questions: dict[str, Question] = {}
+    for index, (place, row) in enumerate(SOURCES[source.source](source)):
+        question = _question(source, place, row, index)
+        if question.id in questions:
+            raise UserError(f"{place}: id '{question.id}' appears twice")
+        questions[question.id] = question
+    if not questions:
+        raise UserError(f"{source.path or source.task}: holds no rows")
+    return list(questions.values())
+
+
+def _question(source: SourceConfig, place: str, row: dict[str, Any], index: int) -> Question:
+    columns = {"question": source.question_column, "answer": source.answer_column}
+    values = {name: _scalar(place, column, _column(place, row, column)) for name, column in columns.items()}
+    name = str(index) if source.id_column is None else _scalar(place, source.id_column, row.get(source.id_column))
+    return Question(id=name, text=values["question"], answer=values["answer"])
+
+
+def _column(place: str, row: dict[str, Any], column: str) -> Any:
+    """The value at a path such as prompt.1.content; a column whose own name holds dots comes first."""
+    if column in row:
+        return row[column]
+    value: Any = row
+    for part in column.split("."):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            raise UserError(f"{place}: no column '{column}'{nearest(column, list(row))}")
+    return value
+
+
+def _scalar(place: str, column: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or str(value).strip() == "":
+        raise UserError(f"{place}: column '{column}' holds {value!r}, not a text or a number")
+    return str(value)
+
+
+def _reasoning_gym_rows(source: SourceConfig) -> Iterator[Row]:
+    import reasoning_gym
+    from reasoning_gym.factory import DATASETS
+
+    if source.task not in DATASETS:
+        raise UserError(f"unknown reasoning_gym task '{source.task}'{nearest(str(source.task), sorted(DATASETS))}")
+    try:
+        # Tasks check their parameters by assertions and dataclass signatures.
+        dataset = reasoning_gym.create_dataset(source.task, size=source.size, seed=source.seed, **source.params)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise UserError(f"reasoning_gym task {source.task}: {error}") from None
+    for index in range(source.size):
+        yield f"{source.task}:{index}", dataset[index]
+
+
+def _file_rows(source: SourceConfig) -> Iterator[Row]:
+    path = Path(str(source.path))
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    if path.suffix not in READERS:
+        raise UserError(f"{path}: must end in {' or '.join(READERS)}")
+    yield from READERS[path.suffix](path)
+
+
+def _jsonl_rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as lines:
+        number = 0
+        try:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield f"{path}:{number}", _json_object(f"{path}:{number}", line)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}:{number + 1}: not UTF-8: {error.reason}") from None
+
+
+def _json_object(place: str, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{place}: not valid JSON: {error.msg} at column {error.colno}") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{place}: must be a JSON object, not {type(row).__name__}")
+    return row
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.ParquetFile(path)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a parquet file: {error}") from None
+    number = 0
+    for batch in table.iter_batches():
+        for row in batch.to_pylist():
+            number += 1
+            yield f"{path}: row {number}", row
+
+
+def _hub_rows(source: SourceConfig) -> Iterator[Row]:
+    import datasets
+
+    try:
+        dataset = datasets.load_dataset(source.path, revision=source.revision, split=source.split)
+    except Exception as error:  # the library's errors share no base; each means the data set cannot be had
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"data set {source.path}, split {source.split}: cannot be loaded: {reason}") from None
+    for number, row in enumerate(dataset, 1):
+        yield f"{source.path}: row {number}", row
+
+
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+SOURCES: dict[str, Callable[[SourceConfig], Iterator[Row]]] = {
+    "reasoning_gym": _reasoning_gym_rows,
+    "file": _file_rows,
+    "hub": _hub_rows,
+}

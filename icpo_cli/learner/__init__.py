@@ -1,0 +1,1 @@
+"""Log-probs, updates and checkpoints of the policy, on DeepSpeed."""

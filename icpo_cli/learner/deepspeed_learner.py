@@ -1,0 +1,266 @@
+"""The policy under DeepSpeed: scores, updates, weights, checkpoints. The one file that imports deepspeed."""
+
+import gc
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from icpo_cli.config.schema import Config
+from icpo_cli.device import DeviceProfile
+from icpo_cli.learner.pack import Packed, micro_batches, pack, response_mask, row_length
+from icpo_cli.learner.policy import Policy, TokenScores, load_model
+from icpo_cli.learner.ranks import Ranks
+from icpo_cli.objective.loss import LossOutput, Totals, clipped_loss, token_weight
+from icpo_cli.records import Batch, Group, Scores, Update
+
+os.environ.setdefault("DS_LOG_LEVEL", "warning")
+import deepspeed
+
+logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+
+STATE_TAG = "state"
+"""Name of DeepSpeed's folder inside a checkpoint's resume folder."""
+
+
+class DeepSpeedLearner:
+    """Holds the policy, the reference where the KL term needs one, and the optimiser."""
+
+    def __init__(self, config: Config, model: str, profile: DeviceProfile, ranks: Ranks) -> None:
+        """`model` is a local folder; the reference is always read from it, whatever is loaded later."""
+        self.config = config
+        self.ranks = ranks
+        self._groups_per_update = config.learner.mini_batch_prompts // ranks.size
+        policy = self._policy(model, profile)
+        if config.learner.gradient_checkpointing:
+            policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self._poison = _poison_gauge(policy, ranks.device)
+        self._optimizer = SkippableAdamW(
+            policy.parameters(),
+            lr=config.learner.learning_rate,
+            weight_decay=config.learner.weight_decay,
+            fused=True,
+        )
+        if _clips_itself(config, profile):
+            self._optimizer.max_grad_norm = config.learner.max_grad_norm
+        self.engine: Any = deepspeed.initialize(
+            model=policy, optimizer=self._optimizer, config=_deepspeed_config(config, profile)
+        )[0]
+        self.engine.train()
+        self.reference = self._reference(model, profile) if config.learner.kl_coef > 0 else None
+
+    def score(self, groups: Sequence[Group]) -> Scores:
+        """Log-probs and entropy of this rank's responses under the current weights, which are the old policy's.
+
+        The rows are cut as `update` will cut them, so that the first update's ratio is exactly 1.
+        """
+        mask = response_mask(groups)  # [P, G, T]
+        logprob, entropy = torch.zeros_like(mask), torch.zeros_like(mask)
+        temperature = self.config.rollout.temperature
+        ref_logprob = torch.zeros_like(mask) if self.reference is not None else None
+        with torch.no_grad():
+            for indices, packed in self._all_micro_batches(groups):
+                scores: TokenScores = self.engine(packed, temperature, with_entropy=True)
+                assert scores.entropy is not None
+                _put(logprob, indices, scores.logprob)
+                _put(entropy, indices, scores.entropy)
+                if self.reference is not None and ref_logprob is not None:
+                    _put(ref_logprob, indices, self.reference(packed, temperature).logprob)
+        return Scores(logprob, ref_logprob, entropy, mask)
+
+    def update(self, batch: Batch) -> list[Update]:
+        """The iteration's updates, one a mini-batch, in the order of the prompts."""
+        return [self._update_on(batch, members) for members in self._mini_batches(len(batch.groups))]
+
+    def probe(self, tokens: Sequence[int]) -> list[float]:
+        """Log-prob of each token but the first, given those before it, at temperature 1."""
+        row = torch.tensor([list(tokens)], device=self.ranks.device)  # [1, L]
+        packed = Packed(
+            input_ids=row[:, :-1],
+            position_ids=torch.arange(len(tokens) - 1, device=self.ranks.device)[None],
+            segment=torch.zeros_like(row[:, :-1]),
+            source=torch.arange(len(tokens) - 1, device=self.ranks.device),
+            target=row[0, 1:],
+            slot=torch.arange(len(tokens) - 1, device=self.ranks.device),
+            shape=(1, 1, len(tokens) - 1),
+        )
+        with torch.no_grad():
+            logprob: Tensor = self.engine(packed, temperature=1.0).logprob
+        return [float(value) for value in logprob.flatten()]
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Every weight, whole, under its Hugging Face name. All ranks must draw it together (ZeRO 3 gathers)."""
+        for name, parameter in self.engine.module.model.named_parameters():
+            whole = (
+                deepspeed.zero.GatheredParameters([parameter])
+                if self.config.learner.zero_stage == 3
+                else nullcontext()
+            )
+            with whole:
+                yield name, parameter.detach()
+
+    def save_state(self, folder: Path) -> None:
+        """Weights, master weights and optimiser of all ranks, for an exact resume by as many ranks."""
+        self.engine.save_checkpoint(str(folder), tag=STATE_TAG)
+
+    def load_state(self, folder: Path) -> None:
+        path, _ = self.engine.load_checkpoint(str(folder), tag=STATE_TAG)
+        if path is None:
+            raise FileNotFoundError(f"{folder}: DeepSpeed finds no state here")
+
+    def save_model(self, folder: Path) -> None:
+        """The policy as a Hugging Face folder; rank 0 writes."""
+        weights = {}
+        for name, weight in self.named_weights():
+            if self.ranks.first:
+                weights[name] = weight.cpu().clone()
+        if self.ranks.first:
+            self.engine.module.model.save_pretrained(folder, state_dict=weights)
+        self.ranks.wait()
+
+    def close(self) -> None:
+        self.engine.destroy()
+        gc.collect()
+
+    def _update_on(self, batch: Batch, members: list[int]) -> Update:
+        """One optimiser step on the mini-batch that this rank's `members` are its part of."""
+        mask = batch.scores.mask[members]  # [P, G, T]
+        counts = self.ranks.total(torch.stack([torch.tensor(float(mask.shape[0] * mask.shape[1])), mask.sum()]))
+        totals = Totals(responses=int(counts[0]), tokens=int(counts[1]))
+        parts = []
+        for indices, packed in self._micro_batches(batch.groups, members):
+            output = self._loss(batch, indices, packed, totals)
+            # DeepSpeed averages gradients over ranks; the loss is normalised over all of them already.
+            self.engine.backward(output.loss * self.ranks.size)
+            parts.append(torch.stack([output.loss.detach(), output.policy_loss, output.kl, output.clipped]))
+        sums = self.ranks.total(torch.stack(parts).double().sum(0))
+        skipped = self._is_poisoned(sums)
+        self._optimizer.skip = skipped
+        self.engine.step()
+        norm = self.engine.get_global_grad_norm() or self._optimizer.grad_norm
+        return Update(
+            loss=float(sums[0]),
+            policy_loss=float(sums[1]),
+            kl=float(sums[2]),
+            clip_fraction=float(sums[3]),
+            grad_norm=float("nan") if skipped else float(norm),
+            skipped=skipped,
+        )
+
+    def _loss(self, batch: Batch, indices: list[int], packed: Packed, totals: Totals) -> LossOutput:
+        learner, method = self.config.learner, self.config.method
+        logprob = self.engine(packed, self.config.rollout.temperature).logprob.flatten(0, 1)  # [R, T]
+        length = logprob.shape[-1]
+
+        def rows(values: Tensor) -> Tensor:  # [P, G, T of the iteration] -> [R, T of the micro-batch]
+            return values[indices, :, :length].flatten(0, 1).to(logprob.device)
+
+        scores = batch.scores
+        mask = rows(scores.mask)
+        return clipped_loss(
+            logprob=logprob,
+            old_logprob=rows(scores.logprob),
+            ref_logprob=None if scores.ref_logprob is None else rows(scores.ref_logprob),
+            advantage=batch.advantage[indices].flatten().to(logprob.device),
+            weight=token_weight(mask, method.loss_mean, totals, self.config.rollout.max_response_tokens),
+            clip_low=learner.clip_ratio,
+            clip_high=learner.clip_ratio if learner.clip_ratio_high is None else learner.clip_ratio_high,
+            kl_coef=learner.kl_coef,
+        )
+
+    def _mini_batches(self, count: int) -> list[list[int]]:
+        step = self._groups_per_update
+        return [list(range(start, start + step)) for start in range(0, count, step)]
+
+    def _micro_batches(self, groups: Sequence[Group], members: list[int]) -> Iterator[tuple[list[int], Packed]]:
+        """The rows of a mini-batch in micro-batches, as many on every rank: ranks meet in each backward."""
+        lengths = [row_length(groups[index]) for index in members]
+        budget = self.config.learner.micro_batch_tokens
+        at_least = int(self.ranks.most(len(micro_batches(lengths, budget))))
+        for batch in micro_batches(lengths, budget, at_least):
+            indices = [members[position] for position in batch]
+            yield indices, pack([groups[index] for index in indices]).to(self.ranks.device)
+
+    def _all_micro_batches(self, groups: Sequence[Group]) -> Iterator[tuple[list[int], Packed]]:
+        for members in self._mini_batches(len(groups)):
+            yield from self._micro_batches(groups, members)
+
+    def _is_poisoned(self, sums: Tensor) -> bool:
+        """Whether a loss or a gradient of this update was not finite, on any rank."""
+        bad = not bool(torch.isfinite(self._poison).all() and torch.isfinite(sums).all())
+        self._poison.zero_()
+        return self.ranks.most(float(bad)) > 0
+
+    def _policy(self, model: str, profile: DeviceProfile) -> Policy:
+        loaded = load_model(model, None, profile.dtype)
+        return Policy(loaded, self.config.learner.logit_chunk_tokens)
+
+    def _reference(self, model: str, profile: DeviceProfile) -> Any:
+        """The starting policy, frozen; shared out over the ranks where the policy is."""
+        reference = self._policy(model, profile).eval().requires_grad_(False)
+        if self.config.learner.zero_stage == 3:
+            return deepspeed.initialize(model=reference, config=_deepspeed_config(self.config, profile))[0]
+        return reference.to(self.ranks.device)
+
+
+class SkippableAdamW(torch.optim.AdamW):
+    """AdamW that can be told to leave everything as it is; DeepSpeed clears the gradients all the same."""
+
+    skip = False
+    max_grad_norm: float | None = None
+    """Clip here, and keep the norm, where DeepSpeed would clip without telling the norm."""
+    grad_norm = 0.0
+
+    def step(self, closure: Any = None) -> Any:
+        if self.skip:
+            return None
+        if self.max_grad_norm is not None:
+            parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+            self.grad_norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm))
+        return super().step(closure)
+
+
+def _clips_itself(config: Config, profile: DeviceProfile) -> bool:
+    """Float32 without ZeRO: DeepSpeed runs the optimiser bare."""
+    return config.learner.zero_stage == 0 and profile.dtype == torch.float32
+
+
+def _poison_gauge(policy: Policy, device: torch.device) -> Tensor:
+    """A number that is not finite once any gradient since its last zeroing was not. []"""
+    gauge = torch.zeros((), device=device)
+
+    def watch(gradient: Tensor) -> None:
+        gauge.add_(gradient.sum().float() * 0)
+
+    for parameter in policy.parameters():
+        parameter.register_hook(watch)
+    return gauge
+
+
+def _put(whole: Tensor, indices: list[int], part: Tensor) -> None:
+    """Write the rows of a micro-batch to their places. [P, G, T], [B, G, t]"""
+    whole[indices, :, : part.shape[-1]] = part.cpu()
+
+
+def _deepspeed_config(config: Config, profile: DeviceProfile) -> dict[str, Any]:
+    learner = config.learner
+    low_precision = profile.dtype == torch.bfloat16
+    return {
+        # One forward is one micro-batch of ours, whatever its rows: sizes here are only formal.
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        # step() is the boundary: an update has as many micro-batches as its tokens need.
+        "managed_gradient_accumulation": False,
+        "gradient_clipping": 0.0 if _clips_itself(config, profile) else learner.max_grad_norm,
+        "bf16": {"enabled": low_precision},
+        "zero_optimization": {"stage": learner.zero_stage, "overlap_comm": False},
+        # DeepSpeed offers no float32 accumulation beside bfloat16 weights without ZeRO.
+        "data_types": {"grad_accum_dtype": "fp32" if learner.zero_stage > 0 or not low_precision else "bf16"},
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": 10**9,
+    }

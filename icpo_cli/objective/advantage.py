@@ -1,0 +1,18 @@
+"""The advantage of each response over its group (Eq. 5)."""
+
+from torch import Tensor
+
+
+def group_advantage(reward: Tensor, std: str = "population", eps: float = 0.0) -> Tensor:
+    """(R - mean) / (std + eps) over the group. [..., G] -> [..., G]
+
+    `std`: "population" (ddof 0, the paper's worked examples), "sample" (ddof 1, as peers do) or
+    "none" (centred only, Dr.GRPO). A group whose rewards are all exactly equal gets exactly 0:
+    equality decides, not a small std, which rounding can make of equal rewards.
+    """
+    uniform = (reward == reward[..., :1]).all(-1, keepdim=True)  # [..., 1]
+    centred = reward - reward.mean(-1, keepdim=True)  # [..., G]
+    if std == "none":
+        return centred.masked_fill(uniform, 0.0)
+    spread = reward.std(-1, correction=1 if std == "sample" else 0, keepdim=True)  # [..., 1]
+    return (centred / (spread + eps).masked_fill(uniform, 1.0)).masked_fill(uniform, 0.0)

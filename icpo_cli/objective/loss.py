@@ -1,0 +1,66 @@
+"""The clipped objective with its KL term (Eq. 4), over the padded responses of a micro-batch.
+
+Every function keeps the token axis: a loss is the weighted sum of its tokens, and the weights
+(`token_weight`) carry the normalisation. Weights use the counts of the whole mini-batch over all
+ranks, so micro-batches and ranks add up to one and the same loss however they are cut.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Totals(NamedTuple):
+    """Counts of a whole mini-batch, over all ranks."""
+
+    responses: int
+    tokens: int
+
+
+class LossOutput(NamedTuple):
+    """The loss of a micro-batch and what it is made of: scalars that add up over micro-batches and ranks."""
+
+    loss: Tensor  # [] what is differentiated: policy_loss + kl_coef * kl
+    policy_loss: Tensor  # []
+    kl: Tensor  # [] k3, nats per token under the same weights
+    clipped: Tensor  # [] share of the weight on tokens whose ratio was clipped
+
+
+def token_weight(mask: Tensor, mean: str, totals: Totals, constant_length: int) -> Tensor:
+    """What each token counts in the loss. [R, T] -> [R, T]
+
+    "response": 1 / (its response's length * responses), Eq. 4. "token": 1 / tokens, DAPO.
+    "constant": 1 / (constant_length * responses), Dr.GRPO.
+    """
+    if mean == "response":
+        return mask / (mask.sum(-1, keepdim=True).clamp(min=1) * totals.responses)
+    if mean == "token":
+        return mask / totals.tokens
+    return mask / (constant_length * totals.responses)
+
+
+def k3_kl(logprob: Tensor, ref_logprob: Tensor) -> Tensor:
+    """Unbiased, never negative estimate of KL(policy || reference) per token. [R, T] -> [R, T]"""
+    log_ratio = ref_logprob - logprob
+    return log_ratio.exp() - log_ratio - 1
+
+
+def clipped_loss(
+    logprob: Tensor,  # [R, T] current policy, with gradient
+    old_logprob: Tensor,  # [R, T] policy of the rollout
+    ref_logprob: Tensor | None,  # [R, T] reference; None where kl_coef is 0
+    advantage: Tensor,  # [R]
+    weight: Tensor,  # [R, T] from token_weight; 0 on padding
+    clip_low: float,
+    clip_high: float,
+    kl_coef: float,
+) -> LossOutput:
+    """Minus Eq. 4: -(min(r A, clip(r, 1 - low, 1 + high) A)) + kl_coef * k3, summed under `weight`."""
+    ratio = (logprob - old_logprob).exp()  # [R, T]
+    unclipped = ratio * advantage[:, None]  # [R, T]
+    clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantage[:, None]  # [R, T]
+    policy_loss = -(torch.minimum(unclipped, clipped) * weight).sum()
+    kl = (k3_kl(logprob, ref_logprob) * weight).sum() if ref_logprob is not None else torch.zeros_like(policy_loss)
+    was_clipped = ((clipped < unclipped) * weight).sum()
+    return LossOutput(policy_loss + kl_coef * kl, policy_loss.detach(), kl.detach(), was_clipped)

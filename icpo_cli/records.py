@@ -1,0 +1,140 @@
+"""What passes between the parts: typed, frozen, in the order an iteration makes them.
+
+Symbols in shapes: P prompts (of this rank), G responses a group, T tokens of the longest response.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row of a data source."""
+
+    id: str
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A question as the model reads it."""
+
+    id: str
+    question: str
+    answer: str
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Response:
+    """One sampled answer. Its tokens include the end token, where the model wrote one."""
+
+    text: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """The sampler's log-prob of each token, at the sampling temperature, in nats."""
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The G responses of one prompt."""
+
+    prompt: Prompt
+    responses: tuple[Response, ...]
+
+
+class VerdictKind(StrEnum):
+    """What the verifier said. Kept apart everywhere: a timeout or an error is never a wrong answer."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no_answer"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on one response, what was read from it, and the rule that decided."""
+
+    kind: VerdictKind
+    extracted: str | None
+    rule: str
+
+    @property
+    def correct(self) -> bool:
+        return self.kind is VerdictKind.CORRECT
+
+
+@dataclass(frozen=True)
+class Reward:
+    """R_verif of one response and its two parts (Eq. 10), each in 0..1."""
+
+    verdict: Verdict
+    answer: float
+    format: float
+    verif: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the learner says of the responses under the policy of the rollout (the old policy)."""
+
+    logprob: Tensor  # [P, G, T] float32, nats, at the rollout temperature; 0 on padding
+    ref_logprob: Tensor | None  # [P, G, T] the reference's; None where kl_coef is 0
+    entropy: Tensor  # [P, G, T] of the next-token distribution, nats; 0 on padding
+    mask: Tensor  # [P, G, T] 1 on response tokens, the end token included
+
+
+@dataclass(frozen=True)
+class Batch:
+    """All that an update needs of one iteration, on this rank."""
+
+    groups: tuple[Group, ...]  # P groups
+    scores: Scores
+    advantage: Tensor  # [P, G] float32
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimiser step, its numbers taken over the whole mini-batch and all ranks."""
+
+    loss: float
+    policy_loss: float
+    kl: float
+    clip_fraction: float
+    grad_norm: float
+    skipped: bool
+    """A loss or gradient was not finite, so weights and optimiser were left as they were."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy on held-out questions, k responses each."""
+
+    bench: str
+    questions: int
+    k: int
+    avg_at_k: float
+    """Percent."""
+    stderr: float
+    """Standard error over questions, percent."""
+    verdicts: dict[str, int]
+    response_tokens_mean: float
+    seconds: float
+
+
+def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """How many of each kind, every kind named."""
+    counts = Counter(verdict.kind for verdict in verdicts)
+    return {kind.value: counts[kind] for kind in VerdictKind}

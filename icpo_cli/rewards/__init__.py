@@ -1,0 +1,1 @@
+"""From text to verdict to reward."""
