@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class RunFailed(Exception):
     """A run that began and could not go on: one line saying why and what was saved, exit status 1."""
+
+
+EXIT_FAILED = 1
+EXIT_USER_ERROR = 2

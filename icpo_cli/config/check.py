@@ -1,6 +1,7 @@
 """Checks across settings that need neither model nor data: the first mistake, one line with its remedy."""
 
 import math
+from urllib.parse import urlsplit
 
 from icpo_cli.config.schema import Config, SourceConfig
 from icpo_cli.errors import UserError
@@ -28,6 +29,8 @@ def check(config: Config, ranks: int = 1) -> None:
         raise UserError(f"eval.k: {config.eval.k} greedy responses would be equal; set eval.temperature above 0")
     if config.data.template == "few_shot" and not config.data.examples:
         raise UserError("data.examples: the few_shot template needs one worked example or more")
+    if urlsplit(config.track.uri or "").password is not None:
+        raise UserError("track.uri: holds a password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead")
     check_source(config.data.train, "data.train")
     if config.data.heldout is not None:
         check_source(config.data.heldout, "data.heldout")
@@ -47,6 +50,7 @@ def _at_least_one(config: Config) -> dict[str, int]:
         "rollout.group_size": config.rollout.group_size,
         "rollout.max_prompt_tokens": config.rollout.max_prompt_tokens,
         "rollout.max_response_tokens": config.rollout.max_response_tokens,
+        "rollout.engine.kv_cache_gib": config.rollout.engine.kv_cache_gib,
         "rollout.engine.max_num_seqs": config.rollout.engine.max_num_seqs,
         "learner.mini_batch_prompts": config.learner.mini_batch_prompts,
         "learner.micro_batch_tokens": config.learner.micro_batch_tokens,
@@ -70,7 +74,6 @@ def _positive(config: Config) -> dict[str, float]:
         else config.learner.clip_ratio_high,
         "learner.max_grad_norm": config.learner.max_grad_norm,
         "rollout.max_probe_gap": config.rollout.max_probe_gap,
-        "rollout.engine.kv_cache_gib": config.rollout.engine.kv_cache_gib,
         "rollout.engine.gpu_memory_utilization": config.rollout.engine.gpu_memory_utilization,
     }
 

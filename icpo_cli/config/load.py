@@ -16,7 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
 
-PRESETS = Path(__file__).parent / "methods"
+PACKAGE = Path(__file__).parent.parent
+PRESETS = PACKAGE / "config" / "methods"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ def diff(left: Config, right: Config) -> dict[str, tuple[Any, Any]]:
 def is_override(argument: str) -> bool:
     """key=value, as against the name of a file."""
     return "=" in argument and not Path(argument).is_file()
+
+
+def experiment_file(name: str) -> Path:
+    """A shipped experiment: inside an installed package, beside it in a checkout."""
+    inside = PACKAGE / "experiments" / name
+    return inside if inside.is_file() else PACKAGE.parent / "experiments" / name
 
 
 def preset_names() -> list[str]:

@@ -62,7 +62,7 @@ class DataConfig:
 class EngineConfig:
     """vLLM's own settings."""
 
-    kv_cache_gib: float = 2.0
+    kv_cache_gib: int = 2
     """CPU: memory of the key-value cache."""
     gpu_memory_utilization: float = 0.5
     """CUDA: vLLM's share of the GPU; the learner has the rest."""

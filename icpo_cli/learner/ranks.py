@@ -59,6 +59,14 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
+    def gather_to_first(self, value: T) -> list[T] | None:
+        """Every rank's value, in rank order, on rank 0; None elsewhere."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] | None = [None] * self.size if self.first else None
+        dist.gather_object(value, values, dst=0)
+        return values
+
     def wait(self) -> None:
         """Until every rank is here."""
         if self.size > 1:

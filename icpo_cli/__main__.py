@@ -1,0 +1,26 @@
+"""Entry of the `icpo` command: what ends a command badly becomes one line and an exit status."""
+
+import sys
+
+from icpo_cli.cli.app import app
+from icpo_cli.errors import EXIT_FAILED, EXIT_USER_ERROR, RunFailed, UserError
+
+
+def main() -> None:
+    try:
+        app()
+    except UserError as error:
+        sys.exit(_say(error, EXIT_USER_ERROR))
+    except RunFailed as error:
+        sys.exit(_say(error, EXIT_FAILED))
+
+
+def _say(error: Exception, status: int) -> int:
+    # Messages may quote file contents and model names: no control codes reach the terminal.
+    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(error))
+    print(f"icpo: {line}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One thin Typer module a command; nothing heavy is imported until a command runs."""

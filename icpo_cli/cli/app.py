@@ -1,0 +1,35 @@
+"""The command tree."""
+
+from typing import Annotated
+
+import typer
+
+import icpo_cli
+from icpo_cli.cli import config, explain, model, train
+
+app = typer.Typer(
+    name="icpo",
+    help="Train language models with ICPO and its relatives, every number traceable in MLflow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("train")(train.train)
+app.command("explain")(explain.explain)
+app.add_typer(model.app, name="model")
+app.add_typer(config.app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(icpo_cli.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""

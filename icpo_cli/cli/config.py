@@ -1,0 +1,44 @@
+"""`icpo config`: resolved configurations, shown and compared."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Resolved configurations, shown and compared.", no_args_is_help=True)
+
+
+@app.command("show")
+def show(
+    settings: Annotated[list[str] | None, typer.Argument(metavar="[FILE.yaml ...] [key=value ...]")] = None,
+) -> None:
+    """Print the configuration that these arguments resolve to, every default filled in."""
+    from icpo_cli.config.load import load_config, to_yaml
+
+    typer.echo(to_yaml(load_config(settings or [])), nl=False)
+
+
+@app.command("diff")
+def diff(
+    left: Annotated[str, typer.Argument(metavar="LEFT", help="FILE.yaml, or key=value such as method=grpo.")],
+    right: Annotated[str, typer.Argument(metavar="RIGHT")],
+    shared: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value ...]", help="Settings laid over both.")
+    ] = None,
+) -> None:
+    """Print the keys in which two configurations differ; nothing when they are equal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from icpo_cli.config.load import diff as differences
+    from icpo_cli.config.load import load_config
+
+    changed = differences(load_config([left, *(shared or [])]), load_config([right, *(shared or [])]))
+    if not changed:
+        return
+    table = Table(box=None, pad_edge=False)
+    for header in ("key", left, right):
+        table.add_column(Text(header), overflow="fold")
+    for key, (old, new) in changed.items():
+        table.add_row(Text(key), Text(str(old)), Text(str(new)))
+    Console().print(table)

@@ -1,0 +1,20 @@
+"""`icpo model`: models that icpo knows how to get."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Models that icpo knows how to get.", no_args_is_help=True)
+
+
+@app.command("get")
+def get(name: Annotated[str, typer.Argument(help="smollm2: SmolLM2-135M-Instruct, 269 MB.")]) -> None:
+    """Make a Hugging Face folder of a known model in the user's cache, once, and print its path."""
+    from icpo_cli.model import get as get_model
+
+    typer.echo(get_model(name))
+
+
+@app.callback()
+def main() -> None:
+    """Keeps `get` a subcommand while it is the only one."""

@@ -1,0 +1,191 @@
+"""`icpo train`: one run, from its configuration to a model folder."""
+
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icpo_cli.errors import RunFailed, UserError
+
+if TYPE_CHECKING:
+    from icpo_cli.cli.streams import Streams
+    from icpo_cli.config.schema import Config
+    from icpo_cli.learner.ranks import Ranks
+    from icpo_cli.train.observer import Observer
+    from icpo_cli.train.session import Outcome, Resumed
+
+
+def train(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="Nothing: the quickstart."),
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run: its id, a beginning of it, or its folder.")
+    ] = None,
+    nproc: Annotated[int | None, typer.Option(metavar="N", min=1, help="Start N local ranks.")] = None,
+    hostfile: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Start on the hosts of a DeepSpeed hostfile.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan; start nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
+) -> None:
+    """Train a model. Interrupted by Ctrl-C or SIGTERM, it finishes the iteration, saves, and says how to resume."""
+    from icpo_cli.config.check import check
+    from icpo_cli.train.launch import adopt_slurm, exec_deepspeed, ranks_of_environment, run_local_ranks
+
+    if nproc is not None and hostfile is not None:
+        raise UserError("--nproc: not together with --hostfile, which names its own processes")
+    adopt_slurm()
+    config, resumed = _configuration(settings or [], resume)
+    ranks = nproc or ranks_of_environment()
+    check(config, ranks)
+    if dry_run:
+        _print_plan(config, ranks, as_json)
+        return
+    child_arguments = [argument for argument in sys.argv[2:]]
+    if hostfile is not None:
+        exec_deepspeed(hostfile, _without(child_arguments, "--hostfile"))
+    if nproc is not None and nproc > 1:
+        from icpo_cli.device import device_profile
+        from icpo_cli.train.preflight import preflight
+
+        preflight(config, ranks)
+        status = run_local_ranks(nproc, _without(child_arguments, "--nproc"), device_profile(config).type)
+        raise typer.Exit(status)
+    _run_here(config, resumed, as_json)
+
+
+def _configuration(settings: list[str], resume: str | None) -> "tuple[Config, Resumed | None]":
+    from icpo_cli.config.load import experiment_file, is_override, load_config
+
+    if resume is not None:
+        from icpo_cli.train.session import resumed_config
+
+        return resumed_config(resume, settings)
+    files = any(not is_override(setting) for setting in settings)
+    return load_config(settings if files else [str(experiment_file("quickstart.yaml")), *settings]), None
+
+
+def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> None:
+    """This process as one rank of the run."""
+    from icpo_cli.cli.streams import Streams
+
+    # Set before any library is imported that reads it.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with Streams() as streams, ExitStack() as views:
+        try:
+            outcome = _train(config, resumed, streams, views)
+        except (UserError, RunFailed) as error:
+            traceback.print_exc()
+            raise type(error)(_with_log(f"{_rank_prefix()}{error}", streams, isinstance(error, RunFailed))) from error
+        except Exception as error:
+            traceback.print_exc()
+            if streams.path is None:
+                traceback.print_exc(file=streams.err)
+            message = f"{_rank_prefix()}{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise RunFailed(_with_log(message, streams, True)) from error
+    if _is_first_rank():
+        _report(config, outcome, as_json)
+    if outcome.stopped_by:
+        raise typer.Exit(128 + outcome.stopped_by)
+
+
+def _train(config: "Config", resumed: "Resumed | None", streams: "Streams", views: ExitStack) -> "Outcome":
+    from icpo_cli.cli.display import LiveView, LogLines, PlainLines
+    from icpo_cli.train.launch import ranks_of_environment
+    from icpo_cli.train.preflight import preflight
+    from icpo_cli.train.session import run_training
+
+    def watch(folder: Path, ranks: "Ranks") -> "Observer":
+        streams.log_to(folder / ("run.log" if ranks.first else f"run.rank{ranks.rank}.log"))
+        if not ranks.first:
+            return LogLines()
+        if streams.err.isatty():
+            return views.enter_context(LiveView(streams.err, config.name, config.train.iterations))
+        return PlainLines(streams.err, config.train.iterations)
+
+    prepared = preflight(config, ranks_of_environment())
+    return run_training(config, prepared, resumed, watch)
+
+
+def _with_log(message: str, streams: "Streams", failed: bool) -> str:
+    return f"{message}; log: {streams.path}" if failed and streams.path else message
+
+
+def _is_first_rank() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _rank_prefix() -> str:
+    return "" if _is_first_rank() else f"rank {os.environ['RANK']}: "
+
+
+def _without(arguments: list[str], option: str) -> list[str]:
+    """The command line less one option and its value."""
+    kept, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == option:
+            skip = True
+        elif not argument.startswith(f"{option}="):
+            kept.append(argument)
+    return kept
+
+
+def _print_plan(config: "Config", ranks: int, as_json: bool) -> None:
+    from icpo_cli.config.load import to_tree, to_yaml
+    from icpo_cli.train.plan import plan
+
+    planned = plan(config, ranks)
+    if as_json:
+        typer.echo(json.dumps({"config": to_tree(config), "plan": dataclasses.asdict(planned)}))
+        return
+    typer.echo(to_yaml(config))
+    size = f"{planned.parameters / 1e9:.2f} G parameters" if planned.parameters else "size unknown until it is fetched"
+    typer.echo(f"plan of {config.name} on {ranks} rank{'s' if ranks > 1 else ''}")
+    typer.echo(f"  model      {planned.model}, {size}")
+    typer.echo(f"  iterations {planned.iterations}")
+    typer.echo(f"  responses  {planned.responses_an_iteration:,} an iteration, {planned.responses:,} in all")
+    typer.echo(f"  tokens     {planned.response_tokens_most:,} an iteration at most")
+    typer.echo(f"  updates    {planned.updates_an_iteration} an iteration, {planned.updates:,} in all")
+    if planned.memory_gib:
+        typer.echo(f"  memory     {sum(planned.memory_gib.values()):.1f} GiB a rank, estimated, key-value cache apart")
+        for part, size_gib in planned.memory_gib.items():
+            typer.echo(f"             {size_gib:8.2f}  {part}")
+
+
+def _report(config: "Config", outcome: "Outcome", as_json: bool) -> None:
+    from icpo_cli.cli.display import accuracy_text
+    from icpo_cli.train.record import evaluation_json
+
+    evaluations = [outcome.evaluations[step] for step in sorted(outcome.evaluations)]
+    if as_json:
+        document: dict[str, Any] = {
+            "run_id": outcome.run_id,
+            "iterations": outcome.iterations,
+            "checkpoint": str(outcome.checkpoint) if outcome.checkpoint else None,
+            "metrics": outcome.metrics,
+            "eval": {evaluations[-1].bench: evaluation_json(evaluations[-1])} if evaluations else {},
+            "eval_before": {evaluations[0].bench: evaluation_json(evaluations[0])} if evaluations else {},
+        }
+        typer.echo(json.dumps(document))
+    else:
+        for step in sorted({min(outcome.evaluations, default=0), max(outcome.evaluations, default=0)}):
+            if step in outcome.evaluations:
+                typer.echo(f"after {step:>4} iterations  {accuracy_text(outcome.evaluations[step])}")
+        typer.echo(f"run         {outcome.run_id}")
+        typer.echo(f"checkpoint  {outcome.checkpoint or 'none'}")
+    if outcome.stopped_by:
+        typer.echo(
+            f"stopped after iteration {outcome.iterations} of {config.train.iterations}; "
+            f"go on with: icpo train --resume {outcome.run_id}",
+            err=True,
+        )

@@ -1,0 +1,41 @@
+"""Held-out accuracy under the policy's present weights: the in-loop check of training."""
+
+import math
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+
+from icpo_cli.config.schema import Config
+from icpo_cli.data.prompts import stable_hash
+from icpo_cli.learner.ranks import Ranks
+from icpo_cli.records import Evaluation, Prompt, count_verdicts
+from icpo_cli.rewards.verifier import verify
+from icpo_cli.rollout.sampler import Sampler
+
+BENCH = "heldout"
+
+
+def evaluate_heldout(prompts: Sequence[Prompt], sampler: Sampler, config: Config, ranks: Ranks) -> Evaluation:
+    """Avg@k over all ranks' shares of the prompts. Seeds depend on the question alone, so that rounds compare."""
+    start = perf_counter()
+    mine = ranks.share(prompts)
+    seeds = [stable_hash(config.seed, BENCH, prompt.id) for prompt in mine]
+    groups = sampler.sample(mine, seeds, config.eval.k, config.eval.temperature) if mine else []
+    graded = [
+        [(verify(response.text, group.prompt.answer), len(response.tokens)) for response in group.responses]
+        for group in groups
+    ]
+    everyone = [question for part in ranks.gather(graded) for question in part]
+    accuracy = np.array([[verdict.correct for verdict, _ in question] for question in everyone], dtype=float)  # [Q, k]
+    by_question = accuracy.mean(-1) * 100  # [Q] percent
+    return Evaluation(
+        bench=BENCH,
+        questions=len(everyone),
+        k=config.eval.k,
+        avg_at_k=float(by_question.mean()),
+        stderr=float(by_question.std(ddof=1) / math.sqrt(len(everyone))) if len(everyone) > 1 else math.nan,
+        verdicts=count_verdicts(verdict for question in everyone for verdict, _ in question),
+        response_tokens_mean=float(np.mean([tokens for question in everyone for _, tokens in question])),
+        seconds=perf_counter() - start,
+    )

@@ -1,0 +1,45 @@
+"""What the loop asks of a learner."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from icpo_cli.records import Batch, Group, Scores, Update
+
+
+class Learner(Protocol):
+    """Holds the policy and its optimiser. Every method is called by all ranks together."""
+
+    def score(self, groups: Sequence[Group]) -> Scores:
+        """Log-probs and entropy of this rank's responses under the current weights."""
+        ...
+
+    def update(self, batch: Batch) -> list[Update]:
+        """One optimiser step a mini-batch, in order."""
+        ...
+
+    def probe(self, tokens: Sequence[int]) -> list[float]:
+        """Log-prob of each token but the first, given those before it, at temperature 1."""
+        ...
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Every weight, whole, under its Hugging Face name."""
+        ...
+
+    def save_model(self, folder: Path) -> None:
+        """The policy as a Hugging Face folder, without its tokenizer."""
+        ...
+
+    def save_state(self, folder: Path) -> None:
+        """All that an exact resume by as many ranks needs."""
+        ...
+
+    def load_state(self, folder: Path) -> None:
+        """The state that `save_state` wrote."""
+        ...
+
+    def close(self) -> None:
+        """Give back memory."""
+        ...

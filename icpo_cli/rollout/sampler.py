@@ -1,0 +1,28 @@
+"""What the loop asks of a rollout engine."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from icpo_cli.records import Group, Prompt
+
+
+class Sampler(Protocol):
+    """Samples groups under the weights last handed over."""
+
+    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
+        """`count` responses a prompt, in the prompts' order; equal arguments and weights give equal tokens."""
+        ...
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Take new weights, whole and under their Hugging Face names."""
+        ...
+
+    def probe(self, tokens: Sequence[int]) -> list[float]:
+        """Log-prob of each token but the first, given those before it, at temperature 1."""
+        ...
+
+    def close(self) -> None:
+        """Give back memory and processes."""
+        ...

@@ -1,0 +1,1 @@
+"""Where a run is written down: a local journal first, MLflow second."""

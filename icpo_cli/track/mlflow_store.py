@@ -1,0 +1,94 @@
+"""The MLflow side of a run. The one module that imports mlflow."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# A server that is away must not hold up training; what it misses is kept and sent later.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from icpo_cli.errors import UserError
+from icpo_cli.track.journal import Entry
+
+PARAMS_A_CALL = 100
+METRICS_A_CALL = 1000
+LONGEST_PARAM = 6000
+
+
+class MlflowStore:
+    """One MLflow run. Every method may raise MlflowException or OSError; the Tracker decides what that means."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self.run_id = run_id
+
+    @classmethod
+    def create(cls, uri: str | None, experiment: str, name: str) -> "MlflowStore":
+        """A new run. Raises UserError where the store cannot be used."""
+        try:
+            client = MlflowClient(_tracking_uri(uri))
+            found = client.get_experiment_by_name(experiment)
+            location = Path("mlartifacts").resolve().as_uri() if uri is None else None
+            experiment_id = found.experiment_id if found else client.create_experiment(experiment, location)
+            return cls(client, client.create_run(experiment_id, run_name=name).info.run_id)
+        except Exception as error:  # a store's own errors reach us bare: SQLAlchemy, HTTP, file system
+            raise UserError(f"track.uri: {uri or 'mlflow.db'}: cannot be used: {_one_line(error)}") from error
+
+    @classmethod
+    def open(cls, uri: str | None, run_id: str) -> "MlflowStore":
+        """An existing run, set to running again."""
+        try:
+            client = MlflowClient(_tracking_uri(uri))
+            client.get_run(run_id)
+            client.update_run(run_id, status="RUNNING")
+            return cls(client, run_id)
+        except Exception as error:
+            raise UserError(f"run {run_id}: not in {uri or 'mlflow.db'}: {_one_line(error)}") from error
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        rows = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in params.items()]
+        for start in range(0, len(rows), PARAMS_A_CALL):
+            self._client.log_batch(self.run_id, params=rows[start : start + PARAMS_A_CALL])
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def log_entries(self, entries: Sequence[Entry]) -> None:
+        """Metrics of several steps, in order."""
+        rows = [
+            Metric(key, value, entry.time_ms, entry.step) for entry in entries for key, value in entry.metrics.items()
+        ]
+        for start in range(0, len(rows), METRICS_A_CALL):
+            self._client.log_batch(self.run_id, metrics=rows[start : start + METRICS_A_CALL])
+
+    def logged(self) -> dict[int, dict[str, float]]:
+        """What the store holds of each step: {step: {metric: newest value}}."""
+        held: dict[int, dict[str, float]] = {}
+        for key in self._client.get_run(self.run_id).data.metrics:
+            for metric in self._client.get_metric_history(self.run_id, key):
+                held.setdefault(metric.step, {})[key] = metric.value
+        return held
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        self._client.log_artifact(self.run_id, str(path), folder)
+
+    def end(self, status: str) -> None:
+        """FINISHED, FAILED or KILLED."""
+        self._client.set_terminated(self.run_id, status)
+
+
+STORE_ERRORS = (MlflowException, OSError)
+"""What a store that was there at the start may raise later: it is away, full or locked."""
+
+
+def _tracking_uri(uri: str | None) -> str:
+    return uri or f"sqlite:///{Path('mlflow.db').resolve()}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

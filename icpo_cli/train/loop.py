@@ -1,0 +1,157 @@
+"""The training loop: from prompts to new weights, as in the paper.
+
+    prompts -> groups of responses -> verdicts and rewards -> log-probs -> confidence -> preference score
+            -> final reward -> advantage -> clipped updates -> weights back to the sampler, checked
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from icpo_cli.config.schema import Config
+from icpo_cli.data.prompts import PromptSet, prompts_of, stable_hash
+from icpo_cli.data.templates import TEMPLATES
+from icpo_cli.errors import RunFailed
+from icpo_cli.evaluate.heldout import evaluate_heldout
+from icpo_cli.learner.learner import Learner
+from icpo_cli.learner.ranks import Ranks
+from icpo_cli.objective.confidence import CONFIDENCE
+from icpo_cli.objective.methods import derive, omega_at
+from icpo_cli.records import Batch, Evaluation, Update
+from icpo_cli.rewards.reward import reward_of
+from icpo_cli.rollout.handover import Probe, check_handover
+from icpo_cli.rollout.sampler import Sampler
+from icpo_cli.train.checkpoint import Checkpoints, LoopState
+from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
+from icpo_cli.train.observer import Observer, PhaseClock
+from icpo_cli.train.record import RunRecord
+from icpo_cli.train.stop import StopRequest
+from icpo_cli.train.table import response_table
+
+PROBE_TOKENS = 256
+SKIPS_THAT_END_A_RUN = 3
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that the loop works with."""
+
+    config: Config
+    prompts: PromptSet
+    tokenizer: PreTrainedTokenizerBase
+    sampler: Sampler
+    learner: Learner
+    ranks: Ranks
+    record: RunRecord
+    checkpoints: Checkpoints
+    observer: Observer
+    stop: StopRequest
+
+
+def train(parts: Parts, state: LoopState) -> LoopState:
+    """Iterate from `state` to the end, or to the iteration in which a stop was asked for."""
+    config = parts.config
+    probe = hand_over(parts, None)
+    if state.iteration == 0:
+        _evaluate(parts, 0)
+    stopping = parts.stop.asked(parts.ranks)
+    while state.iteration < config.train.iterations and not stopping:
+        iteration = state.iteration + 1
+        updates, probe = train_iteration(parts, iteration, probe)
+        state = _after(state, iteration, updates, parts)
+        last = iteration == config.train.iterations
+        improved = False
+        if last or iteration % config.train.eval_every == 0:
+            accuracy = _evaluate(parts, iteration)
+            improved = accuracy is not None and accuracy > (state.best_accuracy or -1.0)
+            if improved:
+                state = replace(state, best_iteration=iteration, best_accuracy=accuracy)
+        stopping = parts.stop.asked(parts.ranks)
+        if last or improved or stopping or iteration % config.train.save_every == 0:
+            _save(parts, state)
+    return state
+
+
+def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Update], Probe]:
+    """One rollout batch and its updates."""
+    config, ranks, clock = parts.config, parts.ranks, PhaseClock(iteration, parts.observer)
+    think = TEMPLATES[config.data.template].think
+    all_prompts = prompts_of(parts.prompts.train, config.seed, iteration, config.rollout.prompts_per_iteration)
+    prompts = ranks.share(all_prompts)  # P
+    seeds = ranks.share([stable_hash(config.seed, iteration, place) for place in range(len(all_prompts))])
+
+    with clock.phase("rollout"):
+        groups = parts.sampler.sample(prompts, seeds, config.rollout.group_size, config.rollout.temperature)
+    with clock.phase("reward"):
+        rewards = [
+            [reward_of(response.text, group.prompt.answer, think, config.reward) for response in group.responses]
+            for group in groups
+        ]
+        verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
+    with clock.phase("logprobs"):
+        scores = parts.learner.score(groups)
+    confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
+    omega = omega_at(iteration, config.method, config.train.iterations)
+    derivation = derive(confidence, verif, omega, config.method)
+    with clock.phase("update"):
+        updates = parts.learner.update(Batch(tuple(groups), scores, derivation.advantage.float()))
+    with clock.phase("sync"):
+        probe = hand_over(parts, probe)
+
+    table = ranks.gather_to_first(response_table(groups, rewards, scores, derivation))
+    if table is not None:
+        rows = [row for part in table for row in part]
+        metrics = response_metrics(rows, config.rollout.group_size, omega) | update_metrics(updates)
+        metrics |= {"logprob_gap/probe": probe.gap}
+        metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
+        parts.observer.iteration(iteration, parts.record.iteration(iteration, rows, metrics))
+    return updates, probe
+
+
+def hand_over(parts: Parts, before: Probe | None) -> Probe:
+    """The learner's weights to the sampler, and the proof that they arrived."""
+    parts.sampler.load_weights(parts.learner.named_weights())
+    tokens = parts.prompts.train[0].tokens[:PROBE_TOKENS]
+    probe = Probe(sampler=tuple(parts.sampler.probe(tokens)), learner=tuple(parts.learner.probe(tokens)))
+    check_handover(probe, before, parts.config.rollout.max_probe_gap)
+    return probe
+
+
+def _after(state: LoopState, iteration: int, updates: list[Update], parts: Parts) -> LoopState:
+    """The state past the iteration; too many skipped updates in a row end the run."""
+    in_a_row = state.skipped_in_a_row
+    for update in updates:
+        in_a_row = in_a_row + 1 if update.skipped else 0
+        if in_a_row == SKIPS_THAT_END_A_RUN:
+            good = parts.checkpoints.last()
+            raise RunFailed(
+                f"iteration {iteration}: the loss or gradient of {in_a_row} updates in a row was not finite; "
+                f"the last good checkpoint is {good or 'none: the run had not saved yet'}"
+            )
+    return replace(state, iteration=iteration, skipped_in_a_row=in_a_row)
+
+
+def _evaluate(parts: Parts, iteration: int) -> float | None:
+    """Held-out accuracy in percent after `iteration` iterations; None without held-out questions."""
+    if not parts.prompts.heldout:
+        return None
+    parts.observer.phase(iteration, "eval")
+    evaluation: Evaluation = evaluate_heldout(parts.prompts.heldout, parts.sampler, parts.config, parts.ranks)
+    if parts.ranks.first:
+        parts.record.evaluation(iteration, evaluation)
+        parts.observer.evaluation(iteration, evaluation)
+    return evaluation.avg_at_k
+
+
+def _save(parts: Parts, state: LoopState) -> None:
+    parts.observer.phase(state.iteration, "save")
+    aside = parts.checkpoints.begin(state.iteration)
+    parts.ranks.wait()
+    parts.learner.save_model(aside)
+    parts.learner.save_state(aside / "resume")
+    parts.ranks.wait()
+    if parts.ranks.first:
+        parts.tokenizer.save_pretrained(aside)
+        parts.checkpoints.finish(aside, replace(state, ranks=parts.ranks.size))
+    parts.ranks.wait()

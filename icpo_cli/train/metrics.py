@@ -1,0 +1,81 @@
+"""The metrics of an iteration, as pure functions of its table of responses and its updates."""
+
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from icpo_cli.records import Update, VerdictKind
+from icpo_cli.train.table import Row
+
+
+def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict[str, float]:
+    """Of all ranks' responses, `group_size` rows a group, groups one after another."""
+
+    def column(name: str) -> np.ndarray:  # [P, G]
+        return np.array([row[name] for row in rows], dtype=float).reshape(-1, group_size)
+
+    verif, final, bonus = column("reward_verif"), column("reward_final"), column("bonus")
+    confidence, advantage = column("confidence"), column("advantage")
+    tokens = np.array([len(row["tokens"]) for row in rows], dtype=float)
+    verdicts = [row["verdict"] for row in rows]
+    metrics = {
+        "reward/verif": verif.mean(),
+        "reward/final": final.mean(),
+        "reward/answer": column("reward_answer").mean(),
+        "reward/format": column("reward_format").mean(),
+        "accuracy": verdicts.count(VerdictKind.CORRECT) / len(verdicts),
+        "confidence/mean": confidence.mean(),
+        "confidence/group_std": confidence.std(-1).mean(),
+        "confidence/clamped_share": column("confidence_clamped").mean(),
+        "preference_score/mean": column("preference_score").mean(),
+        "preference_score/capped_share": column("preference_capped").mean(),
+        "omega": omega,
+        "bonus/mean": bonus.mean(),
+        "bonus/share": np.abs(bonus).sum() / max(np.abs(bonus).sum() + np.abs(verif).sum(), 1e-12),
+        "groups/uniform_reward_share": np.mean([_uniform(group) for group in verif]),
+        "groups/uniform_final_share": np.mean([_uniform(group) for group in final]),
+        "advantage/std": advantage.std(),
+        "advantage/max": np.abs(advantage).max(),
+        "entropy": float((column("entropy_mean").ravel() * tokens).sum() / max(tokens.sum(), 1)),
+        "response_tokens/mean": tokens.mean(),
+        "response_tokens/max": tokens.max(),
+        "response_tokens/cut_off_share": np.mean([row["finish_reason"] == "length" for row in rows]),
+        "logprob_gap/mean": float((column("logprob_gap_mean").ravel() * tokens).sum() / max(tokens.sum(), 1)),
+        "logprob_gap/max": column("logprob_gap_max").max(),
+        "tokens/response": tokens.sum(),
+    }
+    for kind in VerdictKind:
+        metrics[f"verdict/{kind.value}"] = verdicts.count(kind.value)
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def update_metrics(updates: Sequence[Update]) -> dict[str, float]:
+    """Means over the iteration's updates; skipped ones are counted and left out."""
+    done = [update for update in updates if not update.skipped]
+    metrics = {"updates/done": float(len(done)), "updates/skipped": float(len(updates) - len(done))}
+    if done:
+        for name in ("loss", "policy_loss", "kl", "clip_fraction", "grad_norm"):
+            metrics[name] = float(np.mean([getattr(update, name) for update in done]))
+    return metrics
+
+
+def machine_metrics(seconds: Mapping[str, float], response_tokens: float, device: torch.device) -> dict[str, float]:
+    """Seconds of each phase, the sampler's speed, peak memory of this rank so far (GiB)."""
+    metrics = {f"seconds/{phase}": value for phase, value in seconds.items()}
+    metrics["seconds/iteration"] = sum(seconds.values())
+    metrics["tokens_per_second/rollout"] = response_tokens / max(seconds["rollout"], 1e-9)
+    # Linux counts the peak resident size in KiB, macOS in bytes.
+    unit = 1024 if sys.platform.startswith("linux") else 1
+    metrics["memory/peak_host_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    if device.type == "cuda":
+        metrics["memory/peak_device_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+    return metrics
+
+
+def _uniform(group: np.ndarray) -> bool:
+    """All exactly equal, as the advantage has it."""
+    return len(list(groupby(group))) == 1

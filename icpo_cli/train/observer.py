@@ -1,0 +1,40 @@
+"""What the loop tells whoever watches it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Protocol
+
+from icpo_cli.records import Evaluation
+
+
+class Observer(Protocol):
+    """A live view, plain lines, or nothing at all."""
+
+    def phase(self, iteration: int, name: str) -> None:
+        """A phase begins: rollout, reward, log-probs, update, sync, eval, save."""
+
+    def iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """An iteration is done."""
+
+    def evaluation(self, iteration: int, evaluation: Evaluation) -> None:
+        """Held-out accuracy after `iteration` iterations."""
+
+    def note(self, text: str) -> None:
+        """Something the user should read."""
+
+
+class PhaseClock:
+    """Seconds of each phase of one iteration."""
+
+    def __init__(self, iteration: int, observer: Observer) -> None:
+        self.seconds: dict[str, float] = {}
+        self._iteration = iteration
+        self._observer = observer
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self._observer.phase(self._iteration, name)
+        start = perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start

@@ -1,0 +1,192 @@
+"""A run from its configuration to its outcome: the parts are made, the loop runs, the record is closed."""
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from icpo_cli.config.load import diff, load_config
+from icpo_cli.config.schema import Config
+from icpo_cli.device import device_profile
+from icpo_cli.errors import UserError
+from icpo_cli.learner.learner import Learner
+from icpo_cli.learner.ranks import Ranks, join, leave
+from icpo_cli.records import Evaluation
+from icpo_cli.rollout.sampler import Sampler
+from icpo_cli.track.tracker import Tracker
+from icpo_cli.train.checkpoint import Checkpoints, LoopState, find_run, read_state
+from icpo_cli.train.loop import Parts, train
+from icpo_cli.train.observer import Observer
+from icpo_cli.train.preflight import Prepared, preflight
+from icpo_cli.train.record import RunRecord
+from icpo_cli.train.stop import StopRequest
+
+MAY_CHANGE = ("train.save_every", "train.keep_checkpoints", "train.collective_timeout_seconds", "train.output_dir")
+"""Settings that a resumed run may set anew: none of them changes what is computed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves."""
+
+    run_id: str
+    folder: Path
+    iterations: int
+    checkpoint: Path | None
+    metrics: dict[str, float]
+    evaluations: dict[int, Evaluation]
+    """By the number of iterations before each."""
+    stopped_by: int
+    """The signal that ended it early; 0 when it ran to its end."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run to go on with, and its newest checkpoint, if it had saved one."""
+
+    folder: Path
+    checkpoint: Path | None
+
+
+def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]:
+    """The stored configuration of a run, and the run. Raises UserError.
+
+    Files and key=value beside --resume must agree with it, except in settings that change no result.
+    """
+    folder = find_run(Path(load_config(arguments).train.output_dir), run)
+    stored = load_config([str(folder / "config.yaml")])
+    config = load_config([str(folder / "config.yaml"), *arguments])
+    changed = {key: values for key, values in diff(stored, config).items() if not key.startswith(MAY_CHANGE)}
+    if changed:
+        key, (old, new) = next(iter(changed.items()))
+        more = f" (and {len(changed) - 1} more keys)" if len(changed) > 1 else ""
+        raise UserError(f"--resume {run}: belongs to another configuration: {key} is {old} there, {new} here{more}")
+    return config, Resumed(folder, Checkpoints(folder / "checkpoints", 1).last())
+
+
+def run_training(
+    config: Config, prepared: Prepared, resumed: Resumed | None, watch: Callable[[Path, Ranks], Observer]
+) -> Outcome:
+    """Train in this process, one rank of the run. `watch` is called once the run's folder is known.
+
+    Raises UserError before an engine starts, RunFailed after; whatever is raised, the run's record says so.
+    """
+    profile = device_profile(config)
+    ranks = join(profile.backend, profile.type, config.train.collective_timeout_seconds)
+    try:
+        state = _state(resumed, ranks)
+        tracker = _tracker(config, resumed, state) if ranks.first else None
+        folder = Path(ranks.from_first(str(tracker.folder.resolve()) if tracker else None))
+        observer = watch(folder, ranks)
+        with StopRequest() as stop, _recorded(tracker, stop):
+            if tracker is not None:
+                tracker.warn = observer.note
+                tracker.describe(config, _facts(prepared, profile.type, ranks))
+                _report_data(prepared, observer)
+            record = RunRecord(tracker)
+            checkpoints = Checkpoints(folder / "checkpoints", config.train.keep_checkpoints)
+            if ranks.first:
+                checkpoints.clear_unfinished()
+            ranks.wait()
+            with _engines(config, prepared, resumed, ranks) as (learner, sampler):
+                parts = Parts(
+                    config=config,
+                    prompts=prepared.prompts,
+                    tokenizer=prepared.tokenizer,
+                    sampler=sampler,
+                    learner=learner,
+                    ranks=ranks,
+                    record=record,
+                    checkpoints=checkpoints,
+                    observer=observer,
+                    stop=stop,
+                )
+                state = train(parts, state)
+        return Outcome(
+            run_id=folder.name,
+            folder=folder,
+            iterations=state.iteration,
+            checkpoint=checkpoints.last(),
+            metrics=record.metrics,
+            evaluations=record.evaluations,
+            stopped_by=stop.signal if state.iteration < config.train.iterations else 0,
+        )
+    finally:
+        leave()
+
+
+@contextmanager
+def _engines(
+    config: Config, prepared: Prepared, resumed: Resumed | None, ranks: Ranks
+) -> Iterator[tuple[Learner, Sampler]]:
+    """Learner, then sampler: vLLM joins the process group that DeepSpeed works in."""
+    from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
+    from icpo_cli.rollout.vllm_sampler import VLLMSampler
+
+    profile, model = device_profile(config), str(prepared.model)
+    learner = DeepSpeedLearner(config, model, profile, ranks)
+    if resumed is not None and resumed.checkpoint is not None:
+        learner.load_state(resumed.checkpoint / "resume")
+    sampler = VLLMSampler(config, model, profile, ranks.size)
+    try:
+        yield learner, sampler
+    finally:
+        # vLLM takes the process group down with it, so it goes last.
+        learner.close()
+        sampler.close()
+
+
+@contextmanager
+def _recorded(tracker: Tracker | None, stop: StopRequest) -> Iterator[None]:
+    """The run's status in MLflow, however the block ends."""
+    status = "FAILED"
+    try:
+        yield
+        status = "KILLED" if stop.signal else "FINISHED"
+    finally:
+        if tracker is not None:
+            tracker.end(status)
+
+
+def _state(resumed: Resumed | None, ranks: Ranks) -> LoopState:
+    if resumed is None or resumed.checkpoint is None:
+        return LoopState()
+    state = read_state(resumed.checkpoint)
+    if state.ranks != ranks.size:
+        raise UserError(f"--resume: the run has {state.ranks} ranks, this start {ranks.size}; use --nproc {state.ranks}")
+    return state
+
+
+def _tracker(config: Config, resumed: Resumed | None, state: LoopState) -> Tracker:
+    if resumed is None:
+        return Tracker.create(config)
+    return Tracker.resume(config, resumed.folder, state.iteration if resumed.checkpoint else -1)
+
+
+def _facts(prepared: Prepared, device: str, ranks: Ranks) -> dict[str, str]:
+    """What a reader of the run must know beside its configuration."""
+    import torch
+
+    prompts = prepared.prompts
+    name = torch.cuda.get_device_name(ranks.device) if device == "cuda" else platform.processor() or platform.machine()
+    return {
+        "data.fingerprint": prompts.fingerprint,
+        "data.train_prompts": str(len(prompts.train)),
+        "data.heldout_prompts": str(len(prompts.heldout)),
+        "data.dropped_too_long": str(prompts.too_long),
+        "data.dropped_also_heldout": str(prompts.also_heldout),
+        "device.type": device,
+        "device.name": name,
+        "device.ranks": str(ranks.size),
+    }
+
+
+def _report_data(prepared: Prepared, observer: Observer) -> None:
+    prompts = prepared.prompts
+    text = f"{len(prompts.train)} training prompts, {len(prompts.heldout)} held out"
+    if prompts.too_long:
+        text += f"; {prompts.too_long} dropped: longer than rollout.max_prompt_tokens"
+    if prompts.also_heldout:
+        text += f"; {prompts.also_heldout} dropped: equal to a held-out question"
+    observer.note(text)

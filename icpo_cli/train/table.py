@@ -1,0 +1,78 @@
+"""One row a response: what an iteration made of it. Metrics are taken from this table, and it is stored."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from icpo_cli.objective.confidence import is_clamped
+from icpo_cli.objective.methods import Derivation
+from icpo_cli.records import Group, Reward, Scores
+
+Row = dict[str, Any]
+
+
+def response_table(
+    groups: Sequence[Group], rewards: Sequence[Sequence[Reward]], scores: Scores, derivation: Derivation
+) -> list[Row]:
+    """The rows of this rank's responses, groups in order, responses numbered from 1."""
+    clamped = is_clamped(derivation.confidence)  # [P, G]
+    rows = []
+    for p, group in enumerate(groups):
+        for g, (response, reward) in enumerate(zip(group.responses, rewards[p], strict=True)):
+            length = len(response.tokens)
+            logprob = scores.logprob[p, g, :length].tolist()
+            gaps = [abs(old - sampled) for old, sampled in zip(logprob, response.logprobs, strict=True)]
+            rows.append(
+                {
+                    "prompt_id": group.prompt.id,
+                    "question": group.prompt.question,
+                    "gold": group.prompt.answer,
+                    "response": g + 1,
+                    "text": response.text,
+                    "tokens": list(response.tokens),
+                    "logprob": logprob,
+                    "finish_reason": response.finish_reason,
+                    "verdict": reward.verdict.kind.value,
+                    "extracted": reward.verdict.extracted,
+                    "rule": reward.verdict.rule,
+                    "reward_answer": reward.answer,
+                    "reward_format": reward.format,
+                    "reward_verif": reward.verif,
+                    "confidence": float(derivation.confidence[p, g]),
+                    "confidence_clamped": bool(clamped[p, g]),
+                    "preference_score": float(derivation.preference_score[p, g]),
+                    "preference_capped": bool(derivation.capped[p, g]),
+                    "bonus": float(derivation.bonus[p, g]),
+                    "reward_final": float(derivation.final_reward[p, g]),
+                    "advantage": float(derivation.advantage[p, g]),
+                    "grpo_advantage": float(derivation.grpo_advantage[p, g]),
+                    "entropy_mean": _mean(scores.entropy[p, g, :length]),
+                    "logprob_gap_mean": sum(gaps) / max(length, 1),
+                    "logprob_gap_max": max(gaps, default=0.0),
+                }
+            )
+    return rows
+
+
+def write_table(rows: Sequence[Row], path: Path) -> None:
+    """As parquet, written aside and then renamed."""
+    import pyarrow
+    from pyarrow import parquet
+
+    aside = path.with_suffix(".tmp")
+    parquet.write_table(pyarrow.Table.from_pylist(_storable(rows)), aside, compression="zstd")
+    aside.replace(path)
+
+
+def _storable(rows: Sequence[Row]) -> list[Row]:
+    """Model text may hold lone surrogates, which parquet's UTF-8 refuses."""
+    return [
+        {key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value for key, value in row.items()}
+        for row in rows
+    ]
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.mean()) if len(values) else 0.0
