@@ -146,7 +146,8 @@ def _local_folder(model: ModelConfig) -> Path | None:
         return cache_folder(model.path) if cache_folder(model.path).is_dir() else None
     if model.path.startswith((".", "/", "~")) or model.path.count("/") != 1:
         raise UserError(
-            f"model.path: {model.path}: no such folder, nor a hub id (owner/name){nearest(model.path, sorted(BUILDERS))}"
+            f"model.path: {model.path}: no such folder, and no hub id (owner/name)"
+            f"{nearest(model.path, sorted(BUILDERS))}"
         )
     return None
 

@@ -109,7 +109,7 @@ class LiveView(LogLines):
             curves.add_row(label, f"{values[-1]:.3f}" if values else "-", sparkline(values, 50))
         seconds = "  ".join(f"{name} {self._metrics.get(f'seconds/{name}', 0):.1f}" for name in PHASES)
         iteration, phase = self._at
-        lines = [
+        lines: list[RenderableType] = [
             Text(f"iteration {iteration}/{self._pace.iterations}  {phase}   eta {self._pace.last}"),
             curves,
             Text(f"seconds  {seconds}"),

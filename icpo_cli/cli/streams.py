@@ -18,7 +18,7 @@ class Streams:
     def __enter__(self) -> "Streams":
         self.out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
         self.err: TextIO = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-        self._early: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the redirection
+        self._early: IO[bytes] = tempfile.TemporaryFile()
         self.path: Path | None = None
         self._lead_to(self._early.fileno())
         return self

@@ -49,7 +49,7 @@ def train(
     if dry_run:
         _print_plan(config, ranks, as_json)
         return
-    child_arguments = [argument for argument in sys.argv[2:]]
+    child_arguments = sys.argv[2:]
     if hostfile is not None:
         exec_deepspeed(hostfile, _without(child_arguments, "--hostfile"))
     if nproc is not None and nproc > 1:

@@ -9,9 +9,9 @@ from icpo_cli.errors import UserError
 
 def check(config: Config, ranks: int = 1) -> None:
     """Raise UserError on settings that cannot be run together by `ranks` processes."""
-    for key, value in _at_least_one(config).items():
-        if value < 1:
-            raise UserError(f"{key}: {value} must be 1 or more")
+    for key, count in _at_least_one(config).items():
+        if count < 1:
+            raise UserError(f"{key}: {count} must be 1 or more")
     for key, value in _positive(config).items():
         if not (value > 0 and math.isfinite(value)):
             raise UserError(f"{key}: {value} must be positive and finite")
@@ -30,7 +30,7 @@ def check(config: Config, ranks: int = 1) -> None:
     if config.data.template == "few_shot" and not config.data.examples:
         raise UserError("data.examples: the few_shot template needs one worked example or more")
     if urlsplit(config.track.uri or "").password is not None:
-        raise UserError("track.uri: holds a password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead")
+        raise UserError("track.uri: holds a password; use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
     check_source(config.data.train, "data.train")
     if config.data.heldout is not None:
         check_source(config.data.heldout, "data.heldout")
@@ -70,7 +70,8 @@ def _positive(config: Config) -> dict[str, float]:
         "method.delta": config.method.delta,
         "learner.learning_rate": config.learner.learning_rate,
         "learner.clip_ratio": config.learner.clip_ratio,
-        "learner.clip_ratio_high": config.learner.clip_ratio if config.learner.clip_ratio_high is None
+        "learner.clip_ratio_high": config.learner.clip_ratio
+        if config.learner.clip_ratio_high is None
         else config.learner.clip_ratio_high,
         "learner.max_grad_norm": config.learner.max_grad_norm,
         "rollout.max_probe_gap": config.rollout.max_probe_gap,

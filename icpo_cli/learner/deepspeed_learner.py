@@ -97,9 +97,7 @@ class DeepSpeedLearner:
         """Every weight, whole, under its Hugging Face name. All ranks must draw it together (ZeRO 3 gathers)."""
         for name, parameter in self.engine.module.model.named_parameters():
             whole = (
-                deepspeed.zero.GatheredParameters([parameter])
-                if self.config.learner.zero_stage == 3
-                else nullcontext()
+                deepspeed.zero.GatheredParameters([parameter]) if self.config.learner.zero_stage == 3 else nullcontext()
             )
             with whole:
                 yield name, parameter.detach()
@@ -238,7 +236,7 @@ def _poison_gauge(policy: Policy, device: torch.device) -> Tensor:
         gauge.add_(gradient.sum().float() * 0)
 
     for parameter in policy.parameters():
-        parameter.register_hook(watch)
+        parameter.register_hook(watch)  # type: ignore[no-untyped-call]
     return gauge
 
 

@@ -45,15 +45,15 @@ class Policy(nn.Module):
             use_cache=False,
         ).last_hidden_state  # [B, L, H]
         predictors = hidden.flatten(0, 1)[packed.source]  # [N, H]
-        logprobs, entropies = [], []
+        score, logprobs, entropies = self._score_chunk, [], []
         for h, target in zip(
-            predictors.split(self.chunk_tokens), packed.target.split(self.chunk_tokens), strict=True
+            torch.split(predictors, self.chunk_tokens), torch.split(packed.target, self.chunk_tokens), strict=True
         ):
             if torch.is_grad_enabled():
                 # The backward makes the chunk's logits again instead of keeping [N, V] alive.
-                logprob, entropy = checkpoint(self._score_chunk, h, target, temperature, with_entropy, use_reentrant=False)
+                logprob, entropy = checkpoint(score, h, target, temperature, with_entropy, use_reentrant=False)
             else:
-                logprob, entropy = self._score_chunk(h, target, temperature, with_entropy)
+                logprob, entropy = score(h, target, temperature, with_entropy)
             logprobs.append(logprob)
             entropies.append(entropy)
         return TokenScores(
@@ -63,7 +63,7 @@ class Policy(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits in float32, soft-capped where the model says so. [N, H] -> [N, V]"""
-        logits = self.model.get_output_embeddings()(hidden).float()
+        logits: Tensor = self.model.get_output_embeddings()(hidden).float()
         softcap = getattr(self.model.config, "final_logit_softcapping", None)
         return logits if softcap is None else torch.tanh(logits / softcap) * softcap
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch._C._distributed_c10d import HashStore
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ def join(backend: str, device_type: str, timeout_seconds: int) -> Ranks:
     if "WORLD_SIZE" not in os.environ:
         # DeepSpeed reads these of a single process too.
         os.environ.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0")
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=timeout)
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1, timeout=timeout)
     else:
         dist.init_process_group(backend, timeout=timeout)
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))

@@ -1,8 +1,8 @@
 """Checkpoints that are whole or not there: written aside, synced, then renamed.
 
-    checkpoints/iteration-00010/          a Hugging Face folder: weights, tokenizer, chat template
-    checkpoints/iteration-00010/resume/   DeepSpeed's state of every rank, and state.json
-    checkpoints/last, checkpoints/best    links
+checkpoints/iteration-00010/          a Hugging Face folder: weights, tokenizer, chat template
+checkpoints/iteration-00010/resume/   DeepSpeed's state of every rank, and state.json
+checkpoints/last, checkpoints/best    links
 """
 
 import json

@@ -74,9 +74,6 @@ def run_local_ranks(count: int, arguments: Sequence[str], device: str) -> int:
     raise RunFailed(f"{failed}; the other ranks were ended")
 
 
-
-
-
 def exec_deepspeed(hostfile: str, arguments: Sequence[str]) -> None:
     """Become DeepSpeed's launcher, which starts this command on every host of the file."""
     if not Path(hostfile).is_file():

@@ -1,7 +1,7 @@
 """The training loop: from prompts to new weights, as in the paper.
 
-    prompts -> groups of responses -> verdicts and rewards -> log-probs -> confidence -> preference score
-            -> final reward -> advantage -> clipped updates -> weights back to the sampler, checked
+prompts -> groups of responses -> verdicts and rewards -> log-probs -> confidence -> preference score
+        -> final reward -> advantage -> clipped updates -> weights back to the sampler, checked
 """
 
 from dataclasses import dataclass, replace
@@ -43,7 +43,8 @@ class Parts:
     sampler: Sampler
     learner: Learner
     ranks: Ranks
-    record: RunRecord
+    record: RunRecord | None
+    """Rank 0's."""
     checkpoints: Checkpoints
     observer: Observer
     stop: StopRequest
@@ -100,7 +101,7 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Up
         probe = hand_over(parts, probe)
 
     table = ranks.gather_to_first(response_table(groups, rewards, scores, derivation))
-    if table is not None:
+    if table is not None and parts.record is not None:
         rows = [row for part in table for row in part]
         metrics = response_metrics(rows, config.rollout.group_size, omega) | update_metrics(updates)
         metrics |= {"logprob_gap/probe": probe.gap}
@@ -138,7 +139,7 @@ def _evaluate(parts: Parts, iteration: int) -> float | None:
         return None
     parts.observer.phase(iteration, "eval")
     evaluation: Evaluation = evaluate_heldout(parts.prompts.heldout, parts.sampler, parts.config, parts.ranks)
-    if parts.ranks.first:
+    if parts.record is not None:
         parts.record.evaluation(iteration, evaluation)
         parts.observer.evaluation(iteration, evaluation)
     return evaluation.avg_at_k

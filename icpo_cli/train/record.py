@@ -11,7 +11,7 @@ from icpo_cli.train.table import Row, write_table
 class RunRecord:
     """Responses as parquet, metrics to the journal and MLflow; keeps the newest of each for the closing report."""
 
-    def __init__(self, tracker: Tracker | None) -> None:
+    def __init__(self, tracker: Tracker) -> None:
         self.metrics: dict[str, float] = {}
         self.evaluations: dict[int, Evaluation] = {}
         self._tracker = tracker

@@ -18,7 +18,7 @@ from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.checkpoint import Checkpoints, LoopState, find_run, read_state
 from icpo_cli.train.loop import Parts, train
 from icpo_cli.train.observer import Observer
-from icpo_cli.train.preflight import Prepared, preflight
+from icpo_cli.train.preflight import Prepared
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.stop import StopRequest
 
@@ -84,7 +84,7 @@ def run_training(
                 tracker.warn = observer.note
                 tracker.describe(config, _facts(prepared, profile.type, ranks))
                 _report_data(prepared, observer)
-            record = RunRecord(tracker)
+            record = RunRecord(tracker) if tracker else None
             checkpoints = Checkpoints(folder / "checkpoints", config.train.keep_checkpoints)
             if ranks.first:
                 checkpoints.clear_unfinished()
@@ -108,8 +108,8 @@ def run_training(
             folder=folder,
             iterations=state.iteration,
             checkpoint=checkpoints.last(),
-            metrics=record.metrics,
-            evaluations=record.evaluations,
+            metrics=record.metrics if record else {},
+            evaluations=record.evaluations if record else {},
             stopped_by=stop.signal if state.iteration < config.train.iterations else 0,
         )
     finally:
@@ -154,7 +154,7 @@ def _state(resumed: Resumed | None, ranks: Ranks) -> LoopState:
         return LoopState()
     state = read_state(resumed.checkpoint)
     if state.ranks != ranks.size:
-        raise UserError(f"--resume: the run has {state.ranks} ranks, this start {ranks.size}; use --nproc {state.ranks}")
+        raise UserError(f"the run has {state.ranks} ranks, this start {ranks.size}: use --nproc {state.ranks}")
     return state
 
 

@@ -68,10 +68,11 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
 
 def _storable(rows: Sequence[Row]) -> list[Row]:
     """Model text may hold lone surrogates, which parquet's UTF-8 refuses."""
-    return [
-        {key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value for key, value in row.items()}
-        for row in rows
-    ]
+
+    def storable(value: Any) -> Any:
+        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+    return [{key: storable(value) for key, value in row.items()} for row in rows]
 
 
 def _mean(values: Tensor) -> float:

@@ -1,0 +1,45 @@
+import pytest
+
+from icpo_cli.config.check import check
+from icpo_cli.config.load import load_config
+from icpo_cli.errors import UserError
+
+GOOD = ["data.train.task=basic_arithmetic"]
+
+
+def test_the_defaults_with_a_task_pass() -> None:
+    check(load_config(GOOD))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["rollout.group_size=1"], "rollout.group_size: 1 has no group"),
+        (["learner.mini_batch_prompts=100"], "100 does not divide rollout.prompts_per_iteration 768; nearest: 96"),
+        (["method.tau=0"], "method.tau: 0.0 must be positive"),
+        (["method.tau=.nan"], "method.tau: nan must be positive"),
+        (["method.delta=-1"], "method.delta: -1.0 must be positive"),
+        (["rollout.temperature=0"], "rollout.temperature: 0 makes a group of equal responses"),
+        (["rollout.temperature=-1"], "rollout.temperature: -1.0 must be 0 or more"),
+        (["learner.zero_stage=4"], "learner.zero_stage: 4"),
+        (["method.omega.warmup_fraction=1.5"], "method.omega.warmup_fraction"),
+        (["method.omega.min=2"], "method.omega.min: 2.0 is above method.omega.max"),
+        (["train.iterations=0"], "train.iterations: 0 must be 1 or more"),
+        (["eval.k=4"], "eval.k: 4 greedy responses would be equal"),
+        (["data.template=few_shot"], "data.examples"),
+        (["data.train.source=file"], "data.train.path: a source of kind file needs a path"),
+        (["reward.answer_weight=0", "reward.format_weight=0"], "leaves no reward"),
+        (["track.uri=http://me:secret@host"], "track.uri: holds a password"),
+        (["name="], "name"),
+    ],
+)
+def test_each_mistake_is_named(arguments: list[str], says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check(load_config([*GOOD, *arguments]))
+    assert says in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_ranks_must_share_a_mini_batch_evenly() -> None:
+    with pytest.raises(UserError, match="192 prompts cannot be shared evenly by 7 ranks"):
+        check(load_config(GOOD), ranks=7)

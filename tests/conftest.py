@@ -1,0 +1,78 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def icpo(tmp_path: Path) -> Callable[..., Finished]:
+    """Run the real command in a directory of its own."""
+
+    def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-m", "icpo_cli", *arguments],
+            cwd=cwd or tmp_path,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def lab_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that adds single digits, right about half the time."""
+    from tests.lab import make_lab_model
+
+    return make_lab_model(tmp_path_factory.mktemp("lab") / "model")
+
+
+@pytest.fixture(scope="session")
+def lab_config(lab_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on it that takes seconds: 6 prompts x 4 responses, 2 updates, every part switched on."""
+    sums = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1, "operators": ["+"]}
+    source = {"source": "reasoning_gym", "task": "basic_arithmetic", "params": sums}
+    config = {
+        "name": "lab",
+        "model": {"path": str(lab_model)},
+        "data": {"template": "plain", "train": {**source, "size": 60}, "heldout": {**source, "size": 20, "seed": 5}},
+        "rollout": {
+            "prompts_per_iteration": 6,
+            "group_size": 4,
+            "max_prompt_tokens": 32,
+            "max_response_tokens": 16,
+            "engine": {"kv_cache_gib": 1, "max_num_seqs": 32},
+        },
+        "learner": {"mini_batch_prompts": 3, "learning_rate": 1e-3, "kl_coef": 0.01, "micro_batch_tokens": 120},
+        "train": {"iterations": 4, "eval_every": 2, "save_every": 2},
+    }
+    path = tmp_path_factory.mktemp("lab-config") / "lab.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path

@@ -1,0 +1,56 @@
+"""One learner on fixed groups, as one or several ranks: prints what rank 0 saw. Run by test_ranks.py."""
+
+import json
+import random
+import sys
+
+import torch
+
+from icpo_cli.config.load import load_config
+from icpo_cli.device import device_profile
+from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
+from icpo_cli.learner.ranks import join, leave
+from icpo_cli.records import Batch, Group, Prompt, Response
+
+
+def main(model: str, zero_stage: str, poison: str) -> None:
+    config = load_config(
+        [
+            "model.dtype=float32",
+            f"learner.zero_stage={zero_stage}",
+            "learner.mini_batch_prompts=4",
+            "learner.learning_rate=1e-3",
+            "learner.kl_coef=0.1",
+            "learner.micro_batch_tokens=90",
+        ]
+    )
+    profile = device_profile(config)
+    ranks = join(profile.backend, profile.type, 60)
+    learner = DeepSpeedLearner(config, model, profile, ranks)
+    draw = random.Random(1)
+
+    def tokens(high: int) -> tuple[int, ...]:
+        return tuple(draw.randrange(60) for _ in range(draw.randint(1, high)))
+
+    groups = [
+        Group(Prompt("", "", "", tokens(20)), tuple(Response("", tokens(15), (), "stop") for _ in range(5)))
+        for _ in range(8)
+    ]
+    advantage = torch.randn(8, 5, generator=torch.Generator().manual_seed(3))
+    if poison == "poison":
+        advantage[5, 0] = float("nan")  # of the second mini-batch, and of one rank alone
+    mine = ranks.share(range(8))
+    groups = [groups[index] for index in mine]
+    scores = learner.score(groups)
+    updates = learner.update(Batch(tuple(groups), scores, advantage[mine]))
+    weights = {name: weight.clone() for name, weight in learner.named_weights()}
+    if ranks.first:
+        total = {name: float(weight.double().sum()) for name, weight in weights.items()}
+        finite = all(bool(torch.isfinite(weight).all()) for weight in weights.values())
+        print("RESULT", json.dumps({"updates": [vars(u) for u in updates], "weights": total, "finite": finite}))
+    learner.close()
+    leave()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,106 @@
+"""The packed forward against the model's own, one response at a time."""
+
+import random
+
+import pytest
+import torch
+from transformers import Gemma2Config, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
+
+from icpo_cli.learner.pack import pack
+from icpo_cli.learner.policy import Policy, load_model
+from icpo_cli.records import Group, Prompt, Response
+
+SIZES = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+}
+CONFIGS = {
+    "llama": LlamaConfig(**SIZES),
+    "qwen2": Qwen2Config(**SIZES),
+    "qwen3": Qwen3Config(**SIZES, tie_word_embeddings=True),
+    "gemma2": Gemma2Config(**SIZES, sliding_window=6, final_logit_softcapping=3.0, attn_logit_softcapping=2.0),
+}
+
+
+@pytest.fixture(params=CONFIGS)
+def model_folder(request: pytest.FixtureRequest, tmp_path) -> str:
+    from transformers import AutoModelForCausalLM
+
+    config: PretrainedConfig = CONFIGS[request.param]
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():  # away from the tiny initial values, where caps and windows do nothing
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    model.save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+def random_groups(draw: random.Random) -> list[Group]:
+    def tokens(low: int, high: int) -> tuple[int, ...]:
+        return tuple(draw.randrange(97) for _ in range(draw.randint(low, high)))
+
+    return [
+        Group(Prompt("", "", "", tokens(2, 12)), tuple(Response("", tokens(1, 14), (), "stop") for _ in range(3)))
+        for _ in range(4)
+    ]
+
+
+def reference(model, groups: list[Group], temperature: float) -> list[torch.Tensor]:
+    """Log-probs of each response by the model's own forward on prompt and response. [t] each"""
+    rows = []
+    for group in groups:
+        for response in group.responses:
+            ids = torch.tensor([[*group.prompt.tokens, *response.tokens]])
+            logits = model(ids).logits.float() / temperature
+            predictors = logits[0, len(group.prompt.tokens) - 1 : -1].log_softmax(-1)
+            rows.append(predictors.gather(-1, torch.tensor(response.tokens)[:, None]).squeeze(-1))
+    return rows
+
+
+def flat(policy_logprob: torch.Tensor, groups: list[Group]) -> list[torch.Tensor]:
+    rows = policy_logprob.flatten(0, 1)
+    lengths = [len(response.tokens) for group in groups for response in group.responses]
+    return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+
+
+def test_log_probs_and_gradients_equal_the_models_own(model_folder: str) -> None:
+    groups = random_groups(random.Random(1))
+    weights = [torch.randn(14, generator=torch.Generator().manual_seed(i)) for i in range(12)]
+
+    def loss(rows: list[torch.Tensor]) -> torch.Tensor:
+        return sum((row * weight[: len(row)]).sum() for row, weight in zip(rows, weights, strict=True))
+
+    policy = Policy(load_model(model_folder, None, torch.float32), chunk_tokens=7)
+    packed_rows = flat(policy(pack(groups), temperature=0.7).logprob, groups)
+    loss(packed_rows).backward()
+    own = load_model(model_folder, None, torch.float32)
+    own_rows = reference(own, groups, temperature=0.7)
+    loss(own_rows).backward()
+
+    assert max((a - b).abs().max() for a, b in zip(packed_rows, own_rows, strict=True)) < 2e-5
+    for (name, ours), theirs in zip(policy.model.named_parameters(), own.parameters(), strict=True):
+        assert ours.grad is not None and theirs.grad is not None
+        assert (ours.grad - theirs.grad).norm() <= 1e-5 * theirs.grad.norm() + 1e-6, name
+
+
+def test_entropy_is_that_of_the_whole_distribution(model_folder: str) -> None:
+    groups = random_groups(random.Random(2))
+    policy = Policy(load_model(model_folder, None, torch.float32), chunk_tokens=5)
+    with torch.no_grad():
+        entropy = policy(pack(groups), temperature=1.0, with_entropy=True).entropy
+    group, response = groups[1], groups[1].responses[2]
+    ids = torch.tensor([[*group.prompt.tokens, *response.tokens]])
+    distribution = torch.distributions.Categorical(
+        logits=policy.model(ids).logits[0, len(group.prompt.tokens) - 1 : -1].float()
+    )
+    assert entropy is not None
+    assert torch.allclose(entropy[1, 2, : len(response.tokens)], distribution.entropy(), atol=1e-5)
+    assert (entropy[1, 2, len(response.tokens) :] == 0).all()
