@@ -123,7 +123,8 @@ class Evaluation:
     """Accuracy on held-out questions, k responses each."""
 
     bench: str
-    questions: int
+    n: int
+    """Questions."""
     k: int
     avg_at_k: float
     """Percent."""

@@ -70,7 +70,7 @@ def lab_config(lab_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
             "max_response_tokens": 16,
             "engine": {"kv_cache_gib": 1, "max_num_seqs": 32},
         },
-        "learner": {"mini_batch_prompts": 3, "learning_rate": 1e-3, "kl_coef": 0.01, "micro_batch_tokens": 120},
+        "learner": {"mini_batch_prompts": 3, "learning_rate": 3e-4, "kl_coef": 0.01, "micro_batch_tokens": 120},
         "train": {"iterations": 4, "eval_every": 2, "save_every": 2},
     }
     path = tmp_path_factory.mktemp("lab-config") / "lab.yaml"

@@ -47,7 +47,7 @@ def make_model(vocab_size: int) -> LlamaForCausalLM:
     )
 
 
-def make_lab_model(folder: Path, steps: int = 250) -> Path:
+def make_lab_model(folder: Path, steps: int = 220) -> Path:
     """A folder with a model that answers "Calculate 3 + 4." in the think and answer form, often wrongly."""
     tokenizer = make_tokenizer()
     model = make_model(len(tokenizer))

@@ -136,7 +136,7 @@ class Pace:
 def accuracy_text(evaluation: Evaluation) -> str:
     return (
         f"held-out accuracy {evaluation.avg_at_k:.1f} % ± {evaluation.stderr:.1f} "
-        f"({evaluation.questions} questions, avg@{evaluation.k})"
+        f"({evaluation.n} questions, avg@{evaluation.k})"
     )
 
 

@@ -31,7 +31,7 @@ def evaluate_heldout(prompts: Sequence[Prompt], sampler: Sampler, config: Config
     by_question = accuracy.mean(-1) * 100  # [Q] percent
     return Evaluation(
         bench=BENCH,
-        questions=len(everyone),
+        n=len(everyone),
         k=config.eval.k,
         avg_at_k=float(by_question.mean()),
         stderr=float(by_question.std(ddof=1) / math.sqrt(len(everyone))) if len(everyone) > 1 else math.nan,

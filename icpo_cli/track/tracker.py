@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -65,14 +65,22 @@ class Tracker:
         self._store.log_artifact(self.folder / "config.yaml")
 
     def log(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Journal, then MLflow. Non-finite values are counted in `nonfinite_metrics`, not logged; returns the rest."""
+        """Journal, then MLflow. Values that are not finite are left out and counted as `nonfinite_metrics`.
+
+        Returns what was logged.
+        """
         finite = {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
-        finite["nonfinite_metrics"] = float(len(metrics) - len(finite))
+        if len(finite) < len(metrics):
+            finite["nonfinite_metrics"] = float(len(metrics) - len(finite))
         entry = Entry(step, int(time.time() * 1000), finite)
         self._journal.append(entry)
         self._waiting.append(self._without_held(entry))
         self._send()
         return finite
+
+    def entries(self) -> Iterator[Entry]:
+        """What the journal holds, in order."""
+        return self._journal.entries()
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         self._artifacts_waiting.append((path, folder))

@@ -1,9 +1,11 @@
 """What rank 0 writes down as the run goes."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from icpo_cli.records import Evaluation
+from icpo_cli.evaluate.heldout import BENCH
+from icpo_cli.records import Evaluation, VerdictKind
 from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.table import Row, write_table
 
@@ -11,10 +13,15 @@ from icpo_cli.train.table import Row, write_table
 class RunRecord:
     """Responses as parquet, metrics to the journal and MLflow; keeps the newest of each for the closing report."""
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, tracker: Tracker, k: int) -> None:
+        """`k`: responses a held-out question, by which evaluations before a resume are read back."""
         self.metrics: dict[str, float] = {}
         self.evaluations: dict[int, Evaluation] = {}
         self._tracker = tracker
+        for entry in tracker.entries():
+            self.metrics |= entry.metrics
+            if f"eval/{BENCH}/avg_at_k" in entry.metrics:
+                self.evaluations[entry.step] = _evaluation(entry.metrics, k)
 
     def iteration(self, iteration: int, rows: Sequence[Row], metrics: dict[str, float]) -> dict[str, float]:
         """Store an iteration; returns the metrics that were finite."""
@@ -36,6 +43,22 @@ class RunRecord:
         }
         metrics |= {f"{prefix}/verdict/{kind}": float(count) for kind, count in evaluation.verdicts.items()}
         self.metrics |= self._tracker.log(iteration, metrics)
+
+
+def _evaluation(metrics: Mapping[str, float], k: int) -> Evaluation:
+    """The evaluation that was logged as these metrics."""
+    prefix = f"eval/{BENCH}"
+    verdicts = {kind.value: int(metrics[f"{prefix}/verdict/{kind}"]) for kind in VerdictKind}
+    return Evaluation(
+        bench=BENCH,
+        n=sum(verdicts.values()) // k,
+        k=k,
+        avg_at_k=metrics[f"{prefix}/avg_at_k"],
+        stderr=metrics.get(f"{prefix}/stderr", math.nan),
+        verdicts=verdicts,
+        response_tokens_mean=metrics[f"{prefix}/response_tokens_mean"],
+        seconds=metrics["seconds/eval"],
+    )
 
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, object]:

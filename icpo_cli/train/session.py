@@ -84,25 +84,26 @@ def run_training(
                 tracker.warn = observer.note
                 tracker.describe(config, _facts(prepared, profile.type, ranks))
                 _report_data(prepared, observer)
-            record = RunRecord(tracker) if tracker else None
+            record = RunRecord(tracker, config.eval.k) if tracker else None
             checkpoints = Checkpoints(folder / "checkpoints", config.train.keep_checkpoints)
             if ranks.first:
                 checkpoints.clear_unfinished()
             ranks.wait()
-            with _engines(config, prepared, resumed, ranks) as (learner, sampler):
-                parts = Parts(
-                    config=config,
-                    prompts=prepared.prompts,
-                    tokenizer=prepared.tokenizer,
-                    sampler=sampler,
-                    learner=learner,
-                    ranks=ranks,
-                    record=record,
-                    checkpoints=checkpoints,
-                    observer=observer,
-                    stop=stop,
-                )
-                state = train(parts, state)
+            if state.iteration < config.train.iterations:
+                with _engines(config, prepared, resumed, ranks) as (learner, sampler):
+                    parts = Parts(
+                        config=config,
+                        prompts=prepared.prompts,
+                        tokenizer=prepared.tokenizer,
+                        sampler=sampler,
+                        learner=learner,
+                        ranks=ranks,
+                        record=record,
+                        checkpoints=checkpoints,
+                        observer=observer,
+                        stop=stop,
+                    )
+                    state = train(parts, state)
         return Outcome(
             run_id=folder.name,
             folder=folder,

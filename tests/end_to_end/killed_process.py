@@ -1,0 +1,52 @@
+"""`icpo` that kills itself at a chosen moment: killed_process.py MOMENT COUNT ARGUMENTS. Run by test_resume.py."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from icpo_cli.__main__ import main
+
+
+def die_at(owner: Any, name: str, count: int) -> None:
+    """SIGKILL this process right after the `count`-th call of owner.name has done its work."""
+    real: Callable = getattr(owner, name)
+    calls = 0
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        result = real(*args, **kwargs)
+        calls += 1
+        if calls == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, counting)
+
+
+def arm(moment: str, count: int) -> None:
+    if moment == "rollout":
+        from icpo_cli.rollout.vllm_sampler import VLLMSampler
+
+        die_at(VLLMSampler, "sample", count)
+    elif moment == "update":
+        from icpo_cli.learner import deepspeed_learner
+
+        die_at(deepspeed_learner.SkippableAdamW, "step", count)
+    elif moment == "log":
+        from icpo_cli.track.journal import Journal
+
+        die_at(Journal, "append", count)
+    elif moment == "save":
+        from icpo_cli.train import checkpoint
+
+        die_at(checkpoint, "_sync", count)
+    else:
+        raise ValueError(moment)
+
+
+if __name__ == "__main__":
+    arm(sys.argv[1], int(sys.argv[2]))
+    sys.argv = ["icpo", *sys.argv[3:]]
+    main()

@@ -1,0 +1,109 @@
+"""A run that is killed and resumed ends as one that never was, bit for bit."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from icpo_cli.track.journal import Journal
+from icpo_cli.track.tracker import CLOCKED
+
+pytestmark = pytest.mark.engine
+KILLER = Path(__file__).with_name("killed_process.py")
+
+
+def is_of_the_run(name: str) -> bool:
+    """Not a reading of the clock or of the machine's memory."""
+    return not name.startswith(CLOCKED)
+
+
+def journal_of(run: Path) -> list[tuple[int, dict[str, float]]]:
+    entries = Journal(run / "journal.jsonl").entries()
+    return [(e.step, {k: v for k, v in e.metrics.items() if is_of_the_run(k)}) for e in entries]
+
+
+def mlflow_points(run: Path) -> Iterator[tuple[str, int, float]]:
+    """Every point that MLflow holds, repeated ones repeated."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{run.parents[1] / 'mlflow.db'}")
+    for key in sorted(client.get_run(run.name).data.metrics):
+        if is_of_the_run(key):
+            yield from sorted((key, point.step, point.value) for point in client.get_metric_history(run.name, key))
+
+
+def only_run(folder: Path) -> Path:
+    [run] = [path for path in (folder / "runs").iterdir() if path.is_dir()]
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(lab_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run([sys.executable, "-m", "icpo_cli", "train", str(lab_config)], cwd=folder, check=True)
+    return only_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("moment", "count"),
+    [
+        ("rollout", 5),  # evaluation, 1, 2, evaluation, 3
+        ("update", 6),  # two updates an iteration: between the third iteration's and the fourth's weights
+        ("log", 6),  # the journal knows of the fourth iteration, MLflow and the checkpoint do not
+        ("save", 1),  # everything written, nothing renamed: no checkpoint yet
+    ],
+)
+def test_killed_and_resumed_equals_undisturbed(
+    moment: str, count: int, undisturbed: Path, lab_config: Path, tmp_path: Path, icpo: Callable
+) -> None:
+    command = [sys.executable, str(KILLER), moment, str(count), "train", str(lab_config)]
+    killed = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(KILLER.parents[2])}, check=False)
+    assert killed.returncode == -9
+    run = only_run(tmp_path)
+    resumed = icpo("train", "--resume", run.name[:8], "--json")
+    assert resumed.status == 0, resumed.err
+
+    weights = load_file(undisturbed / "checkpoints" / "last" / "model.safetensors")
+    ours = load_file(run / "checkpoints" / "last" / "model.safetensors")
+    assert weights.keys() == ours.keys()
+    assert all(weights[name].equal(ours[name]) for name in weights)
+    assert journal_of(run) == journal_of(undisturbed)
+    assert list(mlflow_points(run)) == list(mlflow_points(undisturbed))
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == sorted(
+        p.name for p in (undisturbed / "checkpoints").iterdir()
+    )
+
+
+def test_a_finished_run_resumes_to_the_same_result(undisturbed: Path, icpo: Callable) -> None:
+    before = journal_of(undisturbed)
+    again = icpo("train", "--resume", str(undisturbed), "--json", cwd=undisturbed.parents[1])
+    assert again.status == 0, again.err
+    assert again.document["iterations"] == 4
+    assert again.document["eval"]["heldout"]["n"] == 20
+    assert journal_of(undisturbed) == before
+
+
+def test_the_store_knows_the_run_as_finished(undisturbed: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    store = MlflowClient(f"sqlite:///{undisturbed.parents[1] / 'mlflow.db'}")
+    run = store.get_run(undisturbed.name)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["rollout.group_size"] == "4"
+    assert len(run.data.tags["data.fingerprint"]) == 64
+    artifacts = {item.path for item in store.list_artifacts(undisturbed.name)}
+    assert {"config.yaml", "responses"} <= artifacts
+
+
+def test_a_run_of_another_configuration_is_refused(undisturbed: Path, lab_config: Path, icpo: Callable) -> None:
+    folder = undisturbed.parents[1]
+    other = icpo("train", "--resume", undisturbed.name, str(lab_config), "learner.kl_coef=0.5", cwd=folder)
+    assert other.status == 2
+    assert "belongs to another configuration: learner.kl_coef is 0.01 there, 0.5 here" in other.err
+    unknown = icpo("train", "--resume", "nosuchrun", cwd=folder)
+    assert unknown.status == 2
+    assert f"no such run in runs/; there: {undisturbed.name}" in unknown.err
