@@ -28,7 +28,10 @@ class Characters:
 
     def apply_chat_template(self, conversation, *, tokenize, add_generation_prompt):
         return self._inner.apply_chat_template(
-            conversation, tokenize=tokenize, add_generation_prompt=add_generation_prompt, chat_template=self.chat_template
+            conversation,
+            tokenize=tokenize,
+            add_generation_prompt=add_generation_prompt,
+            chat_template=self.chat_template,
         )
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
@@ -123,7 +126,9 @@ def test_long_prompts_are_dropped_and_counted(tmp_path: Path) -> None:
 
 def test_nothing_left_after_the_length_filter(tmp_path: Path) -> None:
     config = file_config(tmp_path, ["aaaa"], ["b"], "rollout.max_prompt_tokens=3")
-    with pytest.raises(UserError, match=r"data.train: no rows left: 1 of 1 prompts are over rollout.max_prompt_tokens 3"):
+    with pytest.raises(
+        UserError, match=r"data.train: no rows left: 1 of 1 prompts are over rollout.max_prompt_tokens 3"
+    ):
         load_prompts(config, Characters(None))
 
 

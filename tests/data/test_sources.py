@@ -17,7 +17,9 @@ def jsonl(folder: Path, *lines: str) -> SourceConfig:
 
 
 def test_jsonl_with_numbers_blank_lines_and_ids(tmp_path: Path) -> None:
-    source = jsonl(tmp_path, '{"question": "1+1", "answer": 2, "uid": "a"}', "", '{"question": "q", "answer": "x", "uid": "b"}')
+    source = jsonl(
+        tmp_path, '{"question": "1+1", "answer": 2, "uid": "a"}', "", '{"question": "q", "answer": "x", "uid": "b"}'
+    )
     questions = load_questions(SourceConfig(**{**vars(source), "id_column": "uid"}))
     assert [(q.id, q.text, q.answer) for q in questions] == [("a", "1+1", "2"), ("b", "q", "x")]
 
@@ -66,7 +68,10 @@ def test_a_malformed_row_is_named_by_file_and_line(tmp_path: Path, line: str, sa
     [
         (SourceConfig(source="file", path="none.jsonl"), "none.jsonl: no such file"),
         (SourceConfig(source="file", path=__file__), "must end in .jsonl or .parquet"),
-        (SourceConfig(task="basic_arithmetc"), "unknown reasoning_gym task 'basic_arithmetc'; nearest: basic_arithmetic"),
+        (
+            SourceConfig(task="basic_arithmetc"),
+            "unknown reasoning_gym task 'basic_arithmetc'; nearest: basic_arithmetic",
+        ),
         (SourceConfig(task="basic_arithmetic", params={"max_term": 2}), "reasoning_gym task basic_arithmetic"),
         (SourceConfig(task="basic_arithmetic", params={"min_terms": 9, "max_terms": 2}), "reasoning_gym task"),
         (SourceConfig(source="hub", path="nobody/nothing"), "data set nobody/nothing, split train: cannot be loaded"),
@@ -88,6 +93,8 @@ def test_bad_files(tmp_path: Path) -> None:
         load_questions(SourceConfig(source="file", path=str(tmp_path / "latin.jsonl")))
     with pytest.raises(UserError, match="holds no rows"):
         load_questions(jsonl(tmp_path))
-    twice = jsonl(tmp_path, '{"question": "q", "answer": "1", "uid": "a"}', '{"question": "r", "answer": "1", "uid": "a"}')
+    twice = jsonl(
+        tmp_path, '{"question": "q", "answer": "1", "uid": "a"}', '{"question": "r", "answer": "1", "uid": "a"}'
+    )
     with pytest.raises(UserError, match=r"rows.jsonl:2: id 'a' appears twice"):
         load_questions(SourceConfig(**{**vars(twice), "id_column": "uid"}))

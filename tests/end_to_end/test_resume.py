@@ -61,7 +61,9 @@ def test_killed_and_resumed_equals_undisturbed(
     moment: str, count: int, undisturbed: Path, lab_config: Path, tmp_path: Path, icpo: Callable
 ) -> None:
     command = [sys.executable, str(KILLER), moment, str(count), "train", str(lab_config)]
-    killed = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(KILLER.parents[2])}, check=False)
+    killed = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(KILLER.parents[2])}, check=False
+    )
     assert killed.returncode == -9
     run = only_run(tmp_path)
     resumed = icpo("train", "--resume", run.name[:8], "--json")

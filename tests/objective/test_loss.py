@@ -29,7 +29,12 @@ def loss_of(ratio: float, advantage: float, **kwargs: float) -> tuple[float, flo
     """Loss and clipped share of one token whose ratio is `ratio`."""
     settings = {"clip_low": 0.2, "clip_high": 0.2, "kl_coef": 0.0, **kwargs}
     output = clipped_loss(
-        torch.tensor([[math.log(ratio)]]), torch.zeros(1, 1), None, torch.tensor([advantage]), torch.ones(1, 1), **settings
+        torch.tensor([[math.log(ratio)]]),
+        torch.zeros(1, 1),
+        None,
+        torch.tensor([advantage]),
+        torch.ones(1, 1),
+        **settings,
     )
     return output.loss.item(), output.clipped.item()
 

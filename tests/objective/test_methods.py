@@ -12,7 +12,10 @@ CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "golden_groups.json
 
 def group(confidence: list[float], reward: list[float], omega: float, **method: object) -> Derivation:
     return derive(
-        torch.tensor(confidence, dtype=torch.float64), torch.tensor(reward, dtype=torch.float64), omega, MethodConfig(**method)
+        torch.tensor(confidence, dtype=torch.float64),
+        torch.tensor(reward, dtype=torch.float64),
+        omega,
+        MethodConfig(**method),
     )
 
 

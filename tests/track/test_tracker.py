@@ -1,0 +1,76 @@
+import math
+from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from icpo_cli.config.load import load_config
+from icpo_cli.errors import UserError
+from icpo_cli.track.journal import Entry, Journal
+from icpo_cli.track.mlflow_store import MlflowStore
+from icpo_cli.track.tracker import Tracker
+
+
+@pytest.fixture
+def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    monkeypatch.chdir(tmp_path)
+    return Tracker.create(load_config(["data.train.task=basic_arithmetic"]))
+
+
+def points(tracker: Tracker, key: str) -> list[tuple[int, float]]:
+    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+    return sorted((point.step, point.value) for point in client.get_metric_history(tracker.run_id, key))
+
+
+def test_values_that_are_not_finite_are_counted_not_logged(tracker: Tracker) -> None:
+    logged = tracker.log(1, {"loss": math.nan, "kl": math.inf, "reward/verif": 0.5})
+    assert logged == {"reward/verif": 0.5, "nonfinite_metrics": 2.0}
+    assert points(tracker, "reward/verif") == [(1, 0.5)]
+
+
+def test_a_store_that_goes_away_costs_a_warning_and_gets_it_all_later(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    tracker.warn = warnings.append
+
+    def away(*args: object) -> None:
+        raise MlflowException("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowStore, "log_entries", away)
+        tracker.log(1, {"loss": 1.0})
+        tracker.log(2, {"loss": 2.0})
+    assert len(warnings) == 2 and "2 records kept for later: no answer" in warnings[1]
+    tracker.log(3, {"loss": 3.0})
+    assert points(tracker, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+def test_a_resumed_run_has_one_point_a_step(tracker: Tracker) -> None:
+    for step in (1, 2, 3):
+        tracker.log(step, {"loss": float(step), "seconds/update": step + 0.5})
+    config = load_config(["data.train.task=basic_arithmetic"])
+    resumed = Tracker.resume(config, tracker.folder, 1)
+    assert [entry.step for entry in resumed.entries()] == [1]
+    for step in (2, 3, 4):
+        resumed.log(step, {"loss": float(step), "seconds/update": 99.0})
+    assert points(resumed, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+    assert [step for step, _ in points(resumed, "seconds/update")] == [1, 2, 3, 4]
+    assert [entry.step for entry in resumed.entries()] == [1, 2, 3, 4]
+
+
+def test_a_half_written_line_of_the_journal_is_dropped(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append(Entry(1, 0, {"loss": 1.0}))
+    with journal.path.open("a") as file:
+        file.write('{"step": 2, "time_ms": 0, "metr')
+    assert [entry.step for entry in journal.entries()] == [1]
+    journal.truncate(1)
+    journal.append(Entry(2, 0, {"loss": 2.0}))
+    assert [entry.step for entry in journal.entries()] == [1, 2]
+
+
+def test_a_store_that_cannot_be_used_is_a_users_mistake() -> None:
+    with pytest.raises(UserError, match="cannot be used"):
+        MlflowStore.create("sqlite:////proc/nowhere/x.db", "icpo", "run")

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from icpo_cli.errors import UserError
+from icpo_cli.train.checkpoint import Checkpoints, LoopState, find_run, read_state
+
+
+def save(checkpoints: Checkpoints, iteration: int, best: int | None = None) -> Path:
+    aside = checkpoints.begin(iteration)
+    (aside / "model.safetensors").write_text(str(iteration))
+    return checkpoints.finish(aside, LoopState(iteration=iteration, best_iteration=best))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for iteration, best in ((1, 1), (2, 2), (3, 2), (4, 2), (5, 2)):
+        save(checkpoints, iteration, best)
+    assert names(tmp_path) == ["best", "iteration-00002", "iteration-00004", "iteration-00005", "last"]
+    assert (tmp_path / "last" / "model.safetensors").read_text() == "5"
+    assert (tmp_path / "best" / "model.safetensors").read_text() == "2"
+    last = checkpoints.last()
+    assert last is not None and read_state(last) == LoopState(iteration=5, best_iteration=2)
+
+
+def test_a_checkpoint_not_finished_is_not_there_and_is_cleared_away(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    save(checkpoints, 1)
+    (checkpoints.begin(2) / "model.safetensors").write_text("half")
+    last = checkpoints.last()
+    assert last is not None and last.name == "iteration-00001"
+    checkpoints.clear_unfinished()
+    assert names(tmp_path) == ["iteration-00001", "last"]
+
+
+def test_a_run_is_found_by_folder_id_or_its_beginning(tmp_path: Path) -> None:
+    for name in ("abc1", "abd2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    assert find_run(tmp_path, "abc").name == "abc1"
+    assert find_run(tmp_path, str(tmp_path / "abd2")).name == "abd2"
+    with pytest.raises(UserError, match="several runs begin so: abc1, abd2"):
+        find_run(tmp_path, "ab")
+    for unknown in ("zzz", "", "*", "../x"):
+        with pytest.raises(UserError, match="no such run"):
+            find_run(tmp_path, unknown)
