@@ -12,6 +12,8 @@ import yaml
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Two test processes at once, whose models are tiny: a thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,22 @@ def icpo(tmp_path: Path) -> Callable[..., Finished]:
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def icpo_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """The command's own entry point in this process: for what ends before an engine starts."""
+    from icpo_cli.__main__ import main
+
+    def run(*arguments: str) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["icpo", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return Finished(int(ended.value.code or 0), out, err)
 
     return run
 

@@ -10,9 +10,12 @@ app = typer.Typer(help="Models that icpo knows how to get.", no_args_is_help=Tru
 @app.command("get")
 def get(name: Annotated[str, typer.Argument(help="smollm2: SmolLM2-135M-Instruct, 269 MB.")]) -> None:
     """Make a Hugging Face folder of a known model in the user's cache, once, and print its path."""
+    from icpo_cli.cli.streams import Streams
     from icpo_cli.model import get as get_model
 
-    typer.echo(get_model(name))
+    with Streams():  # the libraries that convert the weights are not to write into the answer
+        folder = get_model(name)
+    typer.echo(folder)
 
 
 @app.callback()

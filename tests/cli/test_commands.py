@@ -97,16 +97,18 @@ MISTAKES = {
     "two launchers": (["--nproc", "2", "--hostfile", "hosts"], "not together with --hostfile"),
     "no hostfile": (["--hostfile", "hosts"], "hosts: no such file"),
     "uneven ranks": (["--nproc", "2"], "3 prompts cannot be shared evenly by 2 ranks"),
-    "store": (["track.uri=sqlite:////proc/nowhere/x.db"], "track.uri: sqlite:////proc/nowhere/x.db: cannot be used"),
     "no GPU": (["train.device=cuda"], "torch sees no GPU"),
 }
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_and_status_2(name: str, lab_config: Path, tmp_path: Path, icpo: Callable) -> None:
+def test_a_mistake_is_one_line_and_status_2(
+    name: str, lab_config: Path, tmp_path: Path, icpo_here: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.jsonl").write_text('{"question": "q", "answer": "1"}\n{"question"\n')
     arguments, says = MISTAKES[name]
-    done = icpo("train", str(lab_config), *arguments)
+    done = icpo_here("train", str(lab_config), *arguments)
     assert done.status == 2
     assert says in done.err
     assert len(done.err.strip().splitlines()) == 1
@@ -124,13 +126,19 @@ def test_a_mistake_is_one_line_and_status_2(name: str, lab_config: Path, tmp_pat
         (["--logprob=-0.1,-0.2", "--reward=1,1", "--tau=0"], "--tau: 0.0 must be positive"),
     ],
 )
-def test_mistakes_of_explain(arguments: list[str], says: str, icpo: Callable) -> None:
-    done = icpo("explain", *arguments)
+def test_mistakes_of_explain(arguments: list[str], says: str, icpo_here: Callable) -> None:
+    done = icpo_here("explain", *arguments)
     assert (done.status, done.out) == (2, "")
     assert says in done.err
 
 
-def test_an_unknown_model_to_get(icpo: Callable) -> None:
-    done = icpo("model", "get", "smollm3")
+def test_a_store_that_cannot_be_used(lab_config: Path, icpo: Callable) -> None:
+    done = icpo("train", str(lab_config), "track.uri=sqlite:////proc/nowhere/x.db")
+    assert done.status == 2
+    assert "track.uri: sqlite:////proc/nowhere/x.db: cannot be used" in done.err
+
+
+def test_an_unknown_model_to_get(icpo_here: Callable) -> None:
+    done = icpo_here("model", "get", "smollm3")
     assert done.status == 2
     assert "unknown model 'smollm3'; nearest: smollm2" in done.err

@@ -66,7 +66,7 @@ def test_few_shot_and_plain() -> None:
 
 
 def test_a_template_of_turns_needs_a_chat_template() -> None:
-    with pytest.raises(UserError, match="has no chat template; use data.template=few_shot or plain"):
+    with pytest.raises(UserError, match=r"has no chat template; use data.template=few_shot or plain"):
         rendered("r1", chat_template=None)
 
 

@@ -1,4 +1,4 @@
-"""Gap between vLLM and the model: at the start, with the model changed, after the hand-over. Run by test_handover.py."""
+"""Gap between vLLM and the model: at first, with the model changed, after a hand-over. Run by test_handover.py."""
 
 import random
 import sys
