@@ -65,7 +65,7 @@ def train(parts: Parts, state: LoopState) -> LoopState:
         improved = False
         if last or iteration % config.train.eval_every == 0:
             accuracy = _evaluate(parts, iteration)
-            improved = accuracy is not None and accuracy > (state.best_accuracy or -1.0)
+            improved = accuracy is not None and (state.best_accuracy is None or accuracy > state.best_accuracy)
             if improved:
                 state = replace(state, best_iteration=iteration, best_accuracy=accuracy)
         stopping = parts.stop.asked(parts.ranks)
