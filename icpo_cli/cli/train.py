@@ -82,15 +82,17 @@ def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> Non
     with Streams() as streams, ExitStack() as views:
         try:
             outcome = _train(config, resumed, streams, views)
-        except (UserError, RunFailed) as error:
+        except UserError as error:
+            raise UserError(f"{_rank_prefix()}{error}") from error
+        except RunFailed as error:
             traceback.print_exc()
-            raise type(error)(_with_log(f"{_rank_prefix()}{error}", streams, isinstance(error, RunFailed))) from error
+            raise RunFailed(_with_log(f"{_rank_prefix()}{error}", streams)) from error
         except Exception as error:
             traceback.print_exc()
             if streams.path is None:
                 traceback.print_exc(file=streams.err)
             message = f"{_rank_prefix()}{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise RunFailed(_with_log(message, streams, True)) from error
+            raise RunFailed(_with_log(message, streams)) from error
     if _is_first_rank():
         _report(config, outcome, as_json)
     if outcome.stopped_by:
@@ -115,8 +117,8 @@ def _train(config: "Config", resumed: "Resumed | None", streams: "Streams", view
     return run_training(config, prepared, resumed, watch)
 
 
-def _with_log(message: str, streams: "Streams", failed: bool) -> str:
-    return f"{message}; log: {streams.path}" if failed and streams.path else message
+def _with_log(message: str, streams: "Streams") -> str:
+    return f"{message}; log: {streams.path}" if streams.path else message
 
 
 def _is_first_rank() -> bool:

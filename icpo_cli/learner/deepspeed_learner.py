@@ -23,6 +23,8 @@ os.environ.setdefault("DS_LOG_LEVEL", "warning")
 import deepspeed
 
 logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+# Shared-memory collectives for CPU inference: compiled at first use, a minute with a compiler, and not used here.
+deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 STATE_TAG = "state"
 """Name of DeepSpeed's folder inside a checkpoint's resume folder."""

@@ -156,9 +156,9 @@ def test_three_poisoned_updates_end_the_run(lab_config: Path, tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 1
-    assert "iteration 2: the loss or gradient of 3 updates in a row was not finite" in done.err
-    assert "the last good checkpoint is none" in done.err
-    assert "log: " in done.err
+    assert "iteration 2: the loss or gradient of 3 updates in a row was not finite" in done.stderr
+    assert "the last good checkpoint is none" in done.stderr
+    assert "log: " in done.stderr
     [journal] = tmp_path.glob("runs/*/journal.jsonl")
     [skipped] = [e.metrics["updates/skipped"] for e in Journal(journal).entries() if "updates/skipped" in e.metrics][:1]
     assert skipped == 2.0
