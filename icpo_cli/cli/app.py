@@ -12,6 +12,7 @@ app = typer.Typer(
     help="Train language models with ICPO and its relatives, every number traceable in MLflow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would take most of the time of --help
     add_completion=False,
 )
 app.command("train")(train.train)

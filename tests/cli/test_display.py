@@ -1,0 +1,48 @@
+import io
+
+from icpo_cli.cli.display import LiveView, PlainLines, printable, sparkline
+from icpo_cli.records import Evaluation
+
+METRICS = {
+    "reward/verif": 0.5,
+    "accuracy": 0.45,
+    "entropy": 1.25,
+    "omega": 0.8,
+    "seconds/iteration": 10.0,
+    **{f"seconds/{name}": 2.0 for name in ("rollout", "reward", "logprobs", "update", "sync")},
+}
+EVALUATION = Evaluation("heldout", 120, 1, 33.3, 4.2, {}, 20.0, 5.0)
+
+
+def test_plain_lines_say_what_was_measured_and_how_long_is_left() -> None:
+    stream = io.StringIO()
+    lines = PlainLines(stream, iterations=4)
+    lines.iteration(1, METRICS)
+    lines.evaluation(1, EVALUATION)
+    lines.note("a\x1b[31mb")
+    text = stream.getvalue()
+    assert "iteration 1/4  reward 0.500  accuracy 45.0%  entropy 1.250  omega 0.80" in text
+    assert "eta 0:00:30" in text
+    assert "after 1 iterations: held-out accuracy 33.3 % ± 4.2 (120 questions, avg@1)" in text
+    assert "\x1b" not in text
+
+
+def test_the_live_view_draws_curves_phase_and_accuracy() -> None:
+    stream = io.StringIO()
+    with LiveView(stream, "my [bold]run", iterations=4) as view:
+        view.phase(1, "rollout")
+        view.iteration(1, METRICS)
+        view.evaluation(1, EVALUATION)
+        view.phase(2, "update")
+    text = stream.getvalue()
+    assert "my [bold]run" in text  # a name is text, not markup
+    assert "iteration 2/4  update" in text and "eta 0:00:30" in text
+    assert "after 1: held-out accuracy 33.3 %" in text
+    assert "entropy" in text and "1.250" in text
+
+
+def test_sparkline_and_printable() -> None:
+    assert sparkline([0.0, 0.5, 1.0], 10) == "▁▅█"
+    assert sparkline([1.0, 1.0], 10) == "▁▁"
+    assert sparkline([], 10) == ""
+    assert printable("a\x00\u202eb") == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b"
