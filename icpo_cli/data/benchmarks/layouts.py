@@ -1,0 +1,104 @@
+"""How rows become questions: icpo's own layout, that of RLPR's evaluation files, and multiple choice in both."""
+
+import re
+import string
+from collections.abc import Callable
+
+from icpo_cli.data.benchmarks.benchmark import Entry, Hub, Row, Source
+from icpo_cli.errors import UserError
+from icpo_cli.records import AnswerKind, Gold, Question
+
+LETTERS = string.ascii_uppercase
+RLPR = "openbmb/RLPR-Evaluation"
+RLPR_REVISION = "cd6b36bbecba006a8d25fedf634567ea37f9a512"
+OPTION = re.compile(r"^[ \t]*\(?([A-P])[.):]\)?[ \t]+", re.MULTILINE)
+
+ToGold = Callable[[Row, str, str], Gold]
+"""The gold that an answer (last) to a question as asked stands for; the row for other columns and for messages."""
+
+
+def own_layout(to_gold: ToGold) -> Callable[[Row], Entry]:
+    """Columns id, question, answer."""
+
+    def read(row: Row) -> Entry:
+        text = row.text("question")
+        return Entry(Question(row.text("id"), text, to_gold(row, text, row.text("answer"))))
+
+    return read
+
+
+def own_choices(row: Row) -> Entry:
+    """Columns id, question, choices, answer: the letter."""
+    return Entry(choice_question(row, row.text("id"), row.text("question"), row.texts("choices")))
+
+
+def rlpr_source(name: str, stem: str, to_gold: ToGold) -> Source:
+    """A file of RLPR's evaluation data, which the paper uses: a chat, and reward_model.ground_truth."""
+
+    def read(row: Row) -> Entry:
+        number = row.text("uid") if row.has("uid") else str(row.number)
+        text = _user_message(row)
+        gold = to_gold(row, text, row.text("reward_model.ground_truth"))
+        return Entry(Question(f"{name}/rlpr/{number}", text, gold))
+
+    return Source(stem, read, Hub(RLPR, split="train", revision=RLPR_REVISION, file=f"{stem}.parquet"))
+
+
+def choice_question(row: Row, name: str, question: str, options: tuple[str, ...]) -> Question:
+    """A question followed by its lettered options; the answer column holds the letter."""
+    return Question(name, lettered(question, options), letter_gold(row, row.text("answer"), options))
+
+
+def lettered(question: str, options: tuple[str, ...]) -> str:
+    lines = [f"{letter}. {option.strip()}" for letter, option in zip(LETTERS, options, strict=False)]
+    return "\n".join([f"Question:\n{question.strip()}", "Options:", *lines])
+
+
+def letter_gold(row: Row, answer: str, options: tuple[str, ...]) -> Gold:
+    """Raises UserError on a letter that the options do not reach."""
+    letter = answer.strip().strip("().").upper()
+    last = LETTERS[len(options) - 1] if options else "P"
+    if len(letter) != 1 or not "A" <= letter <= last:
+        raise UserError(f"{row.place}: the answer must be a letter from A to {last}")
+    return Gold(letter, AnswerKind.LETTER, options)
+
+
+def rlpr_letter(row: Row, text: str, answer: str) -> Gold:
+    """The options are part of the text there, in an order that is kept."""
+    return letter_gold(row, answer, options_in(text))
+
+
+def math_gold(row: Row, text: str, answer: str) -> Gold:
+    return Gold(answer, AnswerKind.MATH)
+
+
+def options_in(text: str) -> tuple[str, ...]:
+    """The options of a lettered list at the end of a text; none where there is no list from A on."""
+    marks = list(OPTION.finditer(text))
+    starts = [index for index, mark in enumerate(marks) if mark[1] == "A"]
+    marks = marks[starts[-1] :] if starts else []
+    run = [mark for letter, mark in zip(LETTERS, marks, strict=False) if mark[1] == letter]
+    ends = [mark.start() for mark in run[1:]] + [len(text)]
+    options = [text[mark.end() : end].strip() for mark, end in zip(run, ends, strict=True)]
+    if len(options) < 2:
+        return ()
+    return (*options[:-1], options[-1].split("\n\n")[0])
+
+
+def _user_message(row: Row) -> str:
+    chat = row.value("prompt")
+    turns = [turn for turn in chat if isinstance(turn, dict) and turn.get("role") == "user"] if chat else []
+    if not turns or not isinstance(turns[-1].get("content"), str):
+        raise UserError(f"{row.place}: column 'prompt' holds no user's message")
+    return str(turns[-1]["content"])
+
+
+def ask_boxed(question: Question) -> str:
+    return f"{question.text}\n\nReason step by step. End with the final answer in \\boxed{{}}."
+
+
+def ask_letter(question: Question) -> str:
+    return (
+        f"{question.text}\n\nReason step by step. End with the letter of the right option, and nothing else, "
+        "in \\boxed{}."
+    )

@@ -1,0 +1,217 @@
+"""A benchmark's questions: found here or fetched from the hub, read, and checked against what is known of them."""
+
+import csv
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from icpo_cli.data import sources
+from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
+from icpo_cli.data.benchmarks.registry import BENCHMARKS, resolve_names
+from icpo_cli.errors import UserError
+from icpo_cli.records import Question
+
+
+@dataclass(frozen=True)
+class LoadedBenchmark:
+    """A benchmark with its questions, and where they came from."""
+
+    benchmark: Benchmark
+    questions: tuple[Question, ...]
+    source: str
+    """The file, or the hub's data set."""
+    revision: str | None
+    """The hub's; None for a file of the data folder."""
+    fingerprint: str
+    """sha256 over id, text, options and gold of each question."""
+    option_orders: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By question id, for each option as asked its place in the data, where options were put in an order of ours."""
+
+
+class Unavailable(Exception):
+    """The hub does not give a data set: no network, no access, or no such thing."""
+
+
+def load_benchmark(name: str, data_dir: Path | None) -> LoadedBenchmark:
+    """The benchmark from the data folder (or one file), else from the user's cache, else from the hub.
+
+    Raises UserError: data that is missing or gated (with how to get it), wrong columns, a wrong count, golds that
+    differ from the known ones, repeated ids.
+    """
+    return load(BENCHMARKS[resolve_names([name])[0]], data_dir)
+
+
+def load(benchmark: Benchmark, data_dir: Path | None) -> LoadedBenchmark:
+    """As load_benchmark, of any benchmark."""
+    found = find(benchmark, data_dir)
+    if found is not None:
+        return found.load()
+    reasons = []
+    for source in _on_hub(benchmark):
+        path = cached_file(source)
+        try:
+            return fetch(benchmark, source, path)
+        except Unavailable as reason:
+            reasons.append(str(reason))
+    raise UserError(f"{benchmark.name}: {_missing(benchmark, data_dir)}{'; '.join(reasons)}; {how_to_get(benchmark)}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A benchmark's data that is on this machine."""
+
+    benchmark: Benchmark
+    source: Source
+    path: Path
+    hub: Hub | None
+    """Where it was fetched from; None for a file of the data folder."""
+
+    def load(self) -> LoadedBenchmark:
+        entries = _read(self.benchmark, self.source, self.path)
+        questions = tuple(entry.question for entry in entries)
+        return LoadedBenchmark(
+            self.benchmark,
+            questions,
+            source=self.hub.id if self.hub else str(self.path),
+            revision=self.hub.revision if self.hub else None,
+            fingerprint=fingerprint(questions),
+            option_orders={entry.question.id: entry.option_order for entry in entries if entry.option_order},
+        )
+
+
+def find(benchmark: Benchmark, data_dir: Path | None) -> Found | None:
+    """The first source whose file is in the data folder, else the first that was fetched before."""
+    if data_dir is not None and not data_dir.exists():
+        raise UserError(f"eval.data_dir: {data_dir}: no such file or folder")
+    for source in benchmark.sources:
+        for path in _candidates(source, data_dir):
+            if path.is_file():
+                return Found(benchmark, source, path, None)
+    for source in _on_hub(benchmark):
+        if cached_file(source).is_file():
+            return Found(benchmark, source, cached_file(source), source.hub)
+    return None
+
+
+def fetch(benchmark: Benchmark, source: Source, path: Path) -> LoadedBenchmark:
+    """The source's rows from the hub, kept at `path` once they are found to be as known. Raises Unavailable."""
+    assert source.hub is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent) as folder:
+        aside = Path(folder) / path.name
+        _download(source.hub, aside)
+        loaded = Found(benchmark, source, aside, source.hub).load()
+        aside.replace(path)
+    return loaded
+
+
+def cached_file(source: Source) -> Path:
+    """Where the source's rows are kept once fetched."""
+    assert source.hub is not None
+    revision = (source.hub.revision or "default")[:12]
+    folder = f"{source.hub.id.strip('/').replace('/', '--')}@{revision}"
+    return Path(platformdirs.user_cache_dir("icpo")) / "benchmarks" / folder / f"{source.stem}.parquet"
+
+
+def how_to_get(benchmark: Benchmark) -> str:
+    """In one line, what a user does to have the data."""
+    ways = []
+    for source in _on_hub(benchmark):
+        assert source.hub is not None
+        file = f" {source.hub.file}" if source.hub.file else ""
+        way = f"hf download {source.hub.id}{file} --repo-type dataset --local-dir DIR"
+        if source.hub.gated:
+            way = f"request access to {source.hub.id} on the hub, `hf auth login`, `icpo data prepare {benchmark.name}`"
+        elif not source.hub.file:
+            way = f"`icpo data prepare {benchmark.name}` ({source.hub.id})"
+        else:
+            way = f"`{way}` and eval.data_dir=DIR"
+        ways.append(way)
+    return "get it with network by " + ", or ".join(ways)
+
+
+def golds_sha256(questions: tuple[Question, ...]) -> str:
+    """Over id, options and gold of each question, whatever their order."""
+    golds = sorted([question.id, *question.gold.choices, question.gold.answer] for question in questions)
+    return hashlib.sha256(json.dumps(golds).encode()).hexdigest()
+
+
+def fingerprint(questions: tuple[Question, ...]) -> str:
+    digest = hashlib.sha256()
+    for question in questions:
+        digest.update(repr((question.id, question.text, question.gold)).encode())
+    return digest.hexdigest()
+
+
+def _read(benchmark: Benchmark, source: Source, path: Path) -> list[Entry]:
+    entries: dict[str, Entry] = {}
+    rows = -1
+    for rows, (place, columns) in enumerate(READERS[path.suffix](path)):
+        entry = source.read(Row(place, rows, columns))
+        if entry is not None and entry.question.id in entries:
+            raise UserError(f"{place}: id '{entry.question.id}' appears twice")
+        if entry is not None:
+            entries[entry.question.id] = entry
+    if source.rows is not None and rows + 1 != source.rows:
+        raise UserError(f"{path}: {rows + 1:,} rows, where {benchmark.name} is taken from {source.rows:,}")
+    chosen = source.draw(list(entries.values())) if source.draw else list(entries.values())
+    if len(chosen) != benchmark.count:
+        raise UserError(f"{path}: {len(chosen):,} questions, where {benchmark.name} has {benchmark.count:,}")
+    digest = golds_sha256(tuple(entry.question for entry in chosen))
+    if source.golds_sha256 not in (None, digest):
+        raise UserError(
+            f"{path}: sha256 of the golds is {digest}, where that of {benchmark.name} is {source.golds_sha256}"
+        )
+    return chosen
+
+
+def _candidates(source: Source, data_dir: Path | None) -> list[Path]:
+    """The files that would be this source's."""
+    if data_dir is None:
+        return []
+    if data_dir.is_file():
+        return [data_dir] if data_dir.stem == source.stem and data_dir.suffix in READERS else []
+    return [data_dir / f"{source.stem}{suffix}" for suffix in READERS]
+
+
+def _on_hub(benchmark: Benchmark) -> list[Source]:
+    return [source for source in benchmark.sources if source.hub is not None]
+
+
+def _missing(benchmark: Benchmark, data_dir: Path | None) -> str:
+    if data_dir is None:
+        return "no eval.data_dir is set, and the hub does not give it: "
+    names = ", ".join(source.stem for source in benchmark.sources)
+    return f"not in {data_dir} (as {names}, .jsonl, .parquet or .csv), and the hub does not give it: "
+
+
+def _download(hub: Hub, path: Path) -> None:
+    import datasets
+    import huggingface_hub
+
+    try:
+        if not Path(hub.id).is_dir() and not huggingface_hub.constants.HF_HUB_OFFLINE:
+            # Asked first, because loading without a network takes half a minute of retries.
+            huggingface_hub.HfApi().dataset_info(hub.id, revision=hub.revision, timeout=20)
+        dataset = datasets.load_dataset(
+            hub.id, name=hub.config, data_files=hub.file, revision=hub.revision, split=hub.split
+        )
+    except Exception as error:  # the library's errors share no base; each means that the data set cannot be had
+        reason = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
+        raise Unavailable(f"{hub.id}: {reason[:200]}") from None
+    dataset.to_parquet(path)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        for number, row in enumerate(csv.DictReader(lines), 1):
+            yield f"{path}: row {number}", dict(row)
+
+
+READERS: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, Any]]]]] = {**sources.READERS, ".csv": _csv_rows}

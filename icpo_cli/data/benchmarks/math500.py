@@ -1,0 +1,37 @@
+"""MATH-500: competition problems of five levels, LaTeX answers."""
+
+from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
+from icpo_cli.data.benchmarks.layouts import ask_boxed, math_gold, own_layout, rlpr_source
+from icpo_cli.records import Question
+
+
+def _original(row: Row) -> Entry:
+    text = row.text("problem")
+    return Entry(Question(f"math500/{row.text('unique_id')}", text, math_gold(row, text, row.text("answer"))))
+
+
+GOLDS = "b57b03cab4499f574f951dcb14810d3848ddd4bed327db73b1917a688519c6d9"
+
+MATH500 = Benchmark(
+    name="math500",
+    title="MATH-500",
+    group="math",
+    version="1",
+    count=500,
+    k=2,
+    kinds=("math",),
+    sources=(
+        Source("math500", own_layout(math_gold), golds_sha256=GOLDS),
+        rlpr_source("math500", "Math-500_Avg2", math_gold),
+        Source("MATH-500", _original, Hub("HuggingFaceH4/MATH-500", split="test")),
+    ),
+    licence="MIT",
+    about="500 test problems of Hendrycks' MATH, as PRM800K split them off",
+    pitfalls=(
+        "Golds are LaTeX: 90^\\circ, \\$32,\\!348, 52_8 (a number in base 8, not 52), \\text{(C)}, \\text{east}.",
+        "3, 5, 7 is a set, (3, 5) a point: order counts in the second alone.",
+        "x \\in [-2,7] and [-2,7] are one answer.",
+        "Models that were trained on the other 12,000 problems of MATH have seen its like.",
+    ),
+    own_form=ask_boxed,
+)

@@ -1,0 +1,39 @@
+"""Minerva: undergraduate science and engineering problems of MIT OpenCourseWare, free-form answers."""
+
+from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
+from icpo_cli.data.benchmarks.layouts import ask_boxed, math_gold, own_layout, rlpr_source
+from icpo_cli.records import Question
+
+
+def _original(row: Row) -> Entry:
+    text = row.text("problem")
+    return Entry(Question(f"minerva/simplerl/{row.number}", text, math_gold(row, text, row.text("answer"))))
+
+
+GOLDS = "d964fba4f6006f2975e3d2482678cf61388ee272146b191018d1988eeb3cf5ae"
+
+MINERVA = Benchmark(
+    name="minerva",
+    title="Minerva",
+    group="math",
+    version="1",
+    count=272,
+    k=2,
+    kinds=("math",),
+    sources=(
+        Source("minerva", own_layout(math_gold), golds_sha256=GOLDS),
+        rlpr_source("minerva", "Minerva_Avg4", math_gold),
+        Source("simplerl-minerva-math", _original, Hub("zwhe99/simplerl-minerva-math", split="test")),
+    ),
+    licence="MIT; the problems are MIT OpenCourseWare's (CC BY-NC-SA)",
+    about="272 problems of nine MIT courses, most with numeric answers in e-notation",
+    pitfalls=(
+        "The paper's text has Avg@2, its Table 2 prints Avg@16, and RLPR's file is named for Avg@4: k is 2 here.",
+        "Golds carry no unit; answers do. 4.5e33 and 4.5 \\times 10^{33} are one number.",
+        "70 of the 272 questions hold a \\boxed{} themselves: an answer is looked for in the response alone.",
+        "Copies with list-wrapped answers have a wrong gold in 29 questions or more: an earlier part's box.",
+        "lm-evaluation-harness's minerva_math is Hendrycks' MATH, another set.",
+        "Golds are rounded to two or three digits, so that exact answers can differ in the last.",
+    ),
+    own_form=ask_boxed,
+)
