@@ -158,6 +158,8 @@ class EvalConfig:
     """Responses a held-out question."""
     temperature: float = 0.0
     """0 is greedy, which needs k 1."""
+    data_dir: str | None = None
+    """A folder with benchmarks' data, or one file; null looks in the user's cache and on the hub."""
 
 
 @dataclass(frozen=True)
