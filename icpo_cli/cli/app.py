@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import icpo_cli
-from icpo_cli.cli import config, explain, model, train
+from icpo_cli.cli import bench, config, data, explain, model, train
 
 app = typer.Typer(
     name="icpo",
@@ -19,6 +19,8 @@ app.command("train")(train.train)
 app.command("explain")(explain.explain)
 app.add_typer(model.app, name="model")
 app.add_typer(config.app, name="config")
+app.add_typer(bench.app, name="bench")
+app.add_typer(data.app, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -23,15 +23,6 @@ class Overlap:
     """The first of them, in normalised words."""
 
 
-@dataclass(frozen=True)
-class Repeats:
-    """Questions of one set whose normalised text is an earlier one's."""
-
-    count: int
-    pairs: tuple[tuple[str, str], ...]
-    """Ids: the repeated question's and the earlier one's."""
-
-
 def normalised(text: str) -> list[str]:
     """Its words, lower case, without punctuation and layout."""
     return WORD.findall(text.lower())
@@ -61,8 +52,8 @@ def overlaps(train: Iterable[Question], benches: Mapping[str, Sequence[Question]
     return found
 
 
-def repeats(questions: Iterable[Question]) -> Repeats:
-    """Questions whose words are all an earlier one's, in its order."""
+def repeats(questions: Iterable[Question]) -> tuple[tuple[str, str], ...]:
+    """Ids of questions that read, word for word, like an earlier one, and the earlier one's."""
     first: dict[str, str] = {}
     pairs = []
     for question in questions:
@@ -70,4 +61,4 @@ def repeats(questions: Iterable[Question]) -> Repeats:
         if words in first:
             pairs.append((question.id, first[words]))
         first.setdefault(words, question.id)
-    return Repeats(len(pairs), tuple(pairs))
+    return tuple(pairs)

@@ -52,14 +52,24 @@ def load(benchmark: Benchmark, data_dir: Path | None) -> LoadedBenchmark:
     found = find(benchmark, data_dir)
     if found is not None:
         return found.load()
+    try:
+        return obtain(benchmark, None)
+    except Unavailable as reasons:
+        raise UserError(
+            f"{benchmark.name}: {_missing(benchmark, data_dir)}: {reasons}; {how_to_get(benchmark)}"
+        ) from None
+
+
+def obtain(benchmark: Benchmark, folder: Path | None) -> LoadedBenchmark:
+    """From the first place on the hub that gives it, kept in the folder, else in the cache. Raises Unavailable."""
     reasons = []
     for source in _on_hub(benchmark):
-        path = cached_file(source)
+        path = cached_file(source) if folder is None else folder / f"{source.stem}.parquet"
         try:
-            return fetch(benchmark, source, path)
+            return _fetch(benchmark, source, path)
         except Unavailable as reason:
             reasons.append(str(reason))
-    raise UserError(f"{benchmark.name}: {_missing(benchmark, data_dir)}{'; '.join(reasons)}; {how_to_get(benchmark)}")
+    raise Unavailable("; ".join(reasons))
 
 
 @dataclass(frozen=True)
@@ -97,18 +107,6 @@ def find(benchmark: Benchmark, data_dir: Path | None) -> Found | None:
         if cached_file(source).is_file():
             return Found(benchmark, source, cached_file(source), source.hub)
     return None
-
-
-def fetch(benchmark: Benchmark, source: Source, path: Path) -> LoadedBenchmark:
-    """The source's rows from the hub, kept at `path` once they are found to be as known. Raises Unavailable."""
-    assert source.hub is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent) as folder:
-        aside = Path(folder) / path.name
-        _download(source.hub, aside)
-        loaded = Found(benchmark, source, aside, source.hub).load()
-        aside.replace(path)
-    return loaded
 
 
 def cached_file(source: Source) -> Path:
@@ -186,13 +184,29 @@ def _on_hub(benchmark: Benchmark) -> list[Source]:
 
 def _missing(benchmark: Benchmark, data_dir: Path | None) -> str:
     if data_dir is None:
-        return "no eval.data_dir is set, and the hub does not give it: "
+        return "no eval.data_dir is set, and the hub does not give it"
     names = ", ".join(source.stem for source in benchmark.sources)
-    return f"not in {data_dir} (as {names}, .jsonl, .parquet or .csv), and the hub does not give it: "
+    return f"not in {data_dir} (as {names}, .jsonl, .parquet or .csv), and the hub does not give it"
+
+
+def _fetch(benchmark: Benchmark, source: Source, path: Path) -> LoadedBenchmark:
+    """The source's rows from the hub, kept at `path` once they are found to be as known. Raises Unavailable."""
+    assert source.hub is not None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent) as folder:
+            aside = Path(folder) / path.name
+            _download(source.hub, aside)
+            loaded = Found(benchmark, source, aside, source.hub).load()
+            aside.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    return loaded
 
 
 def _download(hub: Hub, path: Path) -> None:
     import datasets
+    import httpx
     import huggingface_hub
 
     try:
@@ -202,6 +216,8 @@ def _download(hub: Hub, path: Path) -> None:
         dataset = datasets.load_dataset(
             hub.id, name=hub.config, data_files=hub.file, revision=hub.revision, split=hub.split
         )
+    except httpx.TransportError:
+        raise Unavailable(f"{hub.id}: no connection to the hub") from None
     except Exception as error:  # the library's errors share no base; each means that the data set cannot be had
         reason = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
         raise Unavailable(f"{hub.id}: {reason[:200]}") from None

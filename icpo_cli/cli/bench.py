@@ -1,0 +1,163 @@
+"""`icpo bench`: the benchmarks, what is known of them, and their questions as a model is asked them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from icpo_cli.data.benchmarks import Benchmark
+    from icpo_cli.records import Question
+
+app = typer.Typer(help="The benchmarks, and their questions as a model is asked them.", no_args_is_help=True)
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="eval.data_dir=DIR: where the data is."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
+
+NOT_SHOWN = "Its questions are not shown: its authors ask that they do not stand anywhere in plain text."
+
+
+@app.command("list")
+def list_(settings: Settings = None, as_json: AsJson = False) -> None:
+    """List the benchmarks: questions, responses a question, and whether the data is here."""
+    from icpo_cli.data.benchmarks import BENCHMARKS
+    from icpo_cli.data.inventory import benchmark_here
+
+    data_dir = data_folder(settings or [])
+    here = {name: benchmark_here(benchmark, data_dir) for name, benchmark in BENCHMARKS.items()}
+    if as_json:
+        facts = [_facts(benchmark, here[name]) for name, benchmark in BENCHMARKS.items()]
+        typer.echo(json.dumps({"benchmarks": facts}))
+        return
+    rows = [
+        (name, b.title, b.group, f"{b.count:,}", str(b.k), here[name] or "missing") for name, b in BENCHMARKS.items()
+    ]
+    print_table(("name", "title", "group", "questions", "k", "data"), rows)
+    missing = [name for name, place in here.items() if place is None]
+    if missing:
+        typer.echo(f"Of what is missing, `icpo bench show NAME` says how to get it: {', '.join(missing)}")
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark of `icpo bench list`.")],
+    settings: Settings = None,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=0, help="Questions to show.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is known of a benchmark, its pitfalls, and its first questions as a model is asked them."""
+    from icpo_cli.config.load import nearest
+    from icpo_cli.data.benchmarks import BENCHMARKS
+    from icpo_cli.data.benchmarks.load import find
+    from icpo_cli.data.inventory import found_at
+    from icpo_cli.errors import UserError
+
+    if name not in BENCHMARKS:
+        raise UserError(f"unknown benchmark '{name}'{nearest(name, list(BENCHMARKS))}")
+    benchmark = BENCHMARKS[name]
+    found = find(benchmark, data_folder(settings or []))
+    questions = found.load().questions[:count] if found is not None else ()
+    facts = _facts(benchmark, found_at(found) if found is not None else None)
+    shown = [_question(benchmark, question) for question in questions]
+    if as_json:
+        typer.echo(json.dumps({**facts, "shown": shown}))
+    else:
+        _print_facts(benchmark, facts)
+        for question in shown:
+            _print_question(question)
+
+
+def data_folder(settings: list[str]) -> Path | None:
+    """eval.data_dir of the configuration that these arguments resolve to."""
+    from icpo_cli.config.load import load_config
+
+    data_dir = load_config(settings).eval.data_dir
+    return None if data_dir is None else Path(data_dir).expanduser()
+
+
+def print_table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """On stdout; cells are text, whatever stands in them."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from icpo_cli.cli.display import printable
+
+    table = Table(box=None, pad_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console().print(table)
+
+
+def _facts(benchmark: "Benchmark", here: str | None) -> dict[str, Any]:
+    from icpo_cli.data.benchmarks.load import how_to_get
+
+    return {
+        "name": benchmark.name,
+        "title": benchmark.title,
+        "group": benchmark.group,
+        "about": benchmark.about,
+        "questions": benchmark.count,
+        "k": benchmark.k,
+        "version": benchmark.version,
+        "answers": list(benchmark.kinds),
+        "grading": {"extract": benchmark.extract, "rule": benchmark.rule},
+        "licence": benchmark.licence,
+        "hub": [
+            {"id": s.hub.id, "file": s.hub.file, "split": s.hub.split, "revision": s.hub.revision, "gated": s.hub.gated}
+            for s in benchmark.sources
+            if s.hub is not None
+        ],
+        "pitfalls": list(benchmark.pitfalls),
+        "confidential": benchmark.confidential,
+        "data": here,
+        "how_to_get": how_to_get(benchmark),
+    }
+
+
+def _question(benchmark: "Benchmark", question: "Question") -> dict[str, Any]:
+    """As a model is asked it; of a confidential benchmark its id alone."""
+    if benchmark.confidential:
+        return {"id": question.id}
+    kind = question.gold.kind
+    return {
+        "id": question.id,
+        "text": question.text,
+        "own_form": benchmark.own_form(question),
+        "gold": question.gold.answer,
+        "kind": kind.value if kind else "auto",
+    }
+
+
+def _print_facts(benchmark: "Benchmark", facts: dict[str, Any]) -> None:
+    say = typer.echo
+    say(f"{benchmark.title} ({benchmark.name}): {benchmark.about}")
+    say(f"  questions  {benchmark.count:,}, Avg@{benchmark.k}, group {benchmark.group}, version {benchmark.version}")
+    say(f"  answers    {', '.join(benchmark.kinds)}; extract {benchmark.extract}, rule {benchmark.rule}")
+    say(f"  licence    {benchmark.licence}")
+    for hub in facts["hub"]:
+        file = f", {hub['file']}" if hub["file"] else ""
+        say(f"  hub        {hub['id']}{file}, revision {hub['revision'] or 'not pinned'}{', gated' * hub['gated']}")
+    say(f"  data       {facts['data'] or 'missing: ' + facts['how_to_get']}")
+    say("  pitfalls")
+    for pitfall in benchmark.pitfalls:
+        say(f"    - {pitfall}")
+    if benchmark.confidential:
+        say(f"  {NOT_SHOWN}")
+
+
+def _print_question(question: dict[str, Any]) -> None:
+    from icpo_cli.cli.display import printable
+
+    typer.echo(f"\n{printable(question['id'])}")
+    if "text" in question:
+        for line in str(question["own_form"]).split("\n"):
+            typer.echo(f"  | {printable(line)}".rstrip())
+        typer.echo(f"  gold: {printable(question['gold'])} ({question['kind']})")

@@ -1,0 +1,192 @@
+"""`icpo data`: the data sets that runs and benchmarks need, had, fetched and checked."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icpo_cli.cli.bench import AsJson, Settings, data_folder, print_table
+from icpo_cli.errors import RunFailed, UserError
+
+if TYPE_CHECKING:
+    from icpo_cli.config.schema import Config
+    from icpo_cli.data.benchmarks import Benchmark
+    from icpo_cli.data.checkup import Checkup
+
+app = typer.Typer(help="Data sets: what there is, what is missing, what overlaps.", no_args_is_help=True)
+
+PAIRS_SHOWN = 20
+
+
+@app.command("list")
+def list_(settings: Settings = None, as_json: AsJson = False) -> None:
+    """List what the configurations (no FILE: all that are shipped) and the benchmarks need, and whether it is here."""
+    from icpo_cli.data.inventory import needs
+
+    found = needs(_configs(settings or []), data_folder(settings or []))
+    if as_json:
+        typer.echo(json.dumps({"data_sets": [asdict(need) for need in found]}))
+        return
+    print_table(
+        ("data set", "for", "here"),
+        [(need.data_set, _some(need.wanted_by), need.here or "missing") for need in found],
+    )
+    for need in found:
+        if need.here is None:
+            typer.echo(f"{need.data_set}: {need.how}")
+
+
+@app.command("prepare")
+def prepare(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME ...] [FILE.yaml ...] [key=value ...]",
+            help="Benchmarks, groups, or train: the configuration's training data. Nothing: all of these.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch what is missing from the hub, into eval.data_dir where that is set, else into the user's cache."""
+    from icpo_cli.data.benchmarks import BENCHMARKS, resolve_names
+
+    wanted, settings = _split(names or [])
+    config = _config(settings)
+    folder = data_folder(settings)
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"eval.data_dir: {folder}: no such folder")
+    benches = resolve_names([name for name in wanted or ["all"] if name != "train"])
+    results = [_prepare_benchmark(BENCHMARKS[name], folder) for name in benches]
+    if not wanted or "train" in wanted:
+        results.append(_prepare_training(config))
+    if as_json:
+        typer.echo(json.dumps({"data_sets": results}))
+    else:
+        for result in results:
+            typer.echo(f"{result['name']}: {result['status']}: {result['where'] or result['how']}")
+    missing = [str(result["name"]) for result in results if result["status"] == "missing"]
+    if missing:
+        raise RunFailed(f"{len(missing)} of {len(results)} data sets cannot be had now: {', '.join(missing)}")
+
+
+@app.command("check")
+def check(
+    settings: Settings = None,
+    n: Annotated[int, typer.Option("--n", metavar="N", min=1, help="Words of a run that counts as overlap.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Load the training data (no FILE: the quickstart's) and the benchmarks that are here; count, and find overlap."""
+    from icpo_cli.config.check import check_source
+    from icpo_cli.data.checkup import examine
+    from icpo_cli.rewards.verifier import Verifier
+
+    config = _config(settings or [])
+    check_source(config.data.train, "data.train")
+    with Verifier(config.reward) as verifier:
+        checkup = examine(config, data_folder(settings or []), n, verifier.check_golds)
+    if as_json:
+        typer.echo(json.dumps(asdict(checkup)))
+    else:
+        _print_checkup(checkup)
+    unusable = [part.name for part in checkup.sets if part.problem or part.gold_problems]
+    if unusable:
+        raise RunFailed(f"data check: not as it should be: {', '.join(unusable)}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _configs(settings: Sequence[str]) -> "dict[str, Config]":
+    """By name: each FILE with the key=values laid over it; without files, every shipped experiment."""
+    from icpo_cli.config.load import experiment_file, is_override, load_config
+
+    overrides = [setting for setting in settings if is_override(setting)]
+    files = {setting: setting for setting in settings if not is_override(setting)}
+    if not files:
+        root = experiment_file("quickstart.yaml").parent
+        files = {
+            str(path.relative_to(root)): str(path)
+            for path in sorted(root.rglob("*.yaml"))
+            if not path.stem.startswith("base")
+        }
+    return {name: load_config([file, *overrides]) for name, file in files.items()}
+
+
+def _config(settings: Sequence[str]) -> "Config":
+    from icpo_cli.config.load import experiment_file, is_override, load_config
+
+    files = any(not is_override(setting) for setting in settings)
+    return load_config(settings if files else [str(experiment_file("quickstart.yaml")), *settings])
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names of data sets, and settings: what is a key=value or the name of a YAML file."""
+    from icpo_cli.config.load import is_override
+
+    settings = [a for a in arguments if is_override(a) or Path(a).suffix in (".yaml", ".yml")]
+    return [argument for argument in arguments if argument not in settings], settings
+
+
+def _prepare_benchmark(benchmark: "Benchmark", folder: Path | None) -> dict[str, str | None]:
+    from icpo_cli.data.benchmarks.load import Unavailable, find, how_to_get, obtain
+    from icpo_cli.data.inventory import found_at
+
+    found = find(benchmark, folder)
+    if found is not None:
+        found.load()
+        return {"name": benchmark.name, "status": "here", "where": found_at(found), "how": ""}
+    try:
+        loaded = obtain(benchmark, folder)
+    except Unavailable as reason:
+        how = f"{reason}; {how_to_get(benchmark)}"
+        return {"name": benchmark.name, "status": "missing", "where": None, "how": how}
+    return {"name": benchmark.name, "status": "fetched", "where": f"from {loaded.source}", "how": ""}
+
+
+def _prepare_training(config: "Config") -> dict[str, str | None]:
+    from icpo_cli.data.inventory import how_to_get_source, source_here, source_name
+    from icpo_cli.data.sources import load_questions
+
+    source = config.data.train
+    status = "here" if source_here(source) else "fetched"
+    try:
+        questions = load_questions(source)
+    except UserError as error:
+        how = f"{error}; {how_to_get_source(source)}"
+        return {"name": "train", "status": "missing", "where": None, "how": how}
+    return {"name": "train", "status": status, "where": f"{source_name(source)}, {len(questions):,} rows", "how": ""}
+
+
+def _print_checkup(checkup: "Checkup") -> None:
+    from icpo_cli.cli.display import printable
+
+    rows = [
+        (
+            part.name,
+            f"{part.questions:,}" if not part.problem else "-",
+            str(len(part.repeats)),
+            str(len(part.gold_problems)),
+            str(checkup.overlapping.get(part.name, "")),
+            part.problem or part.source,
+        )
+        for part in checkup.sets
+    ]
+    print_table(("data", "questions", "repeated", "bad golds", f"shared {checkup.n}-grams", "from"), rows)
+    for part in checkup.sets:
+        for name, earlier in part.repeats[:PAIRS_SHOWN]:
+            typer.echo(f"{part.name}: {printable(name)} repeats {printable(earlier)}")
+        for name, problem in list(part.gold_problems.items())[:PAIRS_SHOWN]:
+            typer.echo(f"{part.name}: gold of {printable(name)}: {printable(problem)}")
+    if checkup.missing:
+        typer.echo(f"not here, so not checked: {', '.join(checkup.missing)}")
+    if checkup.overlap:
+        more = len(checkup.overlap) - PAIRS_SHOWN
+        typer.echo(f"\noverlapping pairs{f', the first {PAIRS_SHOWN} (all: --json)' if more > 0 else ''}")
+        pairs = [(pair.train_id, pair.bench_id, str(pair.shared), pair.ngram) for pair in checkup.overlap[:PAIRS_SHOWN]]
+        print_table(("training", "benchmark", "shared", "first of them"), pairs)
+    else:
+        typer.echo(f"no run of {checkup.n} words is shared by the training data and a benchmark")
