@@ -15,13 +15,39 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class AnswerKind(StrEnum):
+    """What sort of thing an answer is, which decides the rule that compares it."""
+
+    MATH = "math"
+    NUMBER = "number"
+    LETTER = "letter"
+    TEXT = "text"
+    BOOL = "bool"
+    LIST = "list"
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The right answer of a question, and what a comparison with it has to know."""
+
+    answer: str
+    kind: AnswerKind | None = None
+    """None: read off the answer's own form."""
+    choices: tuple[str, ...] = ()
+    """The question's options in order; letter A is the first."""
+    aliases: tuple[str, ...] = ()
+    """Other texts that are right too."""
+    ordered: bool | None = None
+    """Of a list: whether order counts. None: by its notation, (a, b) and [a, b] against {a, b} and a, b."""
+
+
 @dataclass(frozen=True)
 class Question:
     """One row of a data source."""
 
     id: str
     text: str
-    answer: str
+    gold: Gold
 
 
 @dataclass(frozen=True)
@@ -30,7 +56,7 @@ class Prompt:
 
     id: str
     question: str
-    answer: str
+    gold: Gold
     tokens: tuple[int, ...]
 
 
@@ -63,26 +89,43 @@ class VerdictKind(StrEnum):
     ERROR = "error"
 
 
+UNDECIDED = frozenset((VerdictKind.TIMEOUT, VerdictKind.ERROR))
+"""What says nothing of the answer."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The verdict on one response, what was read from it, and the rule that decided."""
 
     kind: VerdictKind
     extracted: str | None
+    """None where the response has no final answer."""
     rule: str
+    """The name of what decided: exact, number, symbolic, letter, judge, deadline, ..."""
+    reason: str = ""
+    """In words, for whoever asks why."""
 
     @property
     def correct(self) -> bool:
         return self.kind is VerdictKind.CORRECT
 
+    @property
+    def decided(self) -> bool:
+        """Right or not: neither a timeout nor an error."""
+        return self.kind not in UNDECIDED
+
 
 @dataclass(frozen=True)
 class Reward:
-    """R_verif of one response and its two parts (Eq. 10), each in 0..1."""
+    """R_verif of one response, and what it is made of (Eq. 10)."""
 
     verdict: Verdict
     answer: float
+    """1 or 0: the verdict as it is rewarded, which noise may have turned over."""
     format: float
+    """1 or 0."""
+    noise: float
+    """What was added on purpose (App. B.1)."""
     verif: float
 
 

@@ -56,7 +56,7 @@ def train(
         from icpo_cli.device import device_profile
         from icpo_cli.train.preflight import preflight
 
-        preflight(config, ranks)
+        preflight(config, ranks).verifier.close()
         status = run_local_ranks(nproc, _without(child_arguments, "--nproc"), device_profile(config).type)
         raise typer.Exit(status)
     _run_here(config, resumed, as_json)

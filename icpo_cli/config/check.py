@@ -3,8 +3,11 @@
 import math
 from urllib.parse import urlsplit
 
-from icpo_cli.config.schema import Config, SourceConfig
+from icpo_cli.config.schema import Config, JudgeConfig, SourceConfig
 from icpo_cli.errors import UserError
+
+JUDGE_CONNECTIONS = 1000
+"""What one HTTP client keeps open."""
 
 
 def check(config: Config, ranks: int = 1) -> None:
@@ -25,15 +28,26 @@ def check(config: Config, ranks: int = 1) -> None:
         raise UserError(f"name: {config.name!r} must be printable text")
     if config.learner.zero_stage not in (0, 1, 2, 3):
         raise UserError(f"learner.zero_stage: {config.learner.zero_stage} must be 0, 1, 2 or 3")
-    if config.eval.temperature == 0 and config.eval.k > 1:
-        raise UserError(f"eval.k: {config.eval.k} greedy responses would be equal; set eval.temperature above 0")
+    _check_eval(config)
     if config.data.template == "few_shot" and not config.data.examples:
         raise UserError("data.examples: the few_shot template needs one worked example or more")
     if urlsplit(config.track.uri or "").password is not None:
         raise UserError("track.uri: holds a password; use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+    if config.reward.judge.mode != "off":
+        check_judge(config.reward.judge)
     check_source(config.data.train, "data.train")
     if config.data.heldout is not None:
         check_source(config.data.heldout, "data.heldout")
+
+
+def _check_eval(config: Config) -> None:
+    settings = config.eval
+    if settings.temperature == 0 and settings.k is not None and settings.k > 1:
+        raise UserError(f"eval.k: {settings.k} greedy responses would be equal; set eval.temperature above 0")
+    if settings.engine.max_num_seqs < 2:
+        raise UserError(f"eval.engine.max_num_seqs: {settings.engine.max_num_seqs} must be 2 or more")
+    if settings.template == "few_shot" and not config.data.examples:
+        raise UserError("data.examples: the few_shot template needs one worked example or more")
 
 
 def check_source(source: SourceConfig, key: str) -> None:
@@ -42,6 +56,45 @@ def check_source(source: SourceConfig, key: str) -> None:
         raise UserError(f"{key}.task: name a reasoning_gym task, or set {key}.source to file or hub")
     if source.source != "reasoning_gym" and not source.path:
         raise UserError(f"{key}.path: a source of kind {source.source} needs a path")
+
+
+def check_judge(judge: JudgeConfig) -> None:
+    """What a judge must be given, and how much may be asked of it."""
+    _check_judge_url(judge)
+    if not judge.key_variable.isidentifier():
+        raise UserError(f"reward.judge.key_variable: {judge.key_variable!r} is no name of an environment variable")
+    counts = {"requests_at_once": judge.requests_at_once, "max_tokens": judge.max_tokens}
+    for key, count in counts.items():
+        if count is not None and count < 1:
+            raise UserError(f"reward.judge.{key}: {count} must be 1 or more")
+    if judge.requests_at_once > JUDGE_CONNECTIONS:
+        raise UserError(f"reward.judge.requests_at_once: {judge.requests_at_once} must be {JUDGE_CONNECTIONS} or less")
+    if judge.retries < 0:
+        raise UserError(f"reward.judge.retries: {judge.retries} must be 0 or more")
+    for key in ("timeout_seconds", "give_up_seconds"):
+        seconds = getattr(judge, key)
+        if not (seconds > 0 and math.isfinite(seconds)):
+            raise UserError(f"reward.judge.{key}: {seconds} must be positive and finite")
+
+
+def _check_judge_url(judge: JudgeConfig) -> None:
+    """The url is stored with the run and shown in messages: it must not hold a secret."""
+    if not judge.url:
+        raise UserError(
+            f"reward.judge.url: a judge (mode {judge.mode}) needs its server, as in http://localhost:8000/v1"
+        )
+    try:
+        parts = urlsplit(judge.url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if sound and (parts.username is not None or parts.password is not None or parts.query or parts.fragment):
+        raise UserError(
+            "reward.judge.url: holds credentials, a query or a fragment; give the address alone, and the key in the "
+            f"environment variable {judge.key_variable}"
+        )
+    if not sound or not judge.url.isprintable() or " " in judge.url:
+        raise UserError(f"reward.judge.url: {judge.url!r} must be an http:// or https:// address")
 
 
 def _at_least_one(config: Config) -> dict[str, int]:
@@ -60,7 +113,13 @@ def _at_least_one(config: Config) -> dict[str, int]:
         "train.save_every": config.train.save_every,
         "train.keep_checkpoints": config.train.keep_checkpoints,
         "train.collective_timeout_seconds": config.train.collective_timeout_seconds,
-        "eval.k": config.eval.k,
+        "eval.k": 1 if config.eval.k is None else config.eval.k,
+        "eval.limit": 1 if config.eval.limit is None else config.eval.limit,
+        "eval.max_response_tokens": config.eval.max_response_tokens,
+        "eval.pass_at": min(config.eval.pass_at, default=1),
+        "eval.engine.kv_cache_gib": config.eval.engine.kv_cache_gib,
+        "eval.engine.tensor_parallel": config.eval.engine.tensor_parallel,
+        "eval.engine.data_parallel": config.eval.engine.data_parallel,
     }
 
 
@@ -76,6 +135,7 @@ def _positive(config: Config) -> dict[str, float]:
         "learner.max_grad_norm": config.learner.max_grad_norm,
         "rollout.max_probe_gap": config.rollout.max_probe_gap,
         "rollout.engine.gpu_memory_utilization": config.rollout.engine.gpu_memory_utilization,
+        "eval.engine.gpu_memory_utilization": config.eval.engine.gpu_memory_utilization,
     }
 
 

@@ -28,8 +28,8 @@ class Layer:
     values: dict[str, Any]
 
 
-def load_config(arguments: Sequence[str]) -> Config:
-    """The Config of a command line's FILE.yaml and key=value arguments.
+def load_config(arguments: Sequence[str], beneath: Sequence[Layer] = ()) -> Config:
+    """The Config of a command line's FILE.yaml and key=value arguments, over the layers `beneath` them.
 
     Raises UserError, one line naming the file or argument, the key, and what is allowed.
     """
@@ -37,7 +37,7 @@ def load_config(arguments: Sequence[str]) -> Config:
     files = [Path(argument) for argument in arguments if not is_override(argument)]
     layers = [layer for file in files for layer in _read_file(file, ())]
     layers += [_parse_override(override) for override in overrides]
-    return resolve(layers)
+    return resolve([*beneath, *layers])
 
 
 def resolve(layers: Sequence[Layer]) -> Config:
@@ -215,7 +215,7 @@ def _field_type(schema: Any, path: list[str]) -> Any:
     if not dataclasses.is_dataclass(schema) or path[0] not in _keys(schema):
         return None
     hint = typing.get_type_hints(schema)[path[0]]
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # the second with a Literal in it
         hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
     if len(path) > 1 and typing.get_origin(hint) is list:
         hint = typing.get_args(hint)[0]

@@ -36,6 +36,10 @@ class SourceConfig:
     answer_column: str = "answer"
     id_column: str | None = None
     """null numbers the rows."""
+    choices_column: str | None = None
+    """The options of a multiple-choice question, a list of texts; the answer is then a letter."""
+    kind: Literal["auto", "math", "number", "letter", "text", "bool", "list"] = "auto"
+    """What the answers are; auto reads it off each answer's own form."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,68 @@ class RolloutConfig:
 
 
 @dataclass(frozen=True)
+class SandboxConfig:
+    """The processes in which answers are compared that could hang or crash a comparison."""
+
+    workers: int | None = None
+    """null: one a core, at most 8, of this rank's."""
+    deadline_seconds: float = 10.0
+    """Of one comparison; past it the verdict is timeout and the worker is replaced."""
+    memory_mib: int = 1024
+    """Of one worker."""
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """A language model that decides what the rule does not accept, or decides alone."""
+
+    mode: Literal["off", "after_rule", "alone"] = "off"
+    url: str | None = None
+    """Of an OpenAI-compatible server: http://localhost:8000/v1."""
+    model: str | None = None
+    """As the server names it; null takes the first one it lists."""
+    form: Literal["equivalence", "general_verifier"] = "equivalence"
+    """How it is asked: an instruct model, or TIGER-Lab/general-verifier in the words it was trained on."""
+    key_variable: str = "ICPO_JUDGE_KEY"
+    """The environment variable that holds the server's key, if it wants one."""
+    requests_at_once: int = 64
+    timeout_seconds: float = 60.0
+    """Of one request, to the last byte of its answer."""
+    retries: int = 5
+    """Of one case, with waits that grow, or as long as the server asks for (up to two minutes)."""
+    give_up_seconds: float = 600.0
+    """Of one case with its retries and waits; after as long without any answer the rest of a batch is not asked."""
+    max_tokens: int | None = None
+    """Of one reply; null is the form's own: 256 for equivalence, 1024 for general_verifier, which reasons first."""
+    cache: str | None = None
+    """The file that keeps its verdicts; null is one in the user's cache folder."""
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """Wrong rewards on purpose (App. B.1), drawn by hash: equal seeds see equal noise."""
+
+    fraction: float = 0.0
+    """Of responses whose R_verif is moved; 0.4 in the paper's noisy arms."""
+    magnitude: float = 0.3
+    """By which it is moved, up or down."""
+    false_positive: float = 0.0
+    """Share of answers that are not right and are rewarded as if they were."""
+    false_negative: float = 0.0
+    """Share of right answers that are rewarded as if they were not."""
+
+
+@dataclass(frozen=True)
 class RewardConfig:
     answer_weight: float = 0.9
     format_weight: float = 0.1
+    extract: Literal["answer_tag", "boxed", "letter", "auto", "none"] = "answer_tag"
+    """Where a response's answer stands; answer_tag is strict, auto takes the last final answer in any form."""
+    rule: Literal["strict", "rlpr", "theoremqa"] = "strict"
+    """strict is icpo's own; the others grade as RLPR's and TheoremQA's code does, to compare with their numbers."""
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
 
 
 @dataclass(frozen=True)
@@ -153,13 +216,47 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class EvalEngineConfig:
+    """vLLM's own settings where it has the machine to itself."""
+
+    kv_cache_gib: int = 4
+    """CPU: memory of the key-value cache."""
+    gpu_memory_utilization: float = 0.9
+    max_num_seqs: int = 256
+    """Responses generated at once by an engine."""
+    tensor_parallel: int = 1
+    """GPUs that one engine's weights are spread over."""
+    data_parallel: int = 1
+    """Engines side by side, each a process of its own with all the weights and a share of the responses."""
+
+
+@dataclass(frozen=True)
 class EvalConfig:
-    k: int = 1
-    """Responses a held-out question."""
-    temperature: float = 0.0
-    """0 is greedy, which needs k 1."""
+    k: int | None = None
+    """Responses a question; null is each benchmark's own, and 1 for held-out questions and for greedy ones."""
+    temperature: float = 1.0
+    """0 is greedy."""
+    max_response_tokens: int = 3072
+    """Of a benchmark's response; held-out questions keep rollout.max_response_tokens."""
+    limit: int | None = None
+    """Questions taken of each benchmark, the first ones; null is all."""
+    benchmarks: list[str] = field(default_factory=list)
+    """Names or groups; `icpo eval --bench` sets it."""
     data_dir: str | None = None
     """A folder with benchmarks' data, or one file; null looks in the user's cache and on the hub."""
+    output_dir: str = "evals"
+    """Where responses are kept as they finish, and each evaluation's record."""
+    template: Literal["r1", "r1_answer_only", "few_shot", "plain", "own"] | None = None
+    """How questions are put; null is data.template, own the benchmark's usual form."""
+    extract: Literal["answer_tag", "boxed", "letter", "auto", "none"] | None = None
+    """Where a response's answer stands; null is the benchmark's own."""
+    rule: Literal["strict", "rlpr", "theoremqa"] | None = None
+    """By which answers are compared; null is the benchmark's own."""
+    pass_at: list[int] = field(default_factory=list)
+    """The k of pass@k to report; empty is the powers of two up to the responses a question."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Of a training run that is evaluated."""
+    engine: EvalEngineConfig = field(default_factory=EvalEngineConfig)
 
 
 @dataclass(frozen=True)

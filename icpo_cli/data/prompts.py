@@ -1,7 +1,7 @@
 """The prompts of a run: which are kept, what they are called, and in which order an iteration takes them."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.sources import load_questions
 from icpo_cli.data.templates import TEMPLATES, Tokenizer
 from icpo_cli.errors import UserError
-from icpo_cli.records import Prompt, Question
+from icpo_cli.records import Gold, Prompt, Question
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,23 @@ class PromptSet:
     """Training questions left out because their text is a held-out question's."""
     repeated: int
     """Held-out questions left out because their text is an earlier one's."""
+    unusable: tuple[str, ...]
+    """Questions left out because nothing can be compared with their gold answer: "train 17: is empty"."""
     fingerprint: str
     """sha256 over every kept id, question, answer and prompt token."""
 
 
-def load_prompts(config: Config, tokenizer: Tokenizer) -> PromptSet:
+CheckGolds = Callable[[Sequence[Gold]], list[str | None]]
+"""What is wrong with each gold answer, in words; None where nothing is."""
+
+
+def load_prompts(config: Config, tokenizer: Tokenizer, check_golds: CheckGolds) -> PromptSet:
     """Raises UserError where a source is at fault or nothing is left."""
     found = load_questions(config.data.heldout) if config.data.heldout else []
+    found, unusable = _usable(found, "heldout", check_golds)
     heldout = list({question.text: question for question in reversed(found)}.values())[::-1]
     heldout_texts = {question.text for question in heldout}
-    train = load_questions(config.data.train)
+    train, unusable_train = _usable(load_questions(config.data.train), "train", check_golds)
     unseen = [question for question in train if question.text not in heldout_texts]
     kept_train = _render(unseen, config, tokenizer)
     kept_heldout = _render(heldout, config, tokenizer)
@@ -52,8 +59,20 @@ def load_prompts(config: Config, tokenizer: Tokenizer) -> PromptSet:
         too_long=len(unseen) + len(heldout) - len(kept_train) - len(kept_heldout),
         also_heldout=len(train) - len(unseen),
         repeated=len(found) - len(heldout),
+        unusable=(*unusable_train, *unusable),
         fingerprint=fingerprint((*kept_train, *kept_heldout)),
     )
+
+
+def _usable(
+    questions: Sequence[Question], name: str, check_golds: CheckGolds
+) -> tuple[list[Question], tuple[str, ...]]:
+    """The questions that can be graded, and what is wrong with the others."""
+    problems = check_golds([question.gold for question in questions])
+    kept = [question for question, problem in zip(questions, problems, strict=True) if problem is None]
+    if questions and not kept:
+        raise UserError(f"data.{name}: no rows left: each gold answer is unusable; the first {problems[0]}")
+    return kept, tuple(f"{name} {q.id}: {p}" for q, p in zip(questions, problems, strict=True) if p is not None)
 
 
 def prompts_of(prompts: Sequence[Prompt], seed: int, iteration: int, count: int) -> list[Prompt]:
@@ -82,14 +101,13 @@ def fingerprint(prompts: Iterable[Prompt]) -> str:
     """One hash for a set of prompts in their order."""
     digest = hashlib.sha256()
     for prompt in prompts:
-        digest.update(repr((prompt.id, prompt.question, prompt.answer, prompt.tokens)).encode())
+        digest.update(repr((prompt.id, prompt.question, prompt.gold, prompt.tokens)).encode())
     return digest.hexdigest()
 
 
 def _render(questions: Sequence[Question], config: Config, tokenizer: Tokenizer) -> tuple[Prompt, ...]:
     template = TEMPLATES[config.data.template]
     prompts = (
-        Prompt(q.id, q.text, q.answer, tuple(template.render(tokenizer, q.text, config.data.examples)))
-        for q in questions
+        Prompt(q.id, q.text, q.gold, tuple(template.render(tokenizer, q.text, config.data.examples))) for q in questions
     )
     return tuple(prompt for prompt in prompts if len(prompt.tokens) <= config.rollout.max_prompt_tokens)

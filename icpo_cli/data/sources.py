@@ -8,7 +8,7 @@ from typing import Any
 from icpo_cli.config.load import nearest
 from icpo_cli.config.schema import SourceConfig
 from icpo_cli.errors import UserError
-from icpo_cli.records import Question
+from icpo_cli.records import AnswerKind, Gold, Question
 
 Row = tuple[str, dict[str, Any]]
 """Where the row stands, for messages (file:line), and its columns."""
@@ -34,7 +34,18 @@ def _question(source: SourceConfig, place: str, row: dict[str, Any], index: int)
     columns = {"question": source.question_column, "answer": source.answer_column}
     values = {name: _scalar(place, column, _column(place, row, column)) for name, column in columns.items()}
     name = str(index) if source.id_column is None else _scalar(place, source.id_column, row.get(source.id_column))
-    return Question(id=name, text=values["question"], answer=values["answer"])
+    kind = None if source.kind == "auto" else AnswerKind(source.kind)
+    gold = Gold(values["answer"], kind, _choices(source, place, row))
+    return Question(id=name, text=values["question"], gold=gold)
+
+
+def _choices(source: SourceConfig, place: str, row: dict[str, Any]) -> tuple[str, ...]:
+    if source.choices_column is None:
+        return ()
+    choices = _column(place, row, source.choices_column)
+    if not isinstance(choices, list) or not choices:
+        raise UserError(f"{place}: column '{source.choices_column}' holds {choices!r}, not a list of options")
+    return tuple(_scalar(place, source.choices_column, choice) for choice in choices)
 
 
 def _column(place: str, row: dict[str, Any], column: str) -> Any:

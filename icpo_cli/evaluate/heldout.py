@@ -10,22 +10,23 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import stable_hash
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.records import Evaluation, Prompt, count_verdicts
-from icpo_cli.rewards.verifier import verify
+from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 from icpo_cli.rollout.sampler import Sampler
 
 BENCH = "heldout"
 
 
-def evaluate_heldout(prompts: Sequence[Prompt], sampler: Sampler, config: Config, ranks: Ranks) -> Evaluation:
+def evaluate_heldout(
+    prompts: Sequence[Prompt], sampler: Sampler, verifier: Verifier, config: Config, ranks: Ranks
+) -> Evaluation:
     """Avg@k over all ranks' shares of the prompts. Seeds depend on the question alone, so that rounds compare."""
     start = perf_counter()
     mine = ranks.share(prompts)
     seeds = [stable_hash(config.seed, BENCH, prompt.id) for prompt in mine]
     groups = sampler.sample(mine, seeds, config.eval.k, config.eval.temperature) if mine else []
-    graded = [
-        [(verify(response.text, group.prompt.answer), len(response.tokens)) for response in group.responses]
-        for group in groups
-    ]
+    answers = [Answer(r.text, group.prompt.gold, group.prompt.question) for group in groups for r in group.responses]
+    verdicts = iter(verifier.verify(answers, Grading(config.reward.extract, config.reward.rule)))
+    graded = [[(next(verdicts), len(response.tokens)) for response in group.responses] for group in groups]
     everyone = [question for part in ranks.gather(graded) for question in part]
     accuracy = np.array([[verdict.correct for verdict, _ in question] for question in everyone], dtype=float)  # [Q, k]
     by_question = accuracy.mean(-1) * 100  # [Q] percent

@@ -1,8 +1,35 @@
-"""What a response says its answer is, apart from whether that is right."""
+"""What a response says its answer is, apart from whether that is right. Looks at the response alone."""
 
 import re
+from collections import deque
+from collections.abc import Callable
+
+from icpo_cli.rewards.rules.notation import matching
 
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
+BOX_WITHOUT_BRACES = re.compile(r"\\boxed\s+([^\s{}$\\]+)")
+STATED = re.compile(
+    r"(?:\b(?:final |correct |right |best )?(?:answer|option|choice|result|solution)\b[^\n.:=]{0,60}?"
+    r"(?:\bis\b|\bare\b|\bequals\b|:)|#+\s*(?:final )?answer\b|\*\*\s*(?:final )?answer\s*:?\s*\*\*|\bans(?:wer)?\s*[:=])"
+    r"[\s:*]*(?:\b(?:therefore|thus|hence)\b,?\s*)?(?:\b(?:option|choice)\s+)?",
+    re.IGNORECASE,
+)
+SENTENCE_END = re.compile(r"(?<![A-Z])[.!?](?:\*\*)?(?:\s+(?=[A-Z*\"'(])|\s*$)|\s+(?:because|since|I hope)\b|\n")
+NOT_AN_ANSWER = re.compile(
+    r"(?:correct|wrong|verified|confirmed|above|as follows|given|not|therefore|obtained|in the|consistent|valid|unique)\b",
+    re.IGNORECASE,
+)
+CHOICE = re.compile(
+    r"\*{0,2}\s*(?:\\(?:text|textbf|mathbf|mathrm)\{\s*)*(?:\(\s*([A-Za-z])\s*\)|\[\s*([A-Z])\s*\]|([A-Z]))(?![A-Za-z'’])\}*"
+)
+LETTER_STATED = re.compile(
+    r"\b(?:answer|option|choice)s?\b(?:\s+(?:is|would be|must be|should be))?\s*:?\s*(?:\*\*)?\s*(?:\b(?:option|choice)\b\s*)?"
+    + CHOICE.pattern,
+    re.IGNORECASE,
+)
+LONE = re.compile(r"\W*(?:\\(?:text|textbf|mathbf|mathrm)\{)?\(?\s*([A-Za-z])\s*\)?\}?\W*")
+DELIMITER = re.compile(r"\s*(?:\$\$|\\\]|\\\[|```\w*|</?\w+>|\\end\{\w+\*?\}|\\begin\{\w+\*?\}|[-*_=]{3,})\s*")
 
 
 def answer_tag(response: str) -> str | None:
@@ -10,5 +37,100 @@ def answer_tag(response: str) -> str | None:
     if response.count("<answer>") != 1 or response.count("</answer>") != 1:
         return None
     found = ANSWER.search(response)
-    answer = found.group(1).strip() if found else ""
-    return answer or None
+    return (found.group(1).strip() if found else "") or None
+
+
+def boxed(response: str) -> str | None:
+    r"""What the last \boxed{...} holds; None where there is none, or the last is empty or never closed."""
+    found = _last(BOX, response)
+    bare = _last(BOX_WITHOUT_BRACES, response)
+    if bare is not None and (found is None or bare.start() > found.start()):
+        return bare[1]
+    if found is None:
+        return None
+    end = matching(response, found.end() - 1)
+    return response[found.end() : end].strip() or None if end > 0 else None
+
+
+def every_box(response: str) -> list[str]:
+    """What each closed box holds, first to last."""
+    ends = [(found.end(), matching(response, found.end() - 1)) for found in BOX.finditer(response)]
+    return [response[start:end].strip() for start, end in ends if end > 0]
+
+
+def letter(response: str) -> str | None:
+    """The choice letter that was stated last: in a tag or box, after "the answer is", or alone on the last line."""
+    stated: list[tuple[int, str]] = []
+    for found in ANSWER.finditer(response):
+        stated += [(found.start(), name) for name in [_lone_letter(found[1])] if name]
+    if (box := _last(BOX, response)) and (name := _lone_letter(boxed(response) or "")):
+        stated.append((box.start(), name))
+    for found in LETTER_STATED.finditer(response):
+        name = found[1] or found[2] or found[3]
+        if name and name.isupper() and not re.match(r"\s+[a-z]", response[found.end() :]):
+            stated.append((found.start(), name.upper()))
+    if stated:
+        return max(stated)[1]
+    return _lone_letter(_last_line(response) or "")
+
+
+def auto(response: str) -> str | None:
+    """The last final answer, in whichever form it is given; the last line where no form is; None for nothing."""
+    found: list[tuple[int, str]] = []
+    for tag in ANSWER.finditer(response):
+        if tag[1].strip():
+            found.append((tag.start(), tag[1].strip()))
+    if (box := _last(BOX, response)) and (inside := boxed(response)):
+        found.append((box.start(), inside))
+    elif (bare := _last(BOX_WITHOUT_BRACES, response)) and (inside := boxed(response)):
+        found.append((bare.start(), inside))
+    found += [each for each in [_stated(response)] if each]
+    if found:
+        answer = max(found)[1]
+        return boxed(answer) or answer
+    return _last_line(response)
+
+
+def none(response: str) -> str | None:
+    """The whole response."""
+    return response.strip() or None
+
+
+EXTRACTORS: dict[str, Callable[[str], str | None]] = {
+    "answer_tag": answer_tag,
+    "boxed": boxed,
+    "letter": letter,
+    "auto": auto,
+    "none": none,
+}
+
+
+def _stated(response: str) -> tuple[int, str] | None:
+    """Where the last "the answer is" stands, and what follows it to the end of its sentence, or on the next line."""
+    for found in reversed(list(STATED.finditer(response))):
+        rest = response[found.end() :].lstrip(" :*\n")
+        if not rest or NOT_AN_ANSWER.match(rest):
+            continue
+        display = re.match(r"(?:\\\[|\$\$)(.*?)(?:\\\]|\$\$)", rest, re.DOTALL)
+        end = SENTENCE_END.search(rest)
+        answer = display[1] if display else rest[: end.start()] if end else rest
+        answer = re.sub(r"</?\w+>\s*$", "", answer).strip().strip("*").strip()
+        if answer:
+            return found.start(), answer
+    return None
+
+
+def _last_line(response: str) -> str | None:
+    for line in reversed(response.splitlines()):
+        if line.strip() and not DELIMITER.fullmatch(line):
+            return line.strip()
+    return None
+
+
+def _lone_letter(text: str) -> str | None:
+    found = LONE.fullmatch(text) or re.fullmatch(r"\s*\(?([A-Z])[).:]\s.*", text, re.DOTALL)
+    return found[1].upper() if found else None
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return deque(pattern.finditer(text), maxlen=1).pop() if pattern.search(text) else None

@@ -1,20 +1,43 @@
-"""R_verif = answer_weight * answer + format_weight * format (Eq. 10)."""
+"""R_verif = answer_weight * answer + format_weight * format (Eq. 10), plus noise where it is asked for."""
 
 import re
+from collections.abc import Sequence
 
 from icpo_cli.config.schema import RewardConfig
-from icpo_cli.records import Reward
-from icpo_cli.rewards.verifier import verify
+from icpo_cli.records import Group, Reward, Verdict
+from icpo_cli.rewards.noise import noise_of, rewarded_as_correct
+from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 WITH_THINK = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
 ANSWER_ONLY = re.compile(r".*<answer>.*</answer>\s*", re.DOTALL)
 
 
-def reward_of(response: str, gold: str, think: bool, weights: RewardConfig) -> Reward:
-    """The reward of one response to a question whose answer is `gold`."""
-    verdict = verify(response, gold)
-    answer, format = float(verdict.correct), float(is_well_formed(response, think))
-    return Reward(verdict, answer, format, weights.answer_weight * answer + weights.format_weight * format)
+def rewards_of(
+    groups: Sequence[Group], verifier: Verifier, think: bool, config: RewardConfig, *draw: object
+) -> list[list[Reward]]:
+    """[P][G] rewards. `draw` (seed, iteration) places the noise."""
+    answers = [
+        Answer(response.text, group.prompt.gold, group.prompt.question)
+        for group in groups
+        for response in group.responses
+    ]
+    verdicts = iter(verifier.verify(answers, Grading(config.extract, config.rule)))
+    return [
+        [
+            reward_of(response.text, next(verdicts), think, config, *draw, group.prompt.id, number)
+            for number, response in enumerate(group.responses)
+        ]
+        for group in groups
+    ]
+
+
+def reward_of(response: str, verdict: Verdict, think: bool, config: RewardConfig, *place: object) -> Reward:
+    """The reward of one response; `place` is what its noise is drawn from."""
+    answer = float(rewarded_as_correct(verdict.correct, config.noise, *place))
+    format = float(is_well_formed(response, think))
+    noise = noise_of(config.noise, *place)
+    verif = config.answer_weight * answer + config.format_weight * format + noise
+    return Reward(verdict, answer, format, noise, verif)
 
 
 def is_well_formed(response: str, think: bool) -> bool:

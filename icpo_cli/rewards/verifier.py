@@ -1,42 +1,145 @@
-"""Whether an extracted answer is the gold answer."""
+"""Verdicts on responses: extract, compare by rule, ask the judge where that is wanted. Training and evaluation share it."""
 
-import re
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
 
-from icpo_cli.records import Verdict, VerdictKind
-from icpo_cli.rewards.extraction import answer_tag
+from icpo_cli.config.schema import RewardConfig
+from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from icpo_cli.rewards.extraction import EXTRACTORS
+from icpo_cli.rewards.judge import Case, Judge, OpenAIJudge
+from icpo_cli.rewards.rules import rlpr, strict, theoremqa
+from icpo_cli.rewards.sandbox import Sandbox
 
-LONGEST_NUMBER = 64
-"""Characters; a longer text is compared as text."""
-
-
-def verify(response: str, gold: str) -> Verdict:
-    """Exact match of the tagged answer, else equality as numbers. Pure and quick: no answer can make it hang."""
-    answer = answer_tag(response)
-    if answer is None:
-        return Verdict(VerdictKind.NO_ANSWER, None, "answer_tag")
-    if _text(answer) == _text(gold):
-        return Verdict(VerdictKind.CORRECT, answer, "exact")
-    left, right = _number(gold), _number(answer)
-    if left is not None and right is not None:
-        return Verdict(VerdictKind.CORRECT if left == right else VerdictKind.WRONG, answer, "number")
-    return Verdict(VerdictKind.WRONG, answer, "exact")
+VERIFIER_VERSION = "1"
+"""Raised whenever a verdict could differ: stored verdicts of another version are not mixed with these."""
 
 
-def _text(text: str) -> str:
-    return " ".join(text.split()).casefold()
+@dataclass(frozen=True)
+class Rule:
+    """A way to compare: at once where the text alone decides, in the sandbox where not."""
+
+    quick: Callable[[Gold, str], Verdict | None]
+    thorough: Callable[[Gold, str], Verdict]
+    candidates: Callable[[str], list[str]] | None = None
+    """Of a response, where any of several answers may be the right one; None: the one extracted."""
 
 
-def _number(text: str) -> Decimal | None:
-    """Decimal notation with optional sign, exponent and thousands separators; None for anything else."""
-    bare = text.strip().rstrip(".")
-    if len(bare) > LONGEST_NUMBER or not bare.isascii():
-        return None
-    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", bare):
-        bare = bare.replace(",", "")
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", bare):
-        return None
-    try:
-        return Decimal(bare)
-    except InvalidOperation:
-        return None
+RULES = {
+    "strict": Rule(strict.quick, strict.thorough),
+    "rlpr": Rule(rlpr.quick, rlpr.thorough, rlpr.candidates),
+    "theoremqa": Rule(theoremqa.quick, theoremqa.thorough),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response to be graded."""
+
+    response: str
+    gold: Gold
+    question: str = ""
+
+
+@dataclass(frozen=True)
+class Grading:
+    """How: where the answer stands, and by which rule it is compared."""
+
+    extract: str = "answer_tag"
+    rule: str = "strict"
+
+
+class Verifier:
+    """Grades batches. Equal answers to equal golds are compared once a batch."""
+
+    def __init__(self, config: RewardConfig) -> None:
+        """Raises UserError where a judge is wanted and does not answer."""
+        self._judge_alone = config.judge.mode == "alone"
+        self._judge: Judge | None = None if config.judge.mode == "off" else OpenAIJudge(config.judge)
+        self._sandbox = Sandbox(config.sandbox)
+
+    @property
+    def version(self) -> str:
+        """Of the rules and the judge: equal versions give equal verdicts."""
+        return VERIFIER_VERSION if self._judge is None else f"{VERIFIER_VERSION}-{self._judge.version}"
+
+    def verify(self, answers: Sequence[Answer], grading: Grading) -> list[Verdict]:
+        """A verdict an answer, in order."""
+        rule, extract = RULES[grading.rule], EXTRACTORS[grading.extract]
+        candidates = rule.candidates or (lambda response: [text for text in [extract(response)] if text is not None])
+        found = [candidates(answer.response) for answer in answers]
+        pairs = [(answer.gold, text) for answer, texts in zip(answers, found, strict=True) for text in texts]
+        compared = iter(self._compared(pairs, rule))
+        verdicts = [_best([next(compared) for _ in texts], grading.extract) for texts in found]
+        return self._asked(answers, verdicts)
+
+    def check_golds(self, golds: Sequence[Gold]) -> list[str | None]:
+        """What makes each gold answer unusable, in words; None for a usable one.
+
+        A usable one is correct when it is compared with itself, by mathematics where its kind says so.
+        """
+        problems = [strict.gold_problem(gold) for gold in golds]
+        spelled = [
+            (index, gold)
+            for index, gold in enumerate(golds)
+            if problems[index] is None and gold.kind in (AnswerKind.MATH, AnswerKind.NUMBER)
+        ]
+        readable = self._sandbox.readable([gold for _, gold in spelled])
+        for (index, gold), reads in zip(spelled, readable, strict=True):
+            if not reads:
+                problems[index] = f"does not read as {gold.kind}"
+        return problems
+
+    def close(self) -> None:
+        self._sandbox.close()
+        if self._judge is not None:
+            self._judge.close()
+
+    def __enter__(self) -> "Verifier":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _compared(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
+        """By rule, each distinct pair once."""
+        if self._judge_alone:
+            return [strict.refusal(gold, text) or _left_to_judge(text) for gold, text in pairs]
+        known = {pair: rule.quick(*pair) for pair in dict.fromkeys(pairs)}
+        left = [pair for pair, verdict in known.items() if verdict is None]
+        known |= zip(left, self._sandbox.compare(rule.thorough, left), strict=True)
+        return [verdict for pair in pairs if (verdict := known[pair]) is not None]
+
+    def _asked(self, answers: Sequence[Answer], verdicts: list[Verdict]) -> list[Verdict]:
+        """The judge's verdict where the rule did not accept an answer that is there."""
+        if self._judge is None:
+            return verdicts
+        unsettled = [
+            index
+            for index, verdict in enumerate(verdicts)
+            if verdict.extracted is not None and not verdict.correct and verdict.rule not in NOT_FOR_THE_JUDGE
+        ]
+        cases = [
+            Case(answers[index].question, answers[index].gold.answer, str(verdicts[index].extracted))
+            for index in unsettled
+        ]
+        for index, judged in zip(unsettled, self._judge.judge(cases), strict=True):
+            verdicts[index] = replace(judged, extracted=verdicts[index].extracted)
+        return verdicts
+
+
+NOT_FOR_THE_JUDGE = ("gold", "length", "characters", "code")
+"""What the rules refuse whatever it may mean."""
+
+
+def _best(verdicts: Sequence[Verdict], extract: str) -> Verdict:
+    """The first correct one, else the last; no answer where there is none."""
+    if not verdicts:
+        return Verdict(VerdictKind.NO_ANSWER, None, extract, "the response gives no final answer")
+    return next((verdict for verdict in verdicts if verdict.correct), verdicts[-1])
+
+
+def _left_to_judge(text: str) -> Verdict:
+    return Verdict(VerdictKind.ERROR, text, "judge", "left to the judge")

@@ -4,6 +4,7 @@ prompts -> groups of responses -> verdicts and rewards -> log-probs -> confidenc
         -> final reward -> advantage -> clipped updates -> weights back to the sampler, checked
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,9 +18,10 @@ from icpo_cli.evaluate.heldout import evaluate_heldout
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.confidence import CONFIDENCE
-from icpo_cli.objective.methods import derive, omega_at
-from icpo_cli.records import Batch, Evaluation, Update
-from icpo_cli.rewards.reward import reward_of
+from icpo_cli.objective.methods import Derivation, derive, omega_at
+from icpo_cli.records import Batch, Evaluation, Reward, Update
+from icpo_cli.rewards.reward import rewards_of
+from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.handover import Probe, check_handover
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.train.checkpoint import Checkpoints, LoopState
@@ -41,6 +43,7 @@ class Parts:
     prompts: PromptSet
     tokenizer: PreTrainedTokenizerBase
     sampler: Sampler
+    verifier: Verifier
     learner: Learner
     ranks: Ranks
     record: RunRecord | None
@@ -85,16 +88,13 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Up
     with clock.phase("rollout"):
         groups = parts.sampler.sample(prompts, seeds, config.rollout.group_size, config.rollout.temperature)
     with clock.phase("reward"):
-        rewards = [
-            [reward_of(response.text, group.prompt.answer, think, config.reward) for response in group.responses]
-            for group in groups
-        ]
+        rewards = rewards_of(groups, parts.verifier, think, config.reward, config.seed, iteration)
         verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     with clock.phase("logprobs"):
         scores = parts.learner.score(groups)
     confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
     omega = omega_at(iteration, config.method, config.train.iterations)
-    derivation = derive(confidence, verif, omega, config.method)
+    derivation = without_undecided(derive(confidence, verif, omega, config.method), rewards)
     with clock.phase("update"):
         updates = parts.learner.update(Batch(tuple(groups), scores, derivation.advantage.float()))
     with clock.phase("sync"):
@@ -108,6 +108,12 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Up
         metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
         parts.observer.iteration(iteration, parts.record.iteration(iteration, rows, metrics))
     return updates, probe
+
+
+def without_undecided(derivation: Derivation, rewards: Sequence[Sequence[Reward]]) -> Derivation:
+    """Advantage 0 for a group that holds a response nobody could judge: its mean would take a guess for a fact."""
+    decided = torch.tensor([all(reward.verdict.decided for reward in group) for group in rewards])  # [P]
+    return replace(derivation, advantage=torch.where(decided[:, None], derivation.advantage, 0.0))
 
 
 def hand_over(parts: Parts, before: Probe | None) -> Probe:
@@ -138,7 +144,9 @@ def _evaluate(parts: Parts, iteration: int) -> float | None:
     if not parts.prompts.heldout:
         return None
     parts.observer.phase(iteration, "eval")
-    evaluation: Evaluation = evaluate_heldout(parts.prompts.heldout, parts.sampler, parts.config, parts.ranks)
+    evaluation: Evaluation = evaluate_heldout(
+        parts.prompts.heldout, parts.sampler, parts.verifier, parts.config, parts.ranks
+    )
     if parts.record is not None:
         parts.record.evaluation(iteration, evaluation)
         parts.observer.evaluation(iteration, evaluation)

@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from icpo_cli.records import Update, VerdictKind
+from icpo_cli.records import UNDECIDED, Update, VerdictKind
 from icpo_cli.train.table import Row
 
 
@@ -27,6 +27,7 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "reward/final": final.mean(),
         "reward/answer": column("reward_answer").mean(),
         "reward/format": column("reward_format").mean(),
+        "reward/noisy_share": np.mean(column("reward_noise") != 0),
         "accuracy": verdicts.count(VerdictKind.CORRECT) / len(verdicts),
         "confidence/mean": confidence.mean(),
         "confidence/group_std": confidence.std(-1).mean(),
@@ -37,6 +38,7 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "bonus/mean": bonus.mean(),
         "bonus/share": np.abs(bonus).sum() / max(np.abs(bonus).sum() + np.abs(verif).sum(), 1e-12),
         "groups/uniform_reward_share": np.mean([_uniform(group) for group in verif]),
+        "groups/undecided_share": np.mean([_undecided(group) for group in np.reshape(verdicts, verif.shape)]),
         "groups/uniform_final_share": np.mean([_uniform(group) for group in final]),
         "advantage/std": advantage.std(),
         "advantage/max": np.abs(advantage).max(),
@@ -74,6 +76,10 @@ def machine_metrics(seconds: Mapping[str, float], response_tokens: float, device
     if device.type == "cuda":
         metrics["memory/peak_device_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
     return metrics
+
+
+def _undecided(group: np.ndarray) -> bool:
+    return not UNDECIDED.isdisjoint(group)
 
 
 def _uniform(group: np.ndarray) -> bool:

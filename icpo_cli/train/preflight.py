@@ -11,6 +11,7 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import PromptSet, load_prompts
 from icpo_cli.errors import UserError
 from icpo_cli.model import Architecture, locate, read_config
+from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.train.plan import check_lengths
 
 
@@ -21,6 +22,8 @@ class Prepared:
     model: Path
     tokenizer: PreTrainedTokenizerBase
     prompts: PromptSet
+    verifier: Verifier
+    """Whoever asked for it closes it."""
 
 
 def preflight(config: Config, ranks: int) -> Prepared:
@@ -30,7 +33,13 @@ def preflight(config: Config, ranks: int) -> Prepared:
     model = locate(config.model)
     check_lengths(config, Architecture.of(read_config(model)).max_position_embeddings)
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    return Prepared(model, tokenizer, load_prompts(config, tokenizer))
+    verifier = Verifier(config.reward)
+    try:
+        prompts = load_prompts(config, tokenizer, verifier.check_golds)
+    except BaseException:
+        verifier.close()
+        raise
+    return Prepared(model, tokenizer, prompts, verifier)
 
 
 def check_writable(folder: Path) -> None:

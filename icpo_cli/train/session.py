@@ -96,6 +96,7 @@ def run_training(
                         prompts=prepared.prompts,
                         tokenizer=prepared.tokenizer,
                         sampler=sampler,
+                        verifier=prepared.verifier,
                         learner=learner,
                         ranks=ranks,
                         record=record,
@@ -114,6 +115,7 @@ def run_training(
             stopped_by=stop.signal if state.iteration < config.train.iterations else 0,
         )
     finally:
+        prepared.verifier.close()
         leave()
 
 
@@ -177,6 +179,8 @@ def _facts(prepared: Prepared, device: str, ranks: Ranks) -> dict[str, str]:
         "data.heldout_prompts": str(len(prompts.heldout)),
         "data.dropped_too_long": str(prompts.too_long),
         "data.dropped_also_heldout": str(prompts.also_heldout),
+        "data.dropped_unusable_gold": str(len(prompts.unusable)),
+        "verifier.version": prepared.verifier.version,
         "device.type": device,
         "device.name": name,
         "device.ranks": str(ranks.size),
@@ -190,4 +194,7 @@ def _report_data(prepared: Prepared, observer: Observer) -> None:
         text += f"; {prompts.too_long} dropped: longer than rollout.max_prompt_tokens"
     if prompts.also_heldout:
         text += f"; {prompts.also_heldout} dropped: equal to a held-out question"
+    if prompts.unusable:
+        some = "; ".join(prompts.unusable[:3])
+        text += f"; {len(prompts.unusable)} left out: their gold answer cannot be compared with ({some})"
     observer.note(text)

@@ -1,0 +1,38 @@
+"""The coarse selection (App. B.1): prompts whose group was uniform, so that GRPO's advantages there are all 0."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from icpo_cli.records import UNDECIDED, VerdictKind
+
+
+@dataclass(frozen=True)
+class CoarseSelection:
+    """Prompts by id, each with what decided it."""
+
+    kept: dict[str, str]
+    """all_right or all_wrong."""
+    dropped: dict[str, str]
+    """mixed, or undecided: a verdict of its group was a timeout or an error."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Prompts by reason."""
+        return dict(Counter([*self.kept.values(), *self.dropped.values()]))
+
+
+def select_uniform(verdicts: Mapping[str, Sequence[VerdictKind]]) -> CoarseSelection:
+    """Of a probe's verdicts, {prompt id: those of its responses}. An answer that is missing is not right."""
+    reasons = {prompt: _reason(kinds) for prompt, kinds in verdicts.items()}
+    return CoarseSelection(
+        kept={prompt: reason for prompt, reason in reasons.items() if reason in ("all_right", "all_wrong")},
+        dropped={prompt: reason for prompt, reason in reasons.items() if reason in ("mixed", "undecided")},
+    )
+
+
+def _reason(kinds: Sequence[VerdictKind]) -> str:
+    if any(kind in UNDECIDED for kind in kinds):
+        return "undecided"
+    right = sum(kind is VerdictKind.CORRECT for kind in kinds)
+    return "all_right" if right == len(kinds) else "mixed" if right else "all_wrong"

@@ -1,0 +1,128 @@
+"""A language model as judge: whether an answer means the same as the gold answer."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import platformdirs
+
+from icpo_cli.config.check import check_judge
+from icpo_cli.config.load import nearest
+from icpo_cli.config.schema import JudgeConfig
+from icpo_cli.errors import UserError
+from icpo_cli.records import Verdict, VerdictKind
+from icpo_cli.rewards.judge_cache import JudgeCache
+from icpo_cli.rewards.judge_forms import FORMS, quote, said
+
+if TYPE_CHECKING:
+    from icpo_cli.rewards.judge_client import Server
+
+
+@dataclass(frozen=True)
+class Case:
+    """One answer to be judged."""
+
+    question: str
+    gold: str
+    answer: str
+
+
+class Judge(Protocol):
+    """Settles what it can. A case it cannot settle is an error, never a guess."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a verdict could."""
+
+    def judge(self, cases: Sequence[Case]) -> list[Verdict]:
+        """In the order of `cases`; equal ones are asked once."""
+
+    def close(self) -> None: ...
+
+
+class OpenAIJudge:
+    """A model behind any OpenAI-compatible server, as `vllm serve` is one. Raises UserError where none can be asked."""
+
+    def __init__(self, config: JudgeConfig) -> None:
+        from icpo_cli.rewards.judge_client import served_models
+
+        check_judge(config)
+        self._config, self._form = config, FORMS[config.form]
+        self.model = _choose(config, asyncio.run(served_models(config)))
+        self._decoding: dict[str, Any] = {
+            "temperature": 0.0,
+            "seed": 0,
+            "max_tokens": config.max_tokens or self._form.max_tokens,
+        }
+        self._cache = JudgeCache(Path(config.cache).expanduser() if config.cache else default_cache())
+
+    @property
+    def version(self) -> str:
+        return _digest(self._identity())[:16]
+
+    def judge(self, cases: Sequence[Case]) -> list[Verdict]:
+        """Raises UserError where the cache fails; the server's faults are verdicts."""
+        verdicts = {case: self._known(case) for case in cases}
+        unknown = [case for case, verdict in verdicts.items() if verdict is None]
+        asked = dict(zip(unknown, asyncio.run(self._ask(unknown)), strict=True)) if unknown else {}
+        return [verdicts[case] or asked[case] for case in cases]
+
+    def close(self) -> None:
+        self._cache.close()
+
+    def _known(self, case: Case) -> Verdict | None:
+        found = self._cache.get(self._key(case))
+        return None if found is None else Verdict(found[0], case.answer, "judge", said(found[1]))
+
+    async def _ask(self, cases: Sequence[Case]) -> list[Verdict]:
+        from icpo_cli.rewards.judge_client import connect
+
+        async with connect(self._config, self._form.endpoint) as server:
+            return await asyncio.gather(*(self._settle(server, case) for case in cases))
+
+    async def _settle(self, server: "Server", case: Case) -> Verdict:
+        """Ask, and keep a settled verdict before anything else is done."""
+        from icpo_cli.rewards.judge_client import Unanswered
+
+        body = self._form.body(case.question, case.gold, case.answer)
+        try:
+            reply = await server.ask({"model": self.model, **body, **self._decoding})
+        except Unanswered as unanswered:
+            return Verdict(VerdictKind.ERROR, case.answer, "judge", str(unanswered))
+        kind, reason = self._form.read(reply)
+        if kind is not VerdictKind.ERROR:
+            self._cache.put(self._key(case), kind, reply.text)
+        return Verdict(kind, case.answer, "judge", reason)
+
+    def _key(self, case: Case) -> str:
+        return _digest([*self._identity(), case.question, case.gold, case.answer])
+
+    def _identity(self) -> list[Any]:
+        return [self._config.form, self._form.version, self.model, self._decoding]
+
+
+def default_cache() -> Path:
+    return Path(platformdirs.user_cache_dir("icpo")) / "judge.sqlite"
+
+
+def _choose(config: JudgeConfig, served: list[str]) -> str:
+    """The configured model, or the first the server lists."""
+    if not served:
+        raise UserError(f"reward.judge.url: {config.url}: the server lists no model")
+    if config.model is None:
+        return served[0]
+    if config.model not in served:
+        names = [quote(name) for name in served]
+        raise UserError(
+            f"reward.judge.model: '{config.model}' is not served at {config.url}{nearest(config.model, names)}"
+        )
+    return config.model
+
+
+def _digest(parts: list[Any]) -> str:
+    """Of parts that JSON keeps apart, half surrogate pairs included."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

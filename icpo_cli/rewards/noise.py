@@ -1,0 +1,28 @@
+"""Wrong rewards on purpose (App. B.1): a function of seed, iteration, prompt and response alone.
+
+Arms with equal seeds see equal noise, and a resumed run the noise it would have seen.
+"""
+
+from icpo_cli.config.schema import NoiseConfig
+from icpo_cli.data.prompts import stable_hash
+
+RANGE = 2**62
+"""Of a stable hash."""
+
+
+def noise_of(config: NoiseConfig, *place: object) -> float:
+    """What is added to R_verif of the response at `place`: 0, or the magnitude up or down with equal chance."""
+    if _uniform("noise", *place) >= config.fraction:
+        return 0.0
+    return config.magnitude if _uniform("sign", *place) < 0.5 else -config.magnitude
+
+
+def rewarded_as_correct(correct: bool, config: NoiseConfig, *place: object) -> bool:
+    """The verdict as the reward takes it, after flips."""
+    rate = config.false_negative if correct else config.false_positive
+    return not correct if _uniform("flip", *place) < rate else correct
+
+
+def _uniform(*parts: object) -> float:
+    """In [0, 1)."""
+    return stable_hash(*parts) / RANGE

@@ -1,0 +1,153 @@
+"""Numbers as they are written: value, precision, words; and when a number is near enough to the gold one."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+LONGEST = 64
+"""Characters of a number literal; a longer one is compared as text."""
+GREATEST_EXPONENT = 400
+
+DIGITS = r"(?:\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
+LITERAL = re.compile(
+    rf"(?P<sign>[+-]?)\s*(?P<mantissa>{DIGITS})"
+    r"(?:\s*[eE]\s*(?P<e>[+-]?\d+)|\s*(?:\\times|\\cdot|\*|x|X)\s*10\s*(?:\^\s*\{?\s*(?P<ten>[+-]?\d+)\s*\}?)?)?"
+)
+POWER_OF_TEN = re.compile(r"(?P<sign>[+-]?)\s*10\s*\^\s*\{?\s*(?P<ten>[+-]?\d+)\s*\}?")
+
+ONES = {
+    word: value
+    for value, word in enumerate(
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ]
+    )
+}
+TENS = {
+    word: 10 * value
+    for value, word in enumerate(
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
+    )
+}
+SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+PARTS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
+PARTS |= {"eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100, "thousandth": 1000}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value, and how precisely it was written."""
+
+    value: Fraction
+    quantum: Fraction | None = None
+    """One unit in the last written place; None for an exact form (a fraction, a root, a word)."""
+    digits: int = 0
+    """Significant digits written; 0 for an exact form."""
+    whole: bool = False
+    """Written as a whole number, without point or power of ten."""
+
+
+def literal(text: str) -> Number | None:
+    """A number in decimal or scientific notation, separators allowed; None for anything else."""
+    text = text.strip().rstrip(".")
+    if not text or len(text) > LONGEST or not text.isascii():
+        return None
+    if found := POWER_OF_TEN.fullmatch(text):
+        return _number(found["sign"], "1", int(found["ten"]), whole=False)
+    found = LITERAL.fullmatch(text)
+    if not found or (found["mantissa"] is None):
+        return None
+    scientific = found["e"] is not None or "10" in text[found.end("mantissa") :]
+    exponent = int(found["e"] or found["ten"] or (1 if scientific else 0))
+    whole = "." not in found["mantissa"] and not scientific
+    return _number(found["sign"], re.sub("[, ]", "", found["mantissa"]), exponent, whole)
+
+
+def _number(sign: str, mantissa: str, exponent: int, whole: bool) -> Number | None:
+    if abs(exponent) > GREATEST_EXPONENT:
+        return None
+    places = len(mantissa.partition(".")[2])
+    value = Fraction(Decimal(mantissa)) * Fraction(10) ** exponent
+    digits = len(mantissa.replace(".", "").lstrip("0"))
+    return Number(-value if sign == "-" else value, Fraction(10) ** (exponent - places), digits, whole)
+
+
+def in_words(text: str) -> Number | None:
+    """twenty-five, two hundred and six, 2.25 billion, one half, two-thirds; None for anything else."""
+    words = re.findall(r"[a-z]+|[\d.,]+", text.lower().replace("-", " "))
+    if not words or len(words) > 12 or re.sub(r"[a-z\d.,\s-]", "", text.lower()):
+        return None
+    negative = words[0] in ("minus", "negative")
+    value = _words(words[1:] if negative else words)
+    return None if value is None else Number(-value if negative else value)
+
+
+def _words(words: list[str]) -> Fraction | None:
+    if len(words) > 1 and words[-1].removesuffix("s") in PARTS | {"halve": 2}:
+        part = PARTS.get(words[-1]) or PARTS.get(words[-1].removesuffix("s"))
+        top = Fraction(1) if words[:-1] in (["a"], ["an"]) else _words(words[:-1])
+        return None if top is None or part is None else top / part
+    if len(words) == 1 and words[0] in PARTS:
+        return Fraction(1, PARTS[words[0]])
+    total, current, seen = Fraction(0), Fraction(0), False
+    for word in words:
+        number = literal(word) if word[0].isdigit() else None
+        if number is not None and not seen:
+            current = number.value
+        elif word in ONES or word in TENS:
+            current += ONES.get(word, TENS.get(word, 0))
+        elif word == "hundred" and seen:
+            current *= 100
+        elif word in SCALES and seen:
+            total, current = total + current * SCALES[word], Fraction(0)
+        elif word == "and" and seen:
+            continue
+        else:
+            return None
+        seen = True
+    return total + current if seen else None
+
+
+def near_enough(gold: Number, answer: Number) -> bool:
+    """Equal, or one is the other rounded as it was written.
+
+    A gold written in decimals is met by every number that rounds to it, within 1 % (0.53 by 10/19); a whole gold only
+    within 0.1 %. An exact gold, or one of more digits, is met by its own rounding to three digits or more.
+    """
+    if gold.value == answer.value:
+        return True
+    if gold.value == 0 or (gold.value > 0) != (answer.value > 0):
+        return False
+    gap = abs(gold.value - answer.value)
+    share = gap / abs(gold.value)
+    slack = Fraction(1, 10**9)
+    if gold.quantum is not None and gap <= gold.quantum / 2 * (1 + slack):
+        finer = answer.quantum is None or answer.quantum < gold.quantum
+        bound = Fraction(1, 1000) if gold.whole else Fraction(1, 100)
+        if finer and share < bound:
+            return True
+    if answer.quantum is None or gap > answer.quantum / 2 * (1 + slack) or answer.digits < 3:
+        return False
+    if answer.whole and 0 < gold.digits < answer.digits + 3:
+        return False
+    return share < Fraction(1, 200) and not gold.whole and (gold.quantum is None or gold.digits > answer.digits)

@@ -1,0 +1,178 @@
+"""icpo's own rule, by kind of answer. `quick` decides in any process; `thorough` belongs in the sandbox."""
+
+import re
+from collections.abc import Callable
+
+from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from icpo_cli.rewards.rules.notation import balanced, canonical
+from icpo_cli.rewards.rules.numbers import literal, near_enough
+from icpo_cli.rewards.rules.words import NO, YES, letter_of, phrase, plain, same_text, truth_of
+
+LONGEST_ANSWER = 2000
+"""Characters; more is not a final answer."""
+UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control codes, bidirectional overrides and lone surrogates: what is read is not what is shown."""
+CODE = re.compile(
+    r"__\w+__|\b(?:import|eval|exec|lambda|open|os\.system)\b\s*[(\w]|\\(?:input|include|write|def|csname)\b"
+)
+HEDGED = re.compile(r"(?<![a-z])or(?![a-z])", re.IGNORECASE)
+
+
+def kind_of(gold: Gold) -> AnswerKind:
+    """The kind that was given, or what the answer looks like."""
+    if gold.kind is not None:
+        return gold.kind
+    text = gold.answer.strip()
+    bare = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\{(.*)\}", r"\1", text)
+    if re.fullmatch(r"\(?[A-Z]\)?", bare) and (gold.choices or bare.startswith("(")):
+        return AnswerKind.LETTER
+    if re.fullmatch(r"[A-D]", bare):
+        return AnswerKind.LETTER
+    if plain(text) in ("true", "false", "yes", "no"):
+        return AnswerKind.BOOL
+    if literal(canonical(text)) is not None:
+        return AnswerKind.NUMBER
+    return AnswerKind.MATH if re.search(r"[\d\\^=+*/<>(){}\[\]|]", text) or len(text) <= 2 else AnswerKind.TEXT
+
+
+def gold_problem(gold: Gold) -> str | None:
+    """What makes a gold answer unusable, in words; None for a usable one. Needs no parser."""
+    text, kind = gold.answer.strip(), kind_of(gold)
+    if not text:
+        return "is empty"
+    if UNPRINTABLE.search(text):
+        return "holds control characters"
+    if len(text) > LONGEST_ANSWER:
+        return f"is longer than {LONGEST_ANSWER} characters"
+    if kind in (AnswerKind.MATH, AnswerKind.NUMBER, AnswerKind.LIST) and not balanced(text):
+        return "has unbalanced braces"
+    if kind is AnswerKind.LETTER and letter_of(canonical(text), len(gold.choices)) is None:
+        return f"names none of the {len(gold.choices) or 26} options"
+    if kind is AnswerKind.BOOL and truth_of(text) is None:
+        return "is neither true nor false"
+    return None
+
+
+def refusal(gold: Gold, answer: str) -> Verdict | None:
+    """The verdict on what is not compared at all, and on the gold answer's own text; None for the rest."""
+    if problem := gold_problem(gold):
+        return Verdict(VerdictKind.ERROR, answer, "gold", f"the gold answer {problem}")
+    if not answer.strip():
+        return Verdict(VerdictKind.NO_ANSWER, None, "empty", "the final answer is empty")
+    if answer.strip() == gold.answer.strip():
+        return _correct(answer, "exact", "the same text as the gold answer")
+    if len(answer) > LONGEST_ANSWER:
+        return _wrong(answer, "length", f"{len(answer)} characters are not a final answer")
+    if UNPRINTABLE.search(answer):
+        return _wrong(answer, "characters", "holds control or bidirectional characters")
+    if CODE.search(answer):
+        return _wrong(answer, "code", "is program code, which is never run")
+    return None
+
+
+def quick(gold: Gold, answer: str) -> Verdict | None:
+    """The verdict, where looking at the text decides it in linear time; None where it takes mathematics."""
+    refused = refusal(gold, answer)
+    if refused is not None:
+        return refused
+    kind = kind_of(gold)
+    if kind in QUICK:
+        return QUICK[kind](gold, answer)
+    wanted, given = literal(canonical(gold.answer)), literal(canonical(answer))
+    if wanted is not None and given is not None:
+        said = "equal numbers, or one the other's rounding" if near_enough(wanted, given) else "another number"
+        return (_correct if near_enough(wanted, given) else _wrong)(answer, "number", said)
+    return None
+
+
+def thorough(gold: Gold, answer: str) -> Verdict:
+    """The verdict on what `quick` left open. May take long, or more memory than there is: run it in the sandbox."""
+    # The symbolic libraries take a second to import: only a worker does.
+    from icpo_cli.rewards.rules.equivalence import Reasoner
+    from icpo_cli.rewards.rules.symbolic import TooLarge
+
+    if not balanced(answer):
+        return _wrong(answer, "braces", "has unbalanced braces")
+    reasoner = Reasoner()
+    ordered = gold.ordered
+    try:
+        for right in (gold.answer, *gold.aliases):
+            if reasoner.same(right, answer, ordered):
+                return _correct(answer, reasoner.why, f"equal to the gold answer as {reasoner.why}")
+    except TooLarge as error:
+        return Verdict(VerdictKind.ERROR, answer, "limits", str(error))
+    return _wrong(answer, kind_of(gold).value, "not equal to the gold answer under any reading")
+
+
+def readable(gold: Gold) -> bool:
+    """Whether a gold answer of kind math or number stands for a value. Run it in the sandbox."""
+    from icpo_cli.rewards.rules.equivalence import reads
+
+    return reads(gold.answer)
+
+
+def _letters(gold: Gold, answer: str) -> Verdict:
+    right = letter_of(canonical(gold.answer), len(gold.choices))
+    assert right is not None  # gold_problem has looked
+    texts = [phrase(canonical(choice)) for choice in gold.choices]
+    given = phrase(canonical(answer))
+    named = letter_of(canonical(answer), len(gold.choices))
+    if given and texts.count(given) == 1 and not re.fullmatch(r"[a-z]", given):
+        letter = chr(ord("A") + texts.index(given))
+        said = f"the text of option {letter}"
+        return (_correct if letter == right[0] else _wrong)(answer, "option text", said)
+    if named is None:
+        if right[1] and same_text(right[1], answer):
+            return _correct(answer, "option text", "the text of the gold option")
+        return _wrong(answer, "letter", "names no single option of the question")
+    letter, rest = named
+    if rest and phrase(rest) in texts and chr(ord("A") + texts.index(phrase(rest))) != letter:
+        return _wrong(answer, "letter", f"names {letter} and gives another option's text")
+    if rest and not _belongs(letter, rest, gold):
+        return _wrong(answer, "letter", "a sentence, not the name of an option")
+    return (_correct if letter == right[0] else _wrong)(
+        answer, "letter", f"option {letter}, the gold option is {right[0]}"
+    )
+
+
+def _belongs(letter: str, rest: str, gold: Gold) -> bool:
+    """What follows a letter is its option's text, or a reason set apart from it."""
+    if HEDGED.search(rest) and not gold.choices:
+        return False
+    if not gold.choices:
+        return True
+    text = phrase(gold.choices[ord(letter) - ord("A")])
+    return (
+        phrase(rest) in text
+        or text in phrase(rest)
+        or rest[:1] in "(-:=,"
+        or rest.lower().startswith(("because", "since"))
+    )
+
+
+def _bools(gold: Gold, answer: str) -> Verdict:
+    wanted, given = truth_of(gold.answer), truth_of(answer)
+    if given is None:
+        return _wrong(answer, "bool", f"says neither of {', '.join(sorted(YES | NO))}")
+    return (_correct if given is wanted else _wrong)(answer, "bool", f"reads as {given}")
+
+
+def _texts(gold: Gold, answer: str) -> Verdict | None:
+    if any(same_text(right, answer) for right in (gold.answer, *gold.aliases)):
+        return _correct(answer, "text", "the same words")
+    return None if re.search(r"\d", gold.answer) else _wrong(answer, "text", "other words")
+
+
+QUICK: dict[AnswerKind, Callable[[Gold, str], Verdict | None]] = {
+    AnswerKind.LETTER: _letters,
+    AnswerKind.BOOL: _bools,
+    AnswerKind.TEXT: _texts,
+}
+
+
+def _correct(answer: str, rule: str, reason: str) -> Verdict:
+    return Verdict(VerdictKind.CORRECT, answer, rule, reason)
+
+
+def _wrong(answer: str, rule: str, reason: str) -> Verdict:
+    return Verdict(VerdictKind.WRONG, answer, rule, reason)

@@ -1,0 +1,69 @@
+"""TheoremQA's own rule: numbers within 4 %, whole golds by rounding, lists sorted, options by substring.
+
+Its slips are kept where they decide scores (a gold of 0.0 is met by 0 alone); how it extracts is not copied.
+"""
+
+import math
+import re
+
+from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from icpo_cli.rewards.rules import strict
+from icpo_cli.rewards.rules.notation import canonical
+from icpo_cli.rewards.rules.words import plain
+
+RELATIVE = 0.04
+
+
+def quick(gold: Gold, answer: str) -> Verdict | None:
+    """Refusals, true and false, and options; numbers and lists are left open."""
+    refused = strict.refusal(gold, answer)
+    if refused is not None:
+        return refused
+    kind = strict.kind_of(gold)
+    if kind is AnswerKind.BOOL:
+        return strict.quick(gold, answer)
+    if kind is AnswerKind.LETTER:
+        return _verdict(plain(gold.answer).strip("()") in re.findall(r"[a-z]+", plain(answer)), answer, "the option")
+    return None
+
+
+def thorough(gold: Gold, answer: str) -> Verdict:
+    """Numbers and lists; what is neither falls back on the strict rule."""
+    wanted, given = _values(gold.answer), _values(answer)
+    if wanted is None:
+        return strict.thorough(gold, answer)
+    if given is None or len(wanted) != len(given):
+        return _verdict(False, answer, "a number or a list as long as the gold one")
+    whole = "." not in gold.answer
+    pairs = zip(sorted(wanted), sorted(given), strict=True)
+    return _verdict(
+        all(_near(a, b, whole) for a, b in pairs), answer, "within 4 % of the gold answer, or rounding to it"
+    )
+
+
+def _near(gold: float, answer: float, whole: bool) -> bool:
+    if whole:
+        return round(answer) == gold
+    return math.isclose(gold, answer, rel_tol=0, abs_tol=RELATIVE * abs(gold))
+
+
+def _values(text: str) -> list[float] | None:
+    """The numbers of a list, or the one number; None for anything else."""
+    from icpo_cli.rewards.rules.equivalence import Reasoner, quantity_of
+    from icpo_cli.rewards.rules.structure import items_of
+
+    spelled = canonical(text)
+    items = items_of(spelled)
+    values = []
+    for item in items.items if items else (spelled,):
+        quantity = quantity_of(item, Reasoner())
+        if quantity is None:
+            return None
+        number, unit = quantity
+        values.append(float(number.value) / (100 if "%" in unit else 1))
+    return values
+
+
+def _verdict(correct: bool, answer: str, what: str) -> Verdict:
+    kind = VerdictKind.CORRECT if correct else VerdictKind.WRONG
+    return Verdict(kind, answer, "theoremqa", what if correct else f"not {what}")
