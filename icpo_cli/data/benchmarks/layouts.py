@@ -3,6 +3,7 @@
 import re
 import string
 from collections.abc import Callable
+from itertools import takewhile
 
 from icpo_cli.data.benchmarks.benchmark import Entry, Hub, Row, Source
 from icpo_cli.errors import UserError
@@ -77,11 +78,12 @@ def options_in(text: str) -> tuple[str, ...]:
     marks = list(OPTION.finditer(text))
     starts = [index for index, mark in enumerate(marks) if mark[1] == "A"]
     marks = marks[starts[-1] :] if starts else []
-    run = [mark for letter, mark in zip(LETTERS, marks, strict=False) if mark[1] == letter]
+    pairs = takewhile(lambda pair: pair[0] == pair[1][1], zip(LETTERS, marks, strict=False))
+    run = [mark for _, mark in pairs]
+    if len(run) < 2:
+        return ()
     ends = [mark.start() for mark in run[1:]] + [len(text)]
     options = [text[mark.end() : end].strip() for mark, end in zip(run, ends, strict=True)]
-    if len(options) < 2:
-        return ()
     return (*options[:-1], options[-1].split("\n\n")[0])
 
 
