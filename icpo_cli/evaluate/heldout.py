@@ -16,6 +16,11 @@ from icpo_cli.rollout.sampler import Sampler
 BENCH = "heldout"
 
 
+def heldout_k(config: Config) -> int:
+    """Responses a held-out question."""
+    return 1 if config.eval.k is None else config.eval.k
+
+
 def evaluate_heldout(
     prompts: Sequence[Prompt], sampler: Sampler, verifier: Verifier, config: Config, ranks: Ranks
 ) -> Evaluation:
@@ -23,7 +28,7 @@ def evaluate_heldout(
     start = perf_counter()
     mine = ranks.share(prompts)
     seeds = [stable_hash(config.seed, BENCH, prompt.id) for prompt in mine]
-    groups = sampler.sample(mine, seeds, config.eval.k, config.eval.temperature) if mine else []
+    groups = sampler.sample(mine, seeds, heldout_k(config), config.eval.temperature) if mine else []
     answers = [Answer(r.text, group.prompt.gold, group.prompt.question) for group in groups for r in group.responses]
     verdicts = iter(verifier.verify(answers, Grading(config.reward.extract, config.reward.rule)))
     graded = [[(next(verdicts), len(response.tokens)) for response in group.responses] for group in groups]
@@ -33,7 +38,7 @@ def evaluate_heldout(
     return Evaluation(
         bench=BENCH,
         n=len(everyone),
-        k=config.eval.k,
+        k=heldout_k(config),
         avg_at_k=float(by_question.mean()),
         stderr=float(by_question.std(ddof=1) / math.sqrt(len(everyone))) if len(everyone) > 1 else math.nan,
         verdicts=count_verdicts(verdict for question in everyone for verdict, _ in question),

@@ -1,11 +1,21 @@
 """What the loop asks of a rollout engine."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
-from icpo_cli.records import Group, Prompt
+from icpo_cli.records import Group, Prompt, Response
+
+
+@dataclass(frozen=True)
+class Request:
+    """One response that is wanted."""
+
+    tokens: tuple[int, ...]
+    """The prompt's."""
+    seed: int
 
 
 class Sampler(Protocol):
@@ -13,6 +23,13 @@ class Sampler(Protocol):
 
     def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
         """`count` responses a prompt, in the prompts' order; equal arguments and weights give equal tokens."""
+        ...
+
+    def stream(self, requests: Sequence[Request], temperature: float) -> Iterator[list[tuple[int, Response]]]:
+        """What each step of the engine finished, by the request's place; often nothing.
+
+        On CPU a response depends on its own request alone, bit for bit, whatever is generated beside it.
+        """
         ...
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:

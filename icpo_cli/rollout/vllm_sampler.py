@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -11,62 +12,81 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.templates import STOP
 from icpo_cli.device import DeviceProfile
 from icpo_cli.records import Group, Prompt, Response
+from icpo_cli.rollout.sampler import Request
+
+FEW = 8
+"""Unfinished requests, below which a step might come to hold one alone."""
+COMPANION = "companion"
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What an engine is made for."""
+
+    context: int
+    """Tokens of prompt and response together, at most."""
+    max_response_tokens: int
+    kv_cache_gib: int
+    gpu_memory_utilization: float
+    max_num_seqs: int
+    tensor_parallel: int = 1
+    stop: tuple[str, ...] = (STOP,)
+    alone: bool = False
+    """Whether it has the machine to itself, and so never sleeps; else the learner works between its rollouts."""
+
+    @classmethod
+    def of_rollout(cls, config: Config) -> "EngineSpec":
+        rollout = config.rollout
+        return cls(
+            context=rollout.max_prompt_tokens + rollout.max_response_tokens,
+            max_response_tokens=rollout.max_response_tokens,
+            kv_cache_gib=rollout.engine.kv_cache_gib,
+            gpu_memory_utilization=rollout.engine.gpu_memory_utilization,
+            max_num_seqs=rollout.engine.max_num_seqs,
+        )
 
 
 class VLLMSampler:
-    """One engine holding the policy's weights beside the learner's.
+    """One engine; in training it holds the policy's weights beside the learner's.
 
     Equal weights, prompts and seeds give equal tokens and log-probs, bit for bit, on CPU: requests carry
     their own seeds, the prefix cache is empty at every rollout, and prompts are never cut into chunks.
     """
 
-    def __init__(self, config: Config, model: str, profile: DeviceProfile, ranks: int) -> None:
-        _set_environment(config)
+    def __init__(self, spec: EngineSpec, model: str, dtype: str, profile: DeviceProfile, ranks: int = 1) -> None:
+        _set_environment(spec)
         from vllm import LLM
 
-        rollout = config.rollout
-        context = rollout.max_prompt_tokens + rollout.max_response_tokens
-        self._max_response_tokens = rollout.max_response_tokens
-        self._sleeps = profile.sleeps
+        self._spec = spec
+        self._on_cpu = profile.type == "cpu"
+        self._sleeps = profile.sleeps and not spec.alone
         self._asleep = False
         self._llm: Any = LLM(
             model,
-            dtype=config.model.dtype,
+            dtype=dtype,
             seed=0,
-            max_model_len=context,
-            max_num_seqs=rollout.engine.max_num_seqs,
+            max_model_len=spec.context,
+            max_num_seqs=spec.max_num_seqs,
             # A prompt in one piece: vLLM's CPU sampler cannot rewind the seed of a request that was cut.
             enable_chunked_prefill=False,
-            max_num_batched_tokens=max(context, 8192),
+            max_num_batched_tokens=max(spec.context, 8192),
             enable_prefix_caching=True,
             # Log-probs of the distribution that was sampled from, temperature included.
             logprobs_mode="processed_logprobs",
-            distributed_executor_backend="uni" if ranks == 1 else "external_launcher",
-            gpu_memory_utilization=rollout.engine.gpu_memory_utilization,
-            enable_sleep_mode=profile.sleeps,
-            enforce_eager=profile.type == "cpu",
+            distributed_executor_backend=_executor(spec, ranks),
+            tensor_parallel_size=spec.tensor_parallel,
+            gpu_memory_utilization=spec.gpu_memory_utilization,
+            enable_sleep_mode=self._sleeps,
+            enforce_eager=self._on_cpu,
             trust_remote_code=False,
             load_format="safetensors",
             disable_log_stats=True,
         )
 
     def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
-        from vllm import SamplingParams
-
         self._wake()
         self._llm.reset_prefix_cache()
-        parameters = [
-            SamplingParams(
-                n=count,
-                temperature=temperature,
-                max_tokens=self._max_response_tokens,
-                seed=seed,
-                logprobs=0,
-                stop=[STOP],
-                include_stop_str_in_output=True,
-            )
-            for seed in seeds
-        ]
+        parameters = [self._parameters(seed, temperature, count) for seed in seeds]
         inputs = [{"prompt_token_ids": list(prompt.tokens)} for prompt in prompts]
         outputs = self._llm.generate(inputs, parameters, use_tqdm=False)
         self._sleep()
@@ -74,6 +94,28 @@ class VLLMSampler:
             Group(prompt, tuple(_response(completion) for completion in output.outputs))
             for prompt, output in zip(prompts, outputs, strict=True)
         ]
+
+    def stream(self, requests: Sequence[Request], temperature: float) -> Iterator[list[tuple[int, Response]]]:
+        self._wake()
+        self._llm.reset_prefix_cache()
+        engine = self._llm.llm_engine
+        for place, request in enumerate(requests):
+            inputs = {"prompt_token_ids": list(request.tokens)}
+            engine.add_request(str(place), inputs, self._parameters(request.seed, temperature))
+        unfinished = {str(place) for place in range(len(requests))}
+        companion = _Companion(engine, self._companion_parameters(temperature))
+        try:
+            while unfinished:
+                if self._on_cpu and len(unfinished) < FEW:
+                    companion.keep(requests[0].tokens[:1])
+                finished = [output for output in engine.step() if output.finished]
+                companion.heed(finished)
+                responses = [output for output in finished if output.request_id in unfinished]
+                unfinished -= {output.request_id for output in responses}
+                yield [(int(output.request_id), _response(output.outputs[0])) for output in responses]
+        finally:
+            engine.abort_request([*unfinished, COMPANION])
+        self._sleep()
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         self._wake()
@@ -88,6 +130,33 @@ class VLLMSampler:
         given = zip(tokens[1:], output.prompt_logprobs[1:], strict=True)
         return [float(logprobs[token].logprob) for token, logprobs in given]
 
+    def close(self) -> None:
+        del self._llm
+        gc.collect()
+
+    def _parameters(self, seed: int, temperature: float, count: int = 1) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            n=count,
+            temperature=temperature,
+            max_tokens=self._spec.max_response_tokens,
+            seed=seed,
+            logprobs=0,
+            stop=list(self._spec.stop),
+            include_stop_str_in_output=True,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _companion_parameters(self, temperature: float) -> Any:
+        from vllm import SamplingParams
+
+        most = self._spec.context - 1
+        return SamplingParams(
+            temperature=temperature, seed=0, logprobs=0, max_tokens=most, ignore_eos=True, detokenize=False
+        )
+
     def _wake(self) -> None:
         if self._asleep:
             self._llm.wake_up()
@@ -99,9 +168,35 @@ class VLLMSampler:
             self._llm.sleep(level=1)
             self._asleep = True
 
-    def close(self) -> None:
-        del self._llm
-        gc.collect()
+
+class _Companion:
+    """A request that is generated beside the last others and thrown away.
+
+    A step with a single row takes other kernels on CPU, whose sums differ in their last bits; with two rows or more
+    a row is the same in any company (with attention kept in one piece as well, see _set_environment).
+    """
+
+    def __init__(self, engine: Any, parameters: Any) -> None:
+        self._engine = engine
+        self._parameters = parameters
+        self._running = False
+
+    def keep(self, prompt: Sequence[int]) -> None:
+        """See that it runs."""
+        if not self._running:
+            self._engine.add_request(COMPANION, {"prompt_token_ids": list(prompt)}, self._parameters)
+            self._running = True
+
+    def heed(self, finished: Sequence[Any]) -> None:
+        """It comes to its own end where the others take longer."""
+        if any(output.request_id == COMPANION for output in finished):
+            self._running = False
+
+
+def _executor(spec: EngineSpec, ranks: int) -> str:
+    if ranks > 1:
+        return "external_launcher"
+    return "mp" if spec.tensor_parallel > 1 else "uni"
 
 
 def _reload(worker: Any, weights: Iterator[tuple[str, Tensor]]) -> None:
@@ -129,15 +224,19 @@ def _response(completion: Any) -> Response:
     )
 
 
-def _set_environment(config: Config) -> None:
+def _set_environment(spec: EngineSpec) -> None:
     """vLLM reads these when it is first imported; what the user has set stands."""
-    for name, value in {
+    values = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_KVCACHE_SPACE": str(config.rollout.engine.kv_cache_gib),
+        "VLLM_CPU_KVCACHE_SPACE": str(spec.kv_cache_gib),
         # Threads belong to the whole process, whose learner uses them too.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_DO_NOT_TRACK": "1",
-    }.items():
+    }
+    if spec.alone:
+        # Attention over a sequence in one piece: how it is cut up otherwise depends on the whole batch.
+        values["VLLM_CPU_ATTN_SPLIT_KV"] = "0"
+    for name, value in values.items():
         os.environ.setdefault(name, value)

@@ -8,9 +8,11 @@ from pathlib import Path
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from icpo_cli.errors import UserError
 from icpo_cli.track.journal import Entry
@@ -28,10 +30,15 @@ class MlflowStore:
         self.run_id = run_id
 
     @classmethod
-    def create(cls, uri: str | None, experiment: str, name: str) -> "MlflowStore":
-        """A new run. Raises UserError where the store cannot be used."""
+    def create(cls, uri: str | None, experiment: str, name: str, parent: str | None = None) -> "MlflowStore":
+        """A new run, the child of `parent` where the store has that run. Raises UserError where it cannot be used."""
         try:
             client = MlflowClient(_tracking_uri(uri))
+            above = _run(client, parent) if parent else None
+            if above is not None:
+                tags = {MLFLOW_PARENT_RUN_ID: above.info.run_id}
+                run = client.create_run(above.info.experiment_id, run_name=name, tags=tags)
+                return cls(client, run.info.run_id)
             found = client.get_experiment_by_name(experiment)
             location = Path("mlartifacts").resolve().as_uri() if uri is None else None
             experiment_id = found.experiment_id if found else client.create_experiment(experiment, location)
@@ -88,6 +95,16 @@ STORE_ERRORS = (MlflowException, OSError)
 
 def _tracking_uri(uri: str | None) -> str:
     return uri or f"sqlite:///{Path('mlflow.db').resolve()}"
+
+
+def _run(client: MlflowClient, run_id: str) -> Run | None:
+    """None where the store has no such run."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return None
 
 
 def _one_line(error: Exception) -> str:

@@ -38,10 +38,13 @@ class Tracker:
         self._artifacts_waiting: list[tuple[Path, str | None]] = []
 
     @classmethod
-    def create(cls, config: Config) -> "Tracker":
-        """A new run: its MLflow run, and its folder named by the run's id."""
-        store = MlflowStore.create(config.track.uri, config.track.experiment, config.name)
-        folder = Path(config.train.output_dir) / store.run_id
+    def create(cls, config: Config, output_dir: str | None = None, parent: str | None = None) -> "Tracker":
+        """A new run: its MLflow run, a child of `parent` where that is known there, and a folder named by its id.
+
+        The folder stands in `output_dir`, else in train.output_dir.
+        """
+        store = MlflowStore.create(config.track.uri, config.track.experiment, config.name, parent)
+        folder = Path(output_dir or config.train.output_dir) / store.run_id
         (folder / "responses").mkdir(parents=True)
         (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
         return cls(folder, store)

@@ -11,8 +11,6 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from icpo_cli.errors import UserError
-
 SAVING = ".saving-"
 REMOVING = ".removing-"
 
@@ -82,23 +80,6 @@ class Checkpoints:
 
 def read_state(checkpoint: Path) -> LoopState:
     return LoopState(**json.loads((checkpoint / "resume" / "state.json").read_text()))
-
-
-def find_run(output_dir: Path, run: str) -> Path:
-    """The folder of a run: by path, id or unique beginning of an id. Raises UserError."""
-    if (Path(run) / "config.yaml").is_file():
-        return Path(run).resolve()
-    found = sorted(path.parent for path in output_dir.glob(f"{run}*/config.yaml")) if _is_id(run) else []
-    if len(found) == 1:
-        return found[0]
-    known = sorted(path.parent.name for path in output_dir.glob("*/config.yaml"))
-    if found:
-        raise UserError(f"--resume {run}: several runs begin so: {', '.join(path.name for path in found)}")
-    raise UserError(f"--resume {run}: no such run in {output_dir}/; there: {', '.join(known) or 'none'}")
-
-
-def _is_id(run: str) -> bool:
-    return bool(run) and run.replace("-", "").isalnum()
 
 
 def _name(iteration: int) -> str:

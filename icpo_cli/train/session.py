@@ -10,12 +10,14 @@ from icpo_cli.config.load import diff, load_config
 from icpo_cli.config.schema import Config
 from icpo_cli.device import device_profile
 from icpo_cli.errors import UserError
+from icpo_cli.evaluate.heldout import heldout_k
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.ranks import Ranks, join, leave
 from icpo_cli.records import Evaluation
 from icpo_cli.rollout.sampler import Sampler
+from icpo_cli.track.runs import find_run
 from icpo_cli.track.tracker import Tracker
-from icpo_cli.train.checkpoint import Checkpoints, LoopState, find_run, read_state
+from icpo_cli.train.checkpoint import Checkpoints, LoopState, read_state
 from icpo_cli.train.loop import Parts, train
 from icpo_cli.train.observer import Observer
 from icpo_cli.train.preflight import Prepared
@@ -54,7 +56,7 @@ def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]
 
     Files and key=value beside --resume must agree with it, except in settings that change no result.
     """
-    folder = find_run(Path(load_config(arguments).train.output_dir), run)
+    folder = find_run(Path(load_config(arguments).train.output_dir), run, "--resume")
     stored = load_config([str(folder / "config.yaml")])
     config = load_config([str(folder / "config.yaml"), *arguments])
     changed = {key: values for key, values in diff(stored, config).items() if not key.startswith(MAY_CHANGE)}
@@ -84,7 +86,7 @@ def run_training(
                 tracker.warn = observer.note
                 tracker.describe(config, _facts(prepared, profile.type, ranks))
                 _report_data(prepared, observer)
-            record = RunRecord(tracker, config.eval.k) if tracker else None
+            record = RunRecord(tracker, heldout_k(config)) if tracker else None
             checkpoints = Checkpoints(folder / "checkpoints", config.train.keep_checkpoints)
             if ranks.first:
                 checkpoints.clear_unfinished()
@@ -125,13 +127,13 @@ def _engines(
 ) -> Iterator[tuple[Learner, Sampler]]:
     """Learner, then sampler: vLLM joins the process group that DeepSpeed works in."""
     from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
-    from icpo_cli.rollout.vllm_sampler import VLLMSampler
+    from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler
 
     profile, model = device_profile(config), str(prepared.model)
     learner = DeepSpeedLearner(config, model, profile, ranks)
     if resumed is not None and resumed.checkpoint is not None:
         learner.load_state(resumed.checkpoint / "resume")
-    sampler = VLLMSampler(config, model, profile, ranks.size)
+    sampler = VLLMSampler(EngineSpec.of_rollout(config), model, config.model.dtype, profile, ranks.size)
     try:
         yield learner, sampler
     finally:

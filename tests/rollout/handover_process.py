@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
-from icpo_cli.rollout.vllm_sampler import VLLMSampler
+from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler
 from tests.lab import make_tokenizer
 
 
@@ -23,7 +23,7 @@ def main(folder: Path, tied: bool) -> None:
     tokenizer.save_pretrained(folder)
     arguments = ["model.dtype=float32", "rollout.max_prompt_tokens=64", "rollout.max_response_tokens=16"]
     settings = load_config([*arguments, "rollout.engine.kv_cache_gib=1"])
-    sampler = VLLMSampler(settings, str(folder), device_profile(settings), 1)
+    sampler = VLLMSampler(EngineSpec.of_rollout(settings), str(folder), "float32", device_profile(settings))
     draw = random.Random(0)
     tokens = [draw.randrange(len(tokenizer)) for _ in range(40)]
 

@@ -1,9 +1,6 @@
 from pathlib import Path
 
-import pytest
-
-from icpo_cli.errors import UserError
-from icpo_cli.train.checkpoint import Checkpoints, LoopState, find_run, read_state
+from icpo_cli.train.checkpoint import Checkpoints, LoopState, read_state
 
 
 def save(checkpoints: Checkpoints, iteration: int, best: int | None = None) -> Path:
@@ -35,16 +32,3 @@ def test_a_checkpoint_not_finished_is_not_there_and_is_cleared_away(tmp_path: Pa
     assert last is not None and last.name == "iteration-00001"
     checkpoints.clear_unfinished()
     assert names(tmp_path) == ["iteration-00001", "last"]
-
-
-def test_a_run_is_found_by_folder_id_or_its_beginning(tmp_path: Path) -> None:
-    for name in ("abc1", "abd2"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.yaml").touch()
-    assert find_run(tmp_path, "abc").name == "abc1"
-    assert find_run(tmp_path, str(tmp_path / "abd2")).name == "abd2"
-    with pytest.raises(UserError, match="several runs begin so: abc1, abd2"):
-        find_run(tmp_path, "ab")
-    for unknown in ("zzz", "", "*", "../x"):
-        with pytest.raises(UserError, match="no such run"):
-            find_run(tmp_path, unknown)
