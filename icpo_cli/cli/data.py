@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Data sets: what there is, what is missing, what overlaps.", no_args_is_help=True)
 
 PAIRS_SHOWN = 20
+REPEATS_SHOWN = 3
 
 
 @app.command("list")
@@ -80,20 +81,21 @@ def check(
 ) -> None:
     """Load the training data (no FILE: the quickstart's) and the benchmarks that are here; count, and find overlap."""
     from icpo_cli.config.check import check_source
+    from icpo_cli.config.schema import JudgeConfig
     from icpo_cli.data.checkup import examine
     from icpo_cli.rewards.verifier import Verifier
 
     config = _config(settings or [])
     check_source(config.data.train, "data.train")
-    with Verifier(config.reward) as verifier:
+    with Verifier(replace(config.reward, judge=JudgeConfig())) as verifier:  # golds need no judge
         checkup = examine(config, data_folder(settings or []), n, verifier.check_golds)
     if as_json:
         typer.echo(json.dumps(asdict(checkup)))
     else:
         _print_checkup(checkup)
-    unusable = [part.name for part in checkup.sets if part.problem or part.gold_problems]
+    unusable = [part.name for part in checkup.sets if part.problem]
     if unusable:
-        raise RunFailed(f"data check: not as it should be: {', '.join(unusable)}")
+        raise RunFailed(f"data check: cannot be used: {', '.join(unusable)}")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -177,7 +179,7 @@ def _print_checkup(checkup: "Checkup") -> None:
     ]
     print_table(("data", "questions", "repeated", "bad golds", f"shared {checkup.n}-grams", "from"), rows)
     for part in checkup.sets:
-        for name, earlier in part.repeats[:PAIRS_SHOWN]:
+        for name, earlier in part.repeats[:REPEATS_SHOWN]:
             typer.echo(f"{part.name}: {printable(name)} repeats {printable(earlier)}")
         for name, problem in list(part.gold_problems.items())[:PAIRS_SHOWN]:
             typer.echo(f"{part.name}: gold of {printable(name)}: {printable(problem)}")

@@ -70,7 +70,7 @@ def export_lm_eval(
         samples = [_sample(bench, number, question) for number, question in enumerate(bench.questions)]
         hashes[bench.bench] = _hash("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples))
         lines = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
-        (into / f"samples_{bench.bench}_{stamp}.jsonl").write_text(lines, encoding="utf-8")
+        (into / f"samples_{bench.bench}_{stamp}.jsonl").write_text(lines, encoding="utf-8", errors="replace")
     document = _document(benches, model) | {
         "date": date.timestamp(),
         "task_hashes": hashes,
