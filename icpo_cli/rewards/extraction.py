@@ -10,7 +10,7 @@ ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 BOX_WITHOUT_BRACES = re.compile(r"\\boxed\s+([^\s{}$\\]+)")
 STATED = re.compile(
-    r"(?:\b(?:final |correct |right |best )?(?:answer|option|choice|result|solution)\b[^\n.:=]{0,60}?"
+    r"(?:\b(?:final |correct |right |best )?(?:answer|option|choice|result|solution)\b[^\n.:=<>{}\\$]{0,60}?"
     r"(?:\bis\b|\bare\b|\bequals\b|:)|#+\s*(?:final )?answer\b|\*\*\s*(?:final )?answer\s*:?\s*\*\*|\bans(?:wer)?\s*[:=])"
     r"[\s:*]*(?:\b(?:therefore|thus|hence)\b,?\s*)?(?:\b(?:option|choice)\s+)?",
     re.IGNORECASE,
@@ -84,7 +84,9 @@ def auto(response: str) -> str | None:
         found.append((box.start(), inside))
     elif (bare := _last(BOX_WITHOUT_BRACES, response)) and (inside := boxed(response)):
         found.append((bare.start(), inside))
-    found += [each for each in [_stated(response)] if each]
+    stated = _stated(response)
+    if stated and not any(start < stated[0] < start + len(text) + len("<answer>") for start, text in found):
+        found.append(stated)
     if found:
         answer = max(found)[1]
         return boxed(answer) or answer

@@ -1,6 +1,7 @@
 """One notation for one thing: Unicode, Markdown, LaTeX's many spellings and plain text to one LaTeX."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱᵀ", "0123456789+-()niT")
@@ -54,6 +55,7 @@ SYMBOLS = {
     "，": ",",
     "；": ";",
     "：": ":",
+    "∶": ":",
     "（": "(",
     "）": ")",
     "％": "%",
@@ -164,13 +166,30 @@ FUNCTIONS = (
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "sigma", "omega", "phi", "rho", "tau", "mu")
 
 
+SPOKEN = tuple(
+    (re.compile(words), sign)
+    for words, sign in (
+        (r"\bplus or minus\b|\bplus/minus\b", r" \\pm "),
+        (r"\bdivided by\b", "/"),
+        (r"\bper cent\b", "percent"),
+        (r"\\log_\{?e\}?(?![A-Za-z])", r"\\ln "),
+        (r"\\?log\s*,? base (\d+) of (\w+)", r"\\log_{\1} \2"),
+        (r"\bsquare root of (\w+)", r"\\sqrt{\1}"),
+        (r"(?<=\d)\s+and\s+(?=\d+\s*/\s*\d)", " "),
+        (r"(?<=\d) over (?=\d)", "/"),
+    )
+)
+
+
 def canonical(text: str) -> str:
     """The text in one LaTeX spelling, outer delimiters and closing punctuation gone. Linear in its length."""
     text = _delatex(_unicode(text))
     text = re.sub(r"(?<![A-Za-z\\])(?:np|numpy|math|sp|sympy)\.", "", text)
     text = _plain_functions(text)
-    text = re.sub(r"\s+", " ", text).strip()
-    return _trim(text)
+    text = re.sub(r"(^|[\s=,(]|\\in\s*|\\setminus\s*)\{([^{}]*[,|:<>=][^{}]*)\}", r"\1\\{\2\\}", text)
+    for words, sign in SPOKEN:
+        text = words.sub(sign, text)
+    return _trim(re.sub(r"\s+", " ", text).strip())
 
 
 def matching(text: str, start: int, pair: str = "{}") -> int:
@@ -245,6 +264,7 @@ def _escaped(text: str, index: int) -> bool:
 
 def _unicode(text: str) -> str:
     text = SPACES.sub(" ", text.translate(INVISIBLE))
+    text = re.sub("[\U0001d400-\U0001d7ff]", lambda m: unicodedata.normalize("NFKC", m[0]), text)
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱᵀ]+", lambda m: f"^{{{m[0].translate(SUPERSCRIPTS)}}}", text)
     text = re.sub(r"[₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙᵢₓ]+", lambda m: f"_{{{m[0].translate(SUBSCRIPTS)}}}", text)
     for char, fraction in FRACTIONS.items():
@@ -265,6 +285,11 @@ def _root(match: re.Match[str]) -> str:
 
 
 def _delatex(text: str) -> str:
+    if text.count("$") == 1:
+        text = re.sub(r"^(\s*-?\s*)(?:US)?\$(?=\s*[\d.])", r"\1\\$", text)
+    text = re.sub(r"\.{3,}|\\[cl]?dots(?![a-z])", r"\\ldots ", text)
+    text = re.sub(r"\\begin\{cases\}(.*?)\\end\{cases\}", lambda m: m[1].replace(r"\\", ", "), text)
+    text = re.sub(r"\\(?:approx|simeq|thickapprox|doteq)(?![a-z])(?:eq)?", " = ", text)
     text = re.sub(r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|biggl|biggr)(?![a-z])\s*\.?", "", text)
     text = re.sub(r",\s*\\!\s*", ",", text).replace("{,}", ",").replace(r"\!", "")
     text = re.sub(r"\\\$", r"\\dollar ", text)
@@ -305,6 +330,7 @@ def _delatex(text: str) -> str:
         text,
     )
     text = re.sub(r"\^\s*\{?((?:\\prime\s*)+)\}?", lambda m: "'" * m[1].count("prime"), text)
+    text = re.sub(r"(?<![A-Za-z])d([a-z])\s*/\s*d[a-z](?![A-Za-z])", r"\1'", text)
     text = re.sub(r"(?<=\d)\.(?=\s*(?:[/*+)-]|$))", "", text)
     text = re.sub(r"(?<=\d)\s*j(?![A-Za-z])|(?<![A-Za-z\\])j(?=\d)", "i", text)
     return _unwrap(WRAPPERS.sub("", text).replace("**", "") if text.count("**") > 1 else WRAPPERS.sub("", text))
@@ -350,8 +376,7 @@ def _plain_functions(text: str) -> str:
     text = re.sub(r"\\exp\s*(?=[({])", "e^", text)
     text = _brace_arguments(text, re.compile(r"(?<![A-Za-z])e\^(?=\()"))
     text = re.sub(rf"(?<![A-Za-z\\])({'|'.join(NAMES)}|pi)(?![A-Za-z])", r"\\\1 ", text)
-    text = re.sub(r"(?<![A-Za-z\\])(?:inf|infinity|oo)(?![A-Za-z])", r"\\infty ", text)
-    return text
+    return re.sub(r"(?<![A-Za-z\\])(?:inf|infinity|oo)(?![A-Za-z])", r"\\infty ", text)
 
 
 def _brace_arguments(text: str, head: re.Pattern[str]) -> str:

@@ -103,6 +103,11 @@ def in_words(text: str) -> Number | None:
 
 
 def _words(words: list[str]) -> Fraction | None:
+    if "and" in words[1:-1] and words[-1].removesuffix("s") in PARTS:
+        cut = len(words) - 1 - words[::-1].index("and")
+        whole, rest = _words(words[:cut]), _words(words[cut + 1 :])
+        if whole is not None and rest is not None and rest < 1:
+            return whole + rest
     if len(words) > 1 and words[-1].removesuffix("s") in PARTS | {"halve": 2}:
         part = PARTS.get(words[-1]) or PARTS.get(words[-1].removesuffix("s"))
         top = Fraction(1) if words[:-1] in (["a"], ["an"]) else _words(words[:-1])

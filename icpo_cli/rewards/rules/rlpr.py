@@ -35,9 +35,9 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 
 def thorough(gold: Gold, answer: str) -> Verdict:
     """By value, a factor of a hundred forgiven; else by the strict rule."""
-    from icpo_cli.rewards.rules.equivalence import Reasoner, quantity_of
+    from icpo_cli.rewards.rules.quantities import quantity_of
 
-    wanted, given = (quantity_of(canonical(text), Reasoner()) for text in (gold.answer, answer))
+    wanted, given = (quantity_of(canonical(text)) for text in (gold.answer, answer))
     if wanted is not None and given is not None:
         right, value = float(wanted[0].value), float(given[0].value)
         scales = [1, 0.01, 100, *([3.14 / math.pi] if r"\pi" in canonical(gold.answer) else [])]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
 from icpo_cli.rewards.rules.notation import balanced, canonical
-from icpo_cli.rewards.rules.numbers import literal, near_enough
+from icpo_cli.rewards.rules.numbers import in_words, literal, near_enough
 from icpo_cli.rewards.rules.words import NO, YES, letter_of, phrase, plain, same_text, truth_of
 
 LONGEST_ANSWER = 2000
@@ -13,7 +13,7 @@ LONGEST_ANSWER = 2000
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control codes, bidirectional overrides and lone surrogates: what is read is not what is shown."""
 CODE = re.compile(
-    r"__\w+__|\b(?:import|eval|exec|lambda|open|os\.system)\b\s*[(\w]|\\(?:input|include|write|def|csname)\b"
+    r"__\w+__|(?<!\\)\b(?:import|eval|exec|lambda|open|os\.system)\b\s*[(\w]|\\(?:input|include|write|def|csname)\b"
 )
 HEDGED = re.compile(r"(?<![a-z])or(?![a-z])", re.IGNORECASE)
 
@@ -30,8 +30,10 @@ def kind_of(gold: Gold) -> AnswerKind:
         return AnswerKind.LETTER
     if plain(text) in ("true", "false", "yes", "no"):
         return AnswerKind.BOOL
-    if literal(canonical(text)) is not None:
+    if literal(canonical(text)) is not None or in_words(canonical(text)) is not None:
         return AnswerKind.NUMBER
+    if re.fullmatch(r"\(?[A-H]\)?(?:\s*(?:,|and|&)\s*\(?[A-H]\)?)+", bare):
+        return AnswerKind.LIST
     return AnswerKind.MATH if re.search(r"[\d\\^=+*/<>(){}\[\]|]", text) or len(text) <= 2 else AnswerKind.TEXT
 
 
@@ -88,17 +90,17 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 def thorough(gold: Gold, answer: str) -> Verdict:
     """The verdict on what `quick` left open. May take long, or more memory than there is: run it in the sandbox."""
     # The symbolic libraries take a second to import: only a worker does.
-    from icpo_cli.rewards.rules.equivalence import Reasoner
+    from icpo_cli.rewards.rules.equivalence import Comparison
     from icpo_cli.rewards.rules.symbolic import TooLarge
 
     if not balanced(answer):
         return _wrong(answer, "braces", "has unbalanced braces")
-    reasoner = Reasoner()
+    comparison = Comparison()
     ordered = gold.ordered
     try:
         for right in (gold.answer, *gold.aliases):
-            if reasoner.same(right, answer, ordered):
-                return _correct(answer, reasoner.why, f"equal to the gold answer as {reasoner.why}")
+            if comparison.same(right, answer, ordered):
+                return _correct(answer, comparison.why, f"equal to the gold answer as {comparison.why}")
     except TooLarge as error:
         return Verdict(VerdictKind.ERROR, answer, "limits", str(error))
     return _wrong(answer, kind_of(gold).value, "not equal to the gold answer under any reading")

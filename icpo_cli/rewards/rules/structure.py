@@ -29,7 +29,7 @@ class Items:
 
     @property
     def ordered(self) -> bool:
-        return self.brackets[0] in "([<"
+        return self.brackets[0] in "(["
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,33 @@ Matrix = tuple[tuple[str, ...], ...]
 
 def items_of(text: str) -> Items | None:
     """A list, tuple or set of two values or more, or a bracketed one; None for a single value."""
+    if components := _components(text):
+        return Items(components, "()")
+    if re.match(r"\(a\)", text) and "(b)" in text:
+        text = re.sub(r"^\(a\)\s*", "", re.sub(r"[,;]?\s*\([b-h]\)\s*", ", ", text))
     bare, brackets = _unbracketed(text)
+    if brackets == "[]" and re.fullmatch(r"[-+\d./]+(?: +[-+\d./]+)+", bare):
+        bare = ", ".join(bare.split())
     guarded = THOUSANDS.sub(lambda m: m[0].replace(",", ""), bare) if brackets == "  " else bare
     parts = [part for part in split_top(guarded, SEPARATOR) if part]
     if len(parts) < 2 and not (brackets in ("{}", "[]") and parts):
         return None
     return Items(tuple(parts), brackets)
+
+
+TERM = re.compile(
+    r"\s*([+-]?)\s*([^ijk+-]*?)\s*(?:\\(?:hat|vec|mathbf)\s*)?\{?\s*\\?([ijk])(?:math)?\s*\}?(?=\s*(?:[+-]|$))"
+)
+
+
+def _components(text: str) -> tuple[str, ...] | None:
+    """Of a vector written with the unit vectors i, j and k; None for anything else."""
+    found = list(TERM.finditer(text))
+    names = [term[3] for term in found]
+    if "".join(term[0] for term in found) != text or len(set(names)) != len(names) or not set(names) & {"j", "k"}:
+        return None
+    values = {term[3]: f"{term[1].strip('+')}{term[2] or '1'}" for term in found}
+    return tuple(values.get(name, "0") for name in ("ijk" if "k" in names else "ij"))
 
 
 def _unbracketed(text: str) -> tuple[str, str]:
@@ -61,7 +82,9 @@ def _unbracketed(text: str) -> tuple[str, str]:
     if text.startswith(r"\{") and text.endswith(r"\}"):
         return text[2:-2].strip(), "{}"
     if text.startswith(r"\langle") and text.endswith(r"\rangle"):
-        return text[7:-7].strip(), "<>"
+        return text[7:-7].strip(), "()"
+    if text.startswith("<") and text.endswith(">") and "," in text:
+        return text[1:-1].strip(), "()"
     if text and text[0] in PAIRS and matching(text, 0, text[0] + PAIRS[text[0]]) == len(text) - 1:
         return text[1:-1].strip(), text[0] + text[-1]
     return text, "  "
@@ -101,6 +124,8 @@ def matrix_of(text: str) -> Matrix | None:
             for row in re.split(r"\\\\(?:\[[^\[\]]*\])?|\\cr(?![a-z])", found[1].replace(r"\hline", ""))
             if row.strip()
         )
+    elif spaced := re.fullmatch(r"\[\s*([-+\d./, ]+(?:;[-+\d./, ]+)+)\]", text):
+        rows = tuple(tuple(re.split(r"[, ]+", row.strip())) for row in spaced[1].split(";"))
     elif nested := re.fullmatch(r"(?:Matrix|matrix|array)?\(?\s*(\[\s*\[.*\]\s*\])\s*\)?", text):
         outer = items_of(nested[1])
         lines = [items_of(row) for row in outer.items] if outer else []

@@ -81,6 +81,8 @@ def _prepared(text: str) -> str:
     text = re.sub(
         r"(?<=\))\s*(?=[\d(A-Za-z\\])(?!\\(?:cdot|times|div|over|in|le|ge|ne|pm|to|cup|cap))", r" \\cdot ", text
     )
+    if re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text):
+        text = re.sub(r"(\d+(?:\.\d+)?)\s*\^\{\\circ\}", r"(\1 \\cdot \\pi/180)", text)
     text = re.sub(r"([A-Za-z])('+)", lambda m: f"{m[1]}_{{{'p' * len(m[2])}}}", text)
     text = re.sub(r"(?<![A-Za-z\\])([eE])(?=_)", lambda m: {"e": r"\xi ", "E": r"\Xi "}[m[1]], text)
     text = re.sub(r"\\lg(?![a-z])", r"\\log_{10}", text)
@@ -201,17 +203,17 @@ def _agree(left: Any, right: Any, tolerance: float) -> bool:
         one, other = _at(left, point), _at(right, point)
         if one is None or other is None:
             continue
-        if any(value < 0 for value in point.values()) and real and not (_is_real(one) and _is_real(other)):
+        if any(value < 0 for value in point.values()) and real and not (is_real(one) and is_real(other)):
             continue  # another branch of a root or a logarithm
-        real = real and _is_real(one) and _is_real(other)
+        real = real and is_real(one) and is_real(other)
         if abs(one - other) > tolerance * max(abs(one), abs(other), mpmath.mpf(10) ** -30):
             return False
         agreed += 1
     return agreed >= (3 if _symbols(left) | _symbols(right) else 1)
 
 
-def _is_real(value: Any) -> bool:
-    return abs(getattr(value, "imag", 0)) < 1e-20
+def is_real(value: Any) -> bool:
+    return bool(abs(getattr(value, "imag", 0)) < 1e-20)
 
 
 def _points(left: Any, right: Any) -> list[dict[Any, Any]]:
@@ -303,7 +305,8 @@ def _symbols(expression: Any) -> set[Any]:
     applied = expression.atoms(AppliedUndef)
     inside = {symbol for function in applied for symbol in function.free_symbols}
     named = {symbol for symbol in expression.free_symbols if symbol not in inside and symbol.name != "i"}
-    return named | applied
+    found: set[Any] = named | applied
+    return found
 
 
 CONSTANT = re.compile(r"[cCkKAB](_?\{?\d+\}?)?")

@@ -19,6 +19,7 @@ DEFINITIONS = (
     "solar_mass = 1.98892e30 * kilogram = M_sun",
 )
 CURRENCY = {"\\$": "dollar", "$": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee"}
+CODES = {"USD": "\\$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 SPELLINGS = {
     "hr": "hour",
     "hrs": "hour",
@@ -155,6 +156,7 @@ LONGEST_UNIT = 60
 
 def split_unit(text: str) -> tuple[str, str] | None:
     """A canonical text's value and unit, both not empty; None where no unit can be told apart."""
+    text = re.sub(r"^(-?\s*)(?:US)?\s*(USD|EUR|GBP|INR|JPY)\s*(?=[\d.])", lambda m: f"{CODES[m[2]]}{m[1]}", text)
     for sign, name in CURRENCY.items():
         if text.replace("-", "", 1).lstrip().startswith(sign):
             value = text.replace(sign, "", 1).strip()

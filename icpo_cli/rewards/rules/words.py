@@ -75,8 +75,9 @@ def plain(text: str) -> str:
 def phrase(text: str) -> str:
     """Words alone: no article, quotes or closing punctuation; hyphens are spaces."""
     words = plain(text).strip("\"'`*.,;:!? ")
+    words = re.sub(r"^(?:so|thus|hence|therefore),?\s+", "", words)
     words = re.sub(
-        r"^(?:so |thus |hence |therefore )?,?\s*(?:it is|it's|this is|they are|the answer is|answer:)\s+", "", words
+        r"^(?:it|they|this|that|there|the (?:answer|limit|result|value|statement))\b(?:'s| is| are)?\s+", "", words
     )
     words = re.sub(r"[-‐–_]", " ", words)
     words = re.sub(r"(?<!\d)[.,]|[.,](?!\d)|[\"'`!?;:()\[\]]", " ", words)
@@ -112,6 +113,15 @@ def _formula(text: str) -> str | None:
         if re.fullmatch(r"(?=.*\d|[A-Z][a-z]?[A-Z])(?:[A-Z][a-z]?\d*|\((?:[A-Z][a-z]?\d*)+\)\d*)+[+-]?", bare)
         else None
     )
+
+
+def letters_of(text: str) -> frozenset[str] | None:
+    """The letters of an answer that names several options and nothing else."""
+    bare = re.sub(r"^(?:options?|choices?|answers?|both)\b:?", "", text.strip(), flags=re.IGNORECASE)
+    if not re.fullmatch(r"[\s(]*[A-H][)\s]*(?:(?:,|and|&|;|\s)*[\s(]*[A-H][)\s]*)+", bare):
+        return None
+    letters = re.findall(r"[A-H]", bare)
+    return frozenset(letters) if len(set(letters)) == len(letters) else None
 
 
 def date_of(text: str) -> date | tuple[int, int] | None:
