@@ -11,7 +11,20 @@ JUDGE_CONNECTIONS = 1000
 
 
 def check(config: Config, ranks: int = 1) -> None:
-    """Raise UserError on settings that cannot be run together by `ranks` processes."""
+    """Raise UserError on settings that `ranks` processes cannot train with together."""
+    check_evaluation(config)
+    _check_group(config)
+    _check_mini_batch(config, ranks)
+    _check_omega(config)
+    if config.learner.zero_stage not in (0, 1, 2, 3):
+        raise UserError(f"learner.zero_stage: {config.learner.zero_stage} must be 0, 1, 2 or 3")
+    check_source(config.data.train, "data.train")
+    if config.data.heldout is not None:
+        check_source(config.data.heldout, "data.heldout")
+
+
+def check_evaluation(config: Config) -> None:
+    """Raise UserError on settings that cannot be: all that an evaluation needs of them, training some more."""
     for key, count in _at_least_one(config).items():
         if count < 1:
             raise UserError(f"{key}: {count} must be 1 or more")
@@ -21,13 +34,8 @@ def check(config: Config, ranks: int = 1) -> None:
     for key, value in _not_negative(config).items():
         if not (value >= 0 and math.isfinite(value)):
             raise UserError(f"{key}: {value} must be 0 or more and finite")
-    _check_group(config)
-    _check_mini_batch(config, ranks)
-    _check_omega(config)
     if not config.name.strip() or any(not char.isprintable() for char in config.name):
         raise UserError(f"name: {config.name!r} must be printable text")
-    if config.learner.zero_stage not in (0, 1, 2, 3):
-        raise UserError(f"learner.zero_stage: {config.learner.zero_stage} must be 0, 1, 2 or 3")
     _check_eval(config)
     if config.data.template == "few_shot" and not config.data.examples:
         raise UserError("data.examples: the few_shot template needs one worked example or more")
@@ -35,9 +43,6 @@ def check(config: Config, ranks: int = 1) -> None:
         raise UserError("track.uri: holds a password; use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
     if config.reward.judge.mode != "off":
         check_judge(config.reward.judge)
-    check_source(config.data.train, "data.train")
-    if config.data.heldout is not None:
-        check_source(config.data.heldout, "data.heldout")
 
 
 def _check_eval(config: Config) -> None:

@@ -45,7 +45,7 @@ class Tracker:
         """
         store = MlflowStore.create(config.track.uri, config.track.experiment, config.name, parent)
         folder = Path(output_dir or config.train.output_dir) / store.run_id
-        (folder / "responses").mkdir(parents=True)
+        folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
         return cls(folder, store)
 
@@ -88,6 +88,13 @@ class Tracker:
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         self._artifacts_waiting.append((path, folder))
         self._send()
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Facts that are known only at the end."""
+        try:
+            self._store.log_tags(tags)
+        except STORE_ERRORS as error:
+            self._warn(error)
 
     def end(self, status: str) -> None:
         """FINISHED, FAILED or KILLED."""

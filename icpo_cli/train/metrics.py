@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from icpo_cli.records import UNDECIDED, Update, VerdictKind
-from icpo_cli.train.table import Row
+from icpo_cli.track.parquet import Row
 
 
 def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict[str, float]:

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 from icpo_cli.evaluate.heldout import BENCH
 from icpo_cli.records import Evaluation, VerdictKind
+from icpo_cli.track.parquet import Row, write_table
 from icpo_cli.track.tracker import Tracker
-from icpo_cli.train.table import Row, write_table
 
 
 class RunRecord:
@@ -26,6 +26,7 @@ class RunRecord:
     def iteration(self, iteration: int, rows: Sequence[Row], metrics: dict[str, float]) -> dict[str, float]:
         """Store an iteration; returns the metrics that were finite."""
         path = self._tracker.folder / "responses" / f"iteration-{iteration:05d}.parquet"
+        path.parent.mkdir(exist_ok=True)
         write_table([{"iteration": iteration, **row} for row in rows], path)
         finite = self._tracker.log(iteration, metrics)
         self._tracker.log_artifact(path, "responses")

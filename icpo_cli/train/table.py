@@ -1,16 +1,13 @@
 """One row a response: what an iteration made of it. Metrics are taken from this table, and it is stored."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from icpo_cli.objective.confidence import is_clamped
 from icpo_cli.objective.methods import Derivation
 from icpo_cli.records import Group, Reward, Scores
-
-Row = dict[str, Any]
+from icpo_cli.track.parquet import Row
 
 
 def response_table(
@@ -56,25 +53,6 @@ def response_table(
                 }
             )
     return rows
-
-
-def write_table(rows: Sequence[Row], path: Path) -> None:
-    """As parquet, written aside and then renamed."""
-    import pyarrow
-    from pyarrow import parquet
-
-    aside = path.with_suffix(".tmp")
-    parquet.write_table(pyarrow.Table.from_pylist(_storable(rows)), aside, compression="zstd")
-    aside.replace(path)
-
-
-def _storable(rows: Sequence[Row]) -> list[Row]:
-    """Model text may hold lone surrogates, which parquet's UTF-8 refuses."""
-
-    def storable(value: Any) -> Any:
-        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-
-    return [{key: storable(value) for key, value in row.items()} for row in rows]
 
 
 def _mean(values: Tensor) -> float:

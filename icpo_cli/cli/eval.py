@@ -1,0 +1,162 @@
+"""`icpo eval`: benchmarks answered by a model, or responses made elsewhere, graded and scored."""
+
+import json
+import os
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icpo_cli.errors import RunFailed, UserError
+
+if TYPE_CHECKING:
+    from icpo_cli.cli.streams import Streams
+    from icpo_cli.evaluate.observer import Observer
+    from icpo_cli.evaluate.record import Outcome
+    from icpo_cli.evaluate.session import Watch, Wish
+
+    Run = Callable[[Watch], Outcome]
+
+
+def evaluate(
+    settings: Annotated[list[str] | None, typer.Argument(metavar="[FILE.yaml ...] [key=value ...]")] = None,
+    bench: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A benchmark, or general, math, all; may be repeated.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PATH|HUB_ID|RUN", help="A model folder, a hub id, or a training run.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="The first N questions of each.")] = None,
+    responses: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='Grade {"id", "responses"} lines; --model is their label.')
+    ] = None,
+    rescore: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Grade an evaluation's responses anew: its id or folder.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Compare with an evaluation, question by question.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write results as lm-evaluation-harness does, too.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan; start nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
+) -> None:
+    """Evaluate a model on benchmarks. Interrupted at any moment, the same command goes on where it was."""
+    arguments = [*(settings or []), *([f"eval.limit={limit}"] if limit is not None else [])]
+    _check_sources(bench, model, responses, rescore)
+    if dry_run:
+        _print_plan(arguments, bench or [], model, as_json)
+        return
+    from icpo_cli.evaluate.past import read_past
+    from icpo_cli.evaluate.session import Wish
+
+    # Set before any library is imported that reads it.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    wish = Wish(read_past(against, "--against", arguments) if against else None, export)
+    outcome = _watched(_runner(arguments, bench or [], model, responses, rescore, wish), model or rescore or "")
+    _report(outcome, as_json)
+    if outcome.stopped_by:
+        typer.echo("stopped: what was generated is stored, and the same command goes on from there", err=True)
+        raise typer.Exit(128 + outcome.stopped_by)
+
+
+def _check_sources(bench: list[str] | None, model: str | None, responses: Path | None, rescore: str | None) -> None:
+    if responses is not None and rescore is not None:
+        raise UserError("--responses: not together with --rescore, which has its own")
+    if rescore is not None and model is not None:
+        raise UserError("--model: not together with --rescore, whose responses are there already")
+    if rescore is None and not bench:
+        raise UserError("--bench: name a benchmark of `icpo bench list`, or general, math or all")
+    if rescore is None and responses is None and model is None:
+        raise UserError("--model: name a model folder, a hub id or a training run")
+
+
+def _print_plan(arguments: list[str], bench: list[str], model: str | None, as_json: bool) -> None:
+    from icpo_cli.config.check import check_evaluation
+    from icpo_cli.config.load import load_config, to_tree, to_yaml
+    from icpo_cli.evaluate.forecast import forecast
+    from icpo_cli.evaluate.subject import subject_of
+
+    config = subject_of(model, arguments)[1] if model is not None else load_config(arguments)
+    check_evaluation(config)
+    planned = forecast(config, bench)
+    if as_json:
+        plan = {"benchmarks": [vars(each) for each in planned], "responses": sum(each.responses for each in planned)}
+        typer.echo(json.dumps({"config": to_tree(config), "plan": plan}))
+        return
+    typer.echo(to_yaml(config))
+    typer.echo(f"plan of an evaluation of {model or 'given responses'}")
+    for each in planned:
+        counts = f"{each.questions:>6,} questions x {each.k:>2} = {each.responses:>7,} responses"
+        typer.echo(f"  {each.title:<12} {counts}  {each.data or 'missing: ' + str(each.how_to_get)}")
+    most = sum(each.responses for each in planned if each.data) * config.eval.max_response_tokens
+    typer.echo(f"  {'tokens':<12} {most:,} at most")
+
+
+def _runner(
+    arguments: list[str],
+    bench: list[str],
+    model: str | None,
+    responses: Path | None,
+    rescore: str | None,
+    wish: "Wish",
+) -> "Run":
+    """What will be done, its configuration read and its model's name understood. Raises UserError."""
+    from icpo_cli.config.load import load_config
+    from icpo_cli.evaluate import session
+    from icpo_cli.evaluate.past import read_past
+    from icpo_cli.evaluate.subject import subject_of
+
+    if rescore is not None:
+        past = read_past(rescore, "--rescore", arguments)
+        return lambda watch: session.evaluate_again(past, bench, wish, watch)
+    if responses is not None:
+        config, label = load_config(arguments), model or responses.stem
+        return lambda watch: session.evaluate_responses(config, responses, label, bench, wish, watch)
+    subject, settings = subject_of(str(model), arguments)
+    return lambda watch: session.evaluate_model(settings, subject, bench, wish, watch)
+
+
+def _watched(run: "Run", title: str) -> "Outcome":
+    """Run with the engines' chatter in the evaluation's log, and progress on the terminal."""
+    from icpo_cli.cli.eval_display import LiveView, PlainLines
+    from icpo_cli.cli.streams import Streams
+
+    with Streams() as streams, ExitStack() as views:
+
+        def watch(folder: Path) -> "Observer":
+            streams.log_to(folder / "eval.log")
+            return (
+                views.enter_context(LiveView(streams.err, title)) if streams.err.isatty() else PlainLines(streams.err)
+            )
+
+        try:
+            return run(watch)
+        except UserError:
+            raise
+        except RunFailed as error:
+            traceback.print_exc()
+            raise RunFailed(_with_log(str(error), streams)) from error
+        except Exception as error:
+            traceback.print_exc()
+            if streams.path is None:
+                traceback.print_exc(file=streams.err)
+            message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise RunFailed(_with_log(message, streams)) from error
+
+
+def _with_log(message: str, streams: "Streams") -> str:
+    return f"{message}; log: {streams.path}" if streams.path else message
+
+
+def _report(outcome: "Outcome", as_json: bool) -> None:
+    from icpo_cli.cli.eval_display import print_outcome
+
+    if as_json:
+        typer.echo(json.dumps(outcome.document()))
+    else:
+        print_outcome(outcome)

@@ -1,0 +1,217 @@
+"""What a user sees of an evaluation: live progress on a terminal, plain lines elsewhere, a table at the end."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from icpo_cli.cli.display import printable
+from icpo_cli.evaluate.compare import Comparison
+from icpo_cli.evaluate.observer import Start
+from icpo_cli.evaluate.record import Outcome
+from icpo_cli.evaluate.table import HEADERS, rows_of
+from icpo_cli.records import Verdict
+
+LINE_SECONDS = 15.0
+"""Between two lines of plain progress."""
+
+
+@dataclass
+class Tally:
+    """One benchmark's progress."""
+
+    start: Start
+    done: int = 0
+    graded: int = 0
+    correct: int = 0
+
+    @property
+    def accuracy(self) -> str:
+        """Of the responses graded so far; questions weigh by their responses, so the end may differ a little."""
+        return f"{100 * self.correct / self.graded:.1f} %" if self.graded else "-"
+
+
+@dataclass
+class Progress:
+    """What has been done of everything, and how fast."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    phase: str = "starting"
+    tokens: int = 0
+    began: float | None = None
+    """When the first response of this process came to be waited for."""
+
+    def start(self, benchmarks: Mapping[str, Start]) -> None:
+        self.tallies = {name: Tally(start, done=start.stored) for name, start in benchmarks.items()}
+
+    def finished(self, bench: str, tokens: Sequence[int]) -> None:
+        self.tallies[bench].done += len(tokens)
+        self.tokens += sum(tokens)
+
+    def graded(self, bench: str, verdicts: Sequence[Verdict]) -> None:
+        self.tallies[bench].graded += len(verdicts)
+        self.tallies[bench].correct += sum(verdict.correct for verdict in verdicts)
+
+    def enter(self, phase: str) -> None:
+        self.phase = phase
+        if phase == "generating":
+            self.began = time.monotonic()
+
+    def speed(self) -> str:
+        """Tokens a second and time left, by responses; the longest prompts come first, so it is on the safe side."""
+        if self.began is None or not self.tokens:
+            return ""
+        seconds = time.monotonic() - self.began
+        done = sum(tally.done - tally.start.stored for tally in self.tallies.values())
+        left = sum(tally.start.responses - tally.done for tally in self.tallies.values())
+        eta = timedelta(seconds=round(seconds / done * left))
+        return f"{self.tokens / seconds:,.0f} tokens/s  eta {eta}"
+
+
+class LogLines:
+    """Phases and notes as lines of the evaluation's log, which standard error leads to."""
+
+    def __init__(self) -> None:
+        self._progress = Progress()
+
+    def start(self, benchmarks: Mapping[str, Start]) -> None:
+        self._progress.start(benchmarks)
+
+    def finished(self, bench: str, tokens: Sequence[int]) -> None:
+        self._progress.finished(bench, tokens)
+
+    def graded(self, bench: str, verdicts: Sequence[Verdict]) -> None:
+        self._progress.graded(bench, verdicts)
+
+    def phase(self, name: str) -> None:
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {name}", file=sys.stderr, flush=True)
+        self._progress.enter(name)
+
+    def note(self, text: str) -> None:
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+class PlainLines(LogLines):
+    """A line now and then, and at each phase."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._said = time.monotonic()
+
+    def start(self, benchmarks: Mapping[str, Start]) -> None:
+        super().start(benchmarks)
+        for start in benchmarks.values():
+            stored = f", {start.stored:,} of them stored" if start.stored else ""
+            self._say(f"{start.title}: {start.responses:,} responses{stored}")
+
+    def finished(self, bench: str, tokens: Sequence[int]) -> None:
+        super().finished(bench, tokens)
+        if time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            counts = "  ".join(
+                f"{tally.start.title} {tally.done:,}/{tally.start.responses:,} ({tally.accuracy})"
+                for tally in self._progress.tallies.values()
+            )
+            self._say(f"{counts}  {self._progress.speed()}")
+
+    def phase(self, name: str) -> None:
+        super().phase(name)
+        self._say(name)
+
+    def note(self, text: str) -> None:
+        super().note(text)
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        print(printable(text), file=self._stream, flush=True)
+
+
+class LiveView(LogLines):
+    """A panel that is drawn anew: a bar and the running accuracy of each benchmark, speed, time left."""
+
+    def __init__(self, stream: TextIO, model: str) -> None:
+        super().__init__()
+        self._model = model
+        self._live = Live(console=Console(file=stream, force_terminal=True), get_renderable=self._panel)
+
+    def __enter__(self) -> "LiveView":
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def note(self, text: str) -> None:
+        super().note(text)
+        self._live.console.print(Text(printable(text)))
+
+    def _panel(self) -> RenderableType:
+        bars = Table.grid(padding=(0, 2))
+        for tally in self._progress.tallies.values():
+            whole = max(tally.start.responses, 1)
+            bar = ProgressBar(total=whole, completed=tally.done, width=30)
+            bars.add_row(Text(tally.start.title), bar, Text(f"{tally.done:,}/{whole:,}"), Text(tally.accuracy))
+        status = Text(f"{self._progress.phase}  {self._progress.speed()}")
+        return Panel(Group(status, bars), title=Text(f"icpo eval · {printable(self._model)}"), title_align="left")
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """The table, what is missing and what was compared, on stdout."""
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console.print(_table(HEADERS, rows_of(outcome.results)))
+    if outcome.comparisons:
+        console.print(Text(f"\nless {printable(str(outcome.against))}, on the same questions"))
+        headers = ("benchmark", "questions", "difference", "95 % interval", "p", "could show")
+        console.print(_table(headers, [_comparison_row(comparison) for comparison in outcome.comparisons]))
+    for result in outcome.results:
+        if result.missing_ids and result.missing.responses:
+            console.print(Text(f"{result.title}: no responses to {_some(result.missing_ids)}"))
+    for bench, ids in outcome.unknown.items():
+        if ids:
+            console.print(Text(printable(f"{bench}: responses to {len(ids):,} unknown ids: {_some(ids)}")))
+    for why in outcome.missing.values():
+        console.print(Text(printable(f"missing: {why}")), soft_wrap=True)
+    for name, value in {"run": outcome.run_id, "folder": outcome.folder, "exported": outcome.exported}.items():
+        if value:
+            console.print(Text(f"{name:<9} {printable(str(value))}"), soft_wrap=True)
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    used = [column for column in range(len(headers)) if headers[column] or any(row[column] for row in rows)]
+    for column in used:
+        words = column == 0 or not headers[column]
+        table.add_column(Text(headers[column]), justify="left" if words else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(row[column])) for column in used))
+    return table
+
+
+def _comparison_row(comparison: Comparison) -> tuple[str, ...]:
+    low, high = comparison.ci95
+    return (
+        comparison.title,
+        f"{comparison.n:,}",
+        _signed(comparison.difference),
+        f"{_signed(low)} to {_signed(high)}",
+        "-" if comparison.p_value is None else f"{comparison.p_value:.3f}",
+        "-" if comparison.smallest_detectable is None else f"{comparison.smallest_detectable:.1f}",
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1f}"
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (f", ... ({len(ids):,} in all)" if len(ids) > 5 else "")

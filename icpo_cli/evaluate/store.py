@@ -1,0 +1,175 @@
+"""Responses as they finish, in append-only files that a kill at any moment leaves usable."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from icpo_cli.errors import RunFailed, UserError
+from icpo_cli.evaluate.plan import Key
+from icpo_cli.records import Verdict, VerdictKind
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One response to one question."""
+
+    id: str
+    index: int
+    text: str
+    tokens: tuple[int, ...] | None = None
+    """None, as what follows is, where the response was made elsewhere."""
+    finish_reason: str | None = None
+    seed: int | None = None
+    mean_prob: float | None = None
+    """Mean over its tokens of the probability with which each was sampled."""
+    mean_logprob: float | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.id, self.index
+
+
+PASSING = (VerdictKind.TIMEOUT, VerdictKind.ERROR)
+
+
+class Lines:
+    """JSON objects, one a line, appended. A line that a kill left half-written is cut off on opening."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+        self._unsynced = False
+
+    def read(self) -> list[dict[str, Any]]:
+        """Every whole line. Raises RunFailed on one that is not JSON, which no kill leaves."""
+        if not self.path.exists():
+            return []
+        with self.path.open(encoding="utf-8") as lines:
+            whole = [line for line in lines if line.endswith("\n")]
+        try:
+            return [json.loads(line) for line in whole]
+        except json.JSONDecodeError as error:
+            raise RunFailed(f"{self.path}: damaged: {error}; move it away to generate its responses anew") from None
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Into the system's hands at once: a kill of this process loses none. Raises RunFailed on a full disk."""
+        text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        try:
+            if self._file is None:
+                self._file = self._opened()
+            while text:
+                text = text[os.write(self._file, text) :]
+        except OSError as error:
+            raise RunFailed(_full(self.path, error)) from None
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Onto the disk."""
+        if self._file is not None and self._unsynced:
+            try:
+                os.fsync(self._file)
+            except OSError as error:
+                raise RunFailed(_full(self.path, error)) from None
+            self._unsynced = False
+
+    def close(self) -> None:
+        self.sync()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _opened(self) -> int:
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        os.ftruncate(file, _whole_length(file))
+        return file
+
+
+class Store:
+    """The responses to one benchmark's prompts under one identity, and verdicts on them by version of the grading.
+
+    Held by one process at a time; another is refused.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.responses: dict[Key, Stored] = {}
+        self._identity = identity
+        self._lines = Lines(folder / "responses.jsonl")
+        self._verdicts: dict[str, Lines] = {}
+
+    def __enter__(self) -> "Store":
+        """Raises UserError where another process holds it or the folder cannot be made."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (self.folder / "identity.json").write_text(json.dumps(self._identity, indent=2), encoding="utf-8")
+        except BlockingIOError:
+            os.close(self._lock)
+            raise UserError(f"{self.folder}: another evaluation is generating into it; wait for it to end") from None
+        except OSError as error:
+            raise UserError(f"eval.output_dir: {self.folder}: cannot be written to: {error.strerror}") from None
+        self.responses = {response.key: response for response in map(_stored, self._lines.read())}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            for lines in (self._lines, *self._verdicts.values()):
+                lines.close()
+        finally:
+            os.close(self._lock)
+
+    def add(self, responses: Sequence[Stored]) -> None:
+        self._lines.append(asdict(response) for response in responses)
+        self.responses |= {response.key: response for response in responses}
+
+    def verdicts(self, grading: str) -> dict[Key, Verdict]:
+        """Those given before under this version of the grading."""
+        return {(row["id"], row["index"]): _verdict(row) for row in self._verdict_lines(grading).read()}
+
+    def add_verdicts(self, grading: str, verdicts: Mapping[Key, Verdict]) -> None:
+        """Kept, but for those that the machine's or a judge's state may have decided."""
+        kept = {key: verdict for key, verdict in verdicts.items() if verdict.kind not in PASSING}
+        self._verdict_lines(grading).append(
+            {"id": name, "index": index, **asdict(verdict)} for (name, index), verdict in kept.items()
+        )
+
+    def sync(self) -> None:
+        for lines in (self._lines, *self._verdicts.values()):
+            lines.sync()
+
+    def _verdict_lines(self, grading: str) -> Lines:
+        return self._verdicts.setdefault(grading, Lines(self.folder / f"verdicts-{grading}.jsonl"))
+
+
+def _stored(row: Mapping[str, Any]) -> Stored:
+    return Stored(**{**row, "tokens": tuple(row["tokens"])})
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict:
+    return Verdict(VerdictKind(row["kind"]), row["extracted"], row["rule"], row["reason"])
+
+
+def _whole_length(file: int) -> int:
+    """Bytes up to the end of the last whole line."""
+    end = os.fstat(file).st_size
+    while end > 0:
+        start = max(0, end - 65536)
+        newline = os.pread(file, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _full(path: Path, error: OSError) -> str:
+    return (
+        f"{path}: cannot be written: {error.strerror}; what is in it is kept, and the same command goes on from there"
+    )

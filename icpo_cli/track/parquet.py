@@ -1,0 +1,33 @@
+"""Tables of responses as parquet files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def write_table(rows: Sequence[Row], path: Path) -> None:
+    """As parquet, written aside and then renamed."""
+    import pyarrow
+    from pyarrow import parquet
+
+    aside = path.with_suffix(".tmp")
+    parquet.write_table(pyarrow.Table.from_pylist(_storable(rows)), aside, compression="zstd")
+    aside.replace(path)
+
+
+def read_table(path: Path) -> list[Row]:
+    """Raises OSError or pyarrow.ArrowInvalid."""
+    from pyarrow import parquet
+
+    return list(parquet.read_table(path).to_pylist())
+
+
+def _storable(rows: Sequence[Row]) -> list[Row]:
+    """Model text may hold lone surrogates, which parquet's UTF-8 refuses."""
+
+    def storable(value: Any) -> Any:
+        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+    return [{key: storable(value) for key, value in row.items()} for row in rows]
