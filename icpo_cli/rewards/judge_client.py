@@ -174,7 +174,7 @@ def _key(config: JudgeConfig) -> str:
 def _reason(error: openai.OpenAIError, config: JudgeConfig) -> str:
     """Why there is no answer; the key, should the server have repeated it, left out."""
     if isinstance(error, openai.APITimeoutError):
-        return f"the judge timed out: no answer within {config.timeout_seconds:g} s, nor on {config.retries} retries"
+        return f"the judge timed out: no answer within {config.timeout_seconds:g} s (tries: {config.retries + 1})"
     if isinstance(error, openai.APIConnectionError):
         nonsense = isinstance(error.__cause__, httpx2.DecodingError)
         reason = f"{'the server answers nonsense' if nonsense else 'the connection failed'}: {error.__cause__}"

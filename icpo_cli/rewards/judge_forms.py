@@ -80,7 +80,7 @@ def harmless(text: str, limit: int) -> str:
     visible = "".join(_visible(char) for char in _cut(text, limit))
     # <|im_end|>, </s>, [INST] and the like become control tokens wherever they stand in a prompt.
     unmarked = re.sub(r"<(?=[|｜/!\w])", "< ", visible)
-    return re.sub(r"\[(?=/?[A-Z_]{3,}\])", "[ ", unmarked).strip()
+    return re.sub(r"\[(?=/?[A-Za-z_]{3,}\])", "[ ", unmarked).strip()
 
 
 def _cut(text: str, limit: int) -> str:
