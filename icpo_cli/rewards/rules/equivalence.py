@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from icpo_cli.rewards.rules import symbolic, units
+from icpo_cli.rewards.rules.letters import letters_of, unlettered
 from icpo_cli.rewards.rules.notation import canonical
 from icpo_cli.rewards.rules.numbers import in_words
 from icpo_cli.rewards.rules.quantities import based_value, quantity_of, same_quantity
@@ -19,7 +20,7 @@ from icpo_cli.rewards.rules.structure import (
     spans_of,
 )
 from icpo_cli.rewards.rules.symbolic import TooLarge, Unreadable
-from icpo_cli.rewards.rules.words import clock_of, date_of, letters_of, same_text
+from icpo_cli.rewards.rules.words import clock_of, date_of, same_text
 
 MOST_ITEMS = 64
 LABEL = re.compile(
@@ -35,7 +36,7 @@ LEAD = re.compile(
     r"^(?:(?:so|thus|hence|therefore|and|then|finally)\b[, ]*)?"
     r"(?:(?:final )?answer\s*[:=]\s*"
     r"|(?:the|its|our|a|their)\s+(?:[A-Za-z'-]+\s+){0,7}?(?:is|are|equals|was|=)\s+(?:equal to\s+|given by\s+)?"
-    r"|it is\s+|we (?:get|have|obtain)\s+|there are\s+)",
+    r"|the (?:point|vector|interval|set|value|number)\s+(?=\S*\d)|it is\s+|we (?:get|have|obtain)\s+|there are\s+)",
     re.IGNORECASE,
 )
 CLOSING = re.compile(
@@ -91,6 +92,7 @@ class Comparison:
             "text": _texts,
             "letters": _letters,
             "gloss": self._glossed,
+            "option text": self._after_letter,
         }
 
     def _part(self, gold: str, answer: str) -> bool:
@@ -154,6 +156,7 @@ class Comparison:
             return names.keys() == others.keys() and all(self._part(names[name], others[name]) for name in names)
         if ordered is None and (names or others):
             ordered = not _one_name(left, right)
+            left, right = (_by_name(left, names), _by_name(right, others)) if ordered else (_bare(left), _bare(right))
         if ordered is None:
             if len(left.items) == 2 and left.brackets + right.brackets in HALF_OPEN:
                 return False  # the ends of an interval are open or closed
@@ -169,7 +172,7 @@ class Comparison:
     def _relations(self, gold: str, answer: str) -> bool:
         """x = 5 by 5, y = 2x + 1 by f(x) = 2x + 1, 2x - y + 1 = 0 by y = 2x + 1."""
         left, right = sides_of(gold), sides_of(answer)
-        if len(left) == len(right) == 1:
+        if len(left) == len(right) == 1 or items_of(gold) or items_of(answer):
             return False
         if len(left) == 1:
             return (LABEL.fullmatch(right[0]) is not None or _is_arithmetic(right[0])) and self._leaf(gold, right[-1])
@@ -180,15 +183,24 @@ class Comparison:
             return True
         if len(left) != 2 or len(right) != 2:
             return False
-        return self._judged(lambda: symbolic.proportional((left[0], left[1]), (right[0], right[1])))
+        if _identical(left[0], right[1]) and _identical(left[1], right[0]):
+            return True
+        return self._judged(lambda: symbolic.same_solutions((left[0], left[1]), (right[0], right[1])))
 
     # Values
 
     def _values(self, gold: str, answer: str) -> bool:
         """Numbers with or without units, then expressions."""
         gold, answer = APPROXIMATELY.sub("", gold), APPROXIMATELY.sub("", answer)
-        if self._judged(lambda: same_quantity(gold, answer)):
-            return True
+        if items_of(gold) or items_of(answer):
+            return False
+        try:
+            as_quantities = same_quantity(gold, answer)
+        except TooLarge:
+            self._too_large = True
+            return False
+        if as_quantities is not None:
+            return as_quantities
         if self._judged(lambda: symbolic.equal_expressions(gold, answer)):
             return True
         left, right = _without_unit(gold), _without_unit(answer)
@@ -201,6 +213,10 @@ class Comparison:
         if not found or not re.search(r"[A-Za-z]{2}|%|=", found[2]) or re.search(r"\b(?:or|not|and)\b", found[2]):
             return False
         return self._part(gold, found[1]) or (in_words(found[1]) is None and _identical(gold, found[2]))
+
+    def _after_letter(self, gold: str, answer: str) -> bool:
+        text = unlettered(answer)
+        return text is not None and self._part(gold, text)
 
     def _judged(self, question: Callable[[], bool]) -> bool:
         """The answer to a question about values; no where they cannot be read, noted where they are too large."""
@@ -230,8 +246,11 @@ def _dates(gold: str, answer: str) -> bool:
 
 
 def _letters(gold: str, answer: str) -> bool:
-    wanted = letters_of(gold)
-    return wanted is not None and wanted == letters_of(answer)
+    """Letters of several options: as a set, unless the gold ones are out of order, which is then the answer."""
+    wanted, given = letters_of(gold), letters_of(answer)
+    if wanted is None or given is None:
+        return False
+    return wanted == given or (list(wanted) == sorted(wanted) and sorted(wanted) == sorted(given))
 
 
 def _without_unit(text: str) -> str:
@@ -266,6 +285,18 @@ def _named(items: Sequence[str]) -> dict[str, str]:
         return {}
     named = {pair[0].replace(" ", ""): pair[1] for pair in pairs}
     return named if len(named) == len(items) else {}
+
+
+def _bare(items: Items) -> Items:
+    """Values without their names."""
+    return Items(tuple(map(_unlabelled, items.items)), items.brackets)
+
+
+def _by_name(items: Items, named: dict[str, str]) -> Items:
+    """y = 4, x = 3 as (3, 4)."""
+    if not named or not all(len(name) == 1 for name in named):
+        return items
+    return Items(tuple(named[name] for name in sorted(named)), "()")
 
 
 def _one_name(*lists: Items) -> bool:

@@ -45,11 +45,11 @@ SYMBOLS = {
     "”": '"',
     "…": r"\ldots ",
     "∣": "|",
-    "ℝ": r"\mathbb{R}",
-    "ℤ": r"\mathbb{Z}",
-    "ℕ": r"\mathbb{N}",
-    "ℚ": r"\mathbb{Q}",
-    "ℂ": r"\mathbb{C}",
+    "ℝ": r"\R ",
+    "ℤ": r"\Z ",
+    "ℕ": r"\N ",
+    "ℚ": r"\Q ",
+    "ℂ": r"\C ",
     "⟨": r"\langle ",
     "⟩": r"\rangle ",
     "，": ",",
@@ -172,7 +172,9 @@ SPOKEN = tuple(
         (r"\bplus or minus\b|\bplus/minus\b", r" \\pm "),
         (r"\bdivided by\b", "/"),
         (r"\bper cent\b", "percent"),
-        (r"\\log_\{?e\}?(?![A-Za-z])", r"\\ln "),
+        (r"\\log\s*_\s*\{?e\}?(?![A-Za-z])", r"\\ln "),
+        (r"(\d+) choose (\d+)|(?<![A-Za-z\\])C\(\s*(\d+)\s*,\s*(\d+)\s*\)", r"\\binom{\1\3}{\2\4}"),
+        (r"(?<=\S )equals(?= \S)", "="),
         (r"\\?log\s*,? base (\d+) of (\w+)", r"\\log_{\1} \2"),
         (r"\bsquare root of (\w+)", r"\\sqrt{\1}"),
         (r"(?<=\d)\s+and\s+(?=\d+\s*/\s*\d)", " "),
@@ -296,6 +298,7 @@ def _delatex(text: str) -> str:
     text = re.sub(r"\\(?:\(|\)|\[|\])|\$\$?", " ", text)
     text = re.sub(r"\\dollar ", r"\\$", text)
     text = re.sub(r"(?<=\d)(?:\\[,;:]|~)(?=\d{3}(?!\d))", "", text)
+    text = re.sub(r"\\R\s*\\\s+(?=\\?[{(\[])", r"\\R \\setminus ", text)
     text = re.sub(r"(?<!\\)\\(?:quad|qquad|hspace\{[^{}]*\}|[,;: ])|(?<!\\)~", " ", text)
     text = re.sub(r"\\[dtc]frac(?![a-z])", r"\\frac", text)
     text = re.sub(r"\\[dt]binom(?![a-z])", r"\\binom", text)
@@ -313,7 +316,7 @@ def _delatex(text: str) -> str:
     text = re.sub(r"\\frac\s*(\{[^{}]*\})\s*(\d|[A-Za-z])", r"\\frac\1{\2}", text)
     text = re.sub(r"\\frac\s+", r"\\frac", text)
     text = re.sub(r"\\frac(\{[^{}]*\})\s+\{", r"\\frac\1{", text)
-    text = re.sub(r"\\sqrt\s*(\d)(?!\d*\])", r"\\sqrt{\1}", text)
+    text = re.sub(r"\\sqrt\s*(\d+)(?!\d*\])", r"\\sqrt{\1}", text)
     text = re.sub(r"\\sqrt\s*([A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"\\sqrt\s+(?=[{\[\\])", r"\\sqrt", text)
     text = re.sub(r"\\sqrt(\\[a-z]+)", r"\\sqrt{\1}", text)
@@ -332,7 +335,9 @@ def _delatex(text: str) -> str:
     text = re.sub(r"\^\s*\{?((?:\\prime\s*)+)\}?", lambda m: "'" * m[1].count("prime"), text)
     text = re.sub(r"(?<![A-Za-z])d([a-z])\s*/\s*d[a-z](?![A-Za-z])", r"\1'", text)
     text = re.sub(r"(?<=\d)\.(?=\s*(?:[/*+)-]|$))", "", text)
-    text = re.sub(r"(?<=\d)\s*j(?![A-Za-z])|(?<![A-Za-z\\])j(?=\d)", "i", text)
+    if not re.search(r"i(?![a-z])", text):
+        text = re.sub(r"(?<=\d)\s*j(?![A-Za-z])|(?<![A-Za-z\\])j(?=\d)", "i", text)
+    text = re.sub(r"\\mathbb\s*\{?\s*([RZNQC])\s*\}?", r"\\\1 ", text)
     return _unwrap(WRAPPERS.sub("", text).replace("**", "") if text.count("**") > 1 else WRAPPERS.sub("", text))
 
 

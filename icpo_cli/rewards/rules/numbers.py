@@ -146,11 +146,15 @@ def near_enough(gold: Number, answer: Number) -> bool:
     gap = abs(gold.value - answer.value)
     share = gap / abs(gold.value)
     slack = Fraction(1, 10**9)
+    if share < Fraction(1, 10**12) and None in (gold.quantum, answer.quantum):
+        return True  # the last digits of a conversion or a closed form
     if gold.quantum is not None and gap <= gold.quantum / 2 * (1 + slack):
         finer = answer.quantum is None or answer.quantum < gold.quantum
         bound = Fraction(1, 1000) if gold.whole else Fraction(1, 100)
         if finer and share < bound:
             return True
+    if gold.quantum is not None and answer.quantum is None and gold.digits >= 5 and gap < gold.quantum:
+        return True  # cut off, not rounded
     if answer.quantum is None or gap > answer.quantum / 2 * (1 + slack) or answer.digits < 3:
         return False
     if answer.whole and 0 < gold.digits < answer.digits + 3:

@@ -18,7 +18,7 @@ SPREAD_IN_DIGITS = re.compile(r"([+-]?\d+(?:\.(\d+))?)\((\d+)\)")
 SPREAD = re.compile(r"\(?\s*([+-]?\d[\d.]*)\s*(?:\\pm|\+/-|\+-)\s*(\d[\d.]*)\s*\)?\s*([A-Za-z\\^{}].*)?")
 SCALED = re.compile(rf"([+-]?[\d.,]+)\s*({'|'.join(SCALES)})")
 ANNOTATED = re.compile(r"([a-z -]+?|[\d.,]+)\s*\((.+)\)")
-RATIO = re.compile(r"(\d+(?:\.\d+)?)\s*(?::|\bto\b)\s*(\d+(?:\.\d+)?)")
+RATIO = re.compile(r"(\d+(?:\.\d+)?|[a-z-]+)\s*(?::|\bto\b)\s*(\d+(?:\.\d+)?|[a-z-]+)")
 CLOSED_FORM = re.compile(r"[^A-Za-z]*(?:(?:\\[A-Za-z]+|e|i)[^A-Za-z]*)*")
 """Digits, signs, commands and the constants e and i: no letter that could be a variable."""
 
@@ -29,11 +29,16 @@ BASES = {
 BASES |= {"twelve": 12, "sixteen": 16, "binary": 2, "octal": 8, "hexadecimal": 16}
 
 
-def same_quantity(gold: str, answer: str) -> bool:
-    """Two canonical texts as numbers, the units of either told apart and converted. Raises TooLarge."""
-    if spread := _same_spread(gold, answer):
-        return spread == "same"
-    return _same_measured(gold, answer) or _same_ratio(gold, answer)
+def same_quantity(gold: str, answer: str) -> bool | None:
+    """Two canonical texts as numbers, the units of either told apart and converted. Raises TooLarge.
+
+    None where one of them is no number.
+    """
+    for reading in (_same_spread, _same_measured, _same_ratio):
+        same = reading(gold, answer)
+        if same is not None:
+            return same
+    return None
 
 
 def number_of(text: str) -> Number | None:
@@ -82,10 +87,10 @@ def based_value(text: str) -> int | None:
         return None
 
 
-def _same_measured(gold: str, answer: str) -> bool:
+def _same_measured(gold: str, answer: str) -> bool | None:
     left, right = quantity_of(gold), quantity_of(answer)
     if left is None or right is None:
-        return False
+        return None
     (wanted, wanted_unit), (given, given_unit) = left, right
     if not wanted_unit and not given_unit:
         return near_enough(wanted, given)
@@ -112,12 +117,12 @@ def _same_without_unit(gold: tuple[str, Number, str], answer: tuple[str, Number,
     return units.may_be_dropped(wanted_unit or given_unit) and near_enough(wanted, given)
 
 
-def _same_spread(gold: str, answer: str) -> str | None:
-    r"""Of 41.8 \pm 0.3, unit or none, centre and spread each by itself: same or other; None for other texts."""
+def _same_spread(gold: str, answer: str) -> bool | None:
+    r"""Of 41.8 \pm 0.3, unit or none, centre and spread each by itself; None for other texts."""
     left, right = _centre_and_spread(gold), _centre_and_spread(answer)
     if left is None or right is None:
         return None
-    return "same" if all(map(_same_measured, left, right)) else "other"
+    return all(map(_same_measured, left, right))
 
 
 def _centre_and_spread(text: str) -> tuple[str, str] | None:
@@ -130,16 +135,19 @@ def _centre_and_spread(text: str) -> tuple[str, str] | None:
     return f"{found[1]} {unit}".strip(), f"{found[2]} {unit}".strip()
 
 
-def _same_ratio(gold: str, answer: str) -> bool:
-    """3:2 by 3/2 or 6:4."""
-    ratios = [RATIO.fullmatch(text) for text in (gold, answer)]
-    if not any(ratios):
-        return False
-    left, right = (
-        rf"\frac{{{ratio[1]}}}{{{ratio[2]}}}" if ratio else text
-        for ratio, text in zip(ratios, (gold, answer), strict=True)
-    )
-    return _same_measured(left, right)
+def _same_ratio(gold: str, answer: str) -> bool | None:
+    """3:2 by 3/2 or 6:4; None where neither is a ratio, or one is no number."""
+    left, right = _ratio(gold), _ratio(answer)
+    if left is None and right is None:
+        return None
+    left, right = left or number_of(gold), right or number_of(answer)
+    return None if left is None or right is None else near_enough(left, right)
+
+
+def _ratio(text: str) -> Number | None:
+    found = RATIO.fullmatch(text)
+    top, bottom = (number_of(found[1]), number_of(found[2])) if found else (None, None)
+    return Number(top.value / bottom.value) if top and bottom and bottom.value else None
 
 
 def _closed_form(text: str) -> Number | None:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable
 
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from icpo_cli.rewards.rules.letters import letters_verdict, option_of, unlettered
 from icpo_cli.rewards.rules.notation import balanced, canonical
 from icpo_cli.rewards.rules.numbers import in_words, literal, near_enough
-from icpo_cli.rewards.rules.words import NO, YES, letter_of, phrase, plain, same_text, truth_of
+from icpo_cli.rewards.rules.words import NO, YES, phrase, plain, same_text, truth_of
 
 LONGEST_ANSWER = 2000
 """Characters; more is not a final answer."""
@@ -15,7 +16,6 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u206
 CODE = re.compile(
     r"__\w+__|(?<!\\)\b(?:import|eval|exec|lambda|open|os\.system)\b\s*[(\w]|\\(?:input|include|write|def|csname)\b"
 )
-HEDGED = re.compile(r"(?<![a-z])or(?![a-z])", re.IGNORECASE)
 
 
 def kind_of(gold: Gold) -> AnswerKind:
@@ -26,13 +26,14 @@ def kind_of(gold: Gold) -> AnswerKind:
     bare = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\{(.*)\}", r"\1", text)
     if re.fullmatch(r"\(?[A-Z]\)?", bare) and (gold.choices or bare.startswith("(")):
         return AnswerKind.LETTER
-    if re.fullmatch(r"[A-D]", bare):
+    if re.fullmatch(r"[A-D]|(?:\([A-J]\)|[A-J][):])\s*[^\s=].*", bare) or phrase(text) in map(phrase, gold.choices):
         return AnswerKind.LETTER
     if plain(text) in ("true", "false", "yes", "no"):
         return AnswerKind.BOOL
     if literal(canonical(text)) is not None or in_words(canonical(text)) is not None:
         return AnswerKind.NUMBER
-    if re.fullmatch(r"\(?[A-H]\)?(?:\s*(?:,|and|&)\s*\(?[A-H]\)?)+", bare):
+    letters = re.findall("[A-H]", bare)
+    if re.fullmatch(r"\(?[A-H]\)?(?:\s*(?:,|and|&)?\s*\(?[A-H]\)?)+", bare) and letters == sorted(set(letters)):
         return AnswerKind.LIST
     return AnswerKind.MATH if re.search(r"[\d\\^=+*/<>(){}\[\]|]", text) or len(text) <= 2 else AnswerKind.TEXT
 
@@ -48,7 +49,7 @@ def gold_problem(gold: Gold) -> str | None:
         return f"is longer than {LONGEST_ANSWER} characters"
     if kind in (AnswerKind.MATH, AnswerKind.NUMBER, AnswerKind.LIST) and not balanced(text):
         return "has unbalanced braces"
-    if kind is AnswerKind.LETTER and letter_of(canonical(text), len(gold.choices)) is None:
+    if kind is AnswerKind.LETTER and option_of(gold) is None:
         return f"names none of the {len(gold.choices) or 26} options"
     if kind is AnswerKind.BOOL and truth_of(text) is None:
         return "is neither true nor false"
@@ -113,60 +114,22 @@ def readable(gold: Gold) -> bool:
     return reads(gold.answer)
 
 
-def _letters(gold: Gold, answer: str) -> Verdict:
-    right = letter_of(canonical(gold.answer), len(gold.choices))
-    assert right is not None  # gold_problem has looked
-    texts = [phrase(canonical(choice)) for choice in gold.choices]
-    given = phrase(canonical(answer))
-    named = letter_of(canonical(answer), len(gold.choices))
-    if given and texts.count(given) == 1 and not re.fullmatch(r"[a-z]", given):
-        letter = chr(ord("A") + texts.index(given))
-        said = f"the text of option {letter}"
-        return (_correct if letter == right[0] else _wrong)(answer, "option text", said)
-    if named is None:
-        if right[1] and same_text(right[1], answer):
-            return _correct(answer, "option text", "the text of the gold option")
-        return _wrong(answer, "letter", "names no single option of the question")
-    letter, rest = named
-    if rest and phrase(rest) in texts and chr(ord("A") + texts.index(phrase(rest))) != letter:
-        return _wrong(answer, "letter", f"names {letter} and gives another option's text")
-    if rest and not _belongs(letter, rest, gold):
-        return _wrong(answer, "letter", "a sentence, not the name of an option")
-    return (_correct if letter == right[0] else _wrong)(
-        answer, "letter", f"option {letter}, the gold option is {right[0]}"
-    )
-
-
-def _belongs(letter: str, rest: str, gold: Gold) -> bool:
-    """What follows a letter is its option's text, or a reason set apart from it."""
-    if HEDGED.search(rest) and not gold.choices:
-        return False
-    if not gold.choices:
-        return True
-    text = phrase(gold.choices[ord(letter) - ord("A")])
-    return (
-        phrase(rest) in text
-        or text in phrase(rest)
-        or rest[:1] in "(-:=,"
-        or rest.lower().startswith(("because", "since"))
-    )
-
-
 def _bools(gold: Gold, answer: str) -> Verdict:
-    wanted, given = truth_of(gold.answer), truth_of(answer)
+    wanted, given = truth_of(gold.answer), truth_of(canonical(answer))
     if given is None:
         return _wrong(answer, "bool", f"says neither of {', '.join(sorted(YES | NO))}")
     return (_correct if given is wanted else _wrong)(answer, "bool", f"reads as {given}")
 
 
 def _texts(gold: Gold, answer: str) -> Verdict | None:
-    if any(same_text(right, answer) for right in (gold.answer, *gold.aliases)):
+    said = [answer, *filter(None, [unlettered(answer)])]
+    if any(same_text(right, text) for right in (gold.answer, *gold.aliases) for text in said):
         return _correct(answer, "text", "the same words")
     return None if re.search(r"\d", gold.answer) else _wrong(answer, "text", "other words")
 
 
 QUICK: dict[AnswerKind, Callable[[Gold, str], Verdict | None]] = {
-    AnswerKind.LETTER: _letters,
+    AnswerKind.LETTER: letters_verdict,
     AnswerKind.BOOL: _bools,
     AnswerKind.TEXT: _texts,
 }

@@ -29,7 +29,7 @@ class Items:
 
     @property
     def ordered(self) -> bool:
-        return self.brackets[0] in "(["
+        return self.brackets[0] in "([<"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ Matrix = tuple[tuple[str, ...], ...]
 
 def items_of(text: str) -> Items | None:
     """A list, tuple or set of two values or more, or a bracketed one; None for a single value."""
+    text = re.sub(r"(?<=[\])>])\s*\^\s*\{?(?:T|\\top|\\intercal)\}?$", "", text)
     if components := _components(text):
         return Items(components, "()")
     if re.match(r"\(a\)", text) and "(b)" in text:
@@ -82,9 +83,9 @@ def _unbracketed(text: str) -> tuple[str, str]:
     if text.startswith(r"\{") and text.endswith(r"\}"):
         return text[2:-2].strip(), "{}"
     if text.startswith(r"\langle") and text.endswith(r"\rangle"):
-        return text[7:-7].strip(), "()"
+        return text[7:-7].strip(), "<>"
     if text.startswith("<") and text.endswith(">") and "," in text:
-        return text[1:-1].strip(), "()"
+        return text[1:-1].strip(), "<>"
     if text and text[0] in PAIRS and matching(text, 0, text[0] + PAIRS[text[0]]) == len(text) - 1:
         return text[1:-1].strip(), text[0] + text[-1]
     return text, "  "
@@ -245,8 +246,8 @@ def _is_name(text: str) -> bool:
 
 def _all_but(text: str) -> list[Span] | None:
     r"""\mathbb{R} \setminus \{a\}, or R without an interval."""
-    found = re.fullmatch(r"(?:\\mathbb\{R\}|R|all real numbers)\s*(?:\\setminus|\\backslash|\\|-|except)\s*(.+)", text)
-    if text in (r"\mathbb{R}", "R", "all real numbers", "all reals"):
+    found = re.fullmatch(r"(?:\\?R|all real numbers)\s*(?:\\setminus|\\backslash|\\|-|except)\s*(.+)", text)
+    if text in (r"\R", "R", "all real numbers", "all reals"):
         return [Span(r"-\infty", r"\infty", False, False)]
     if not found:
         return None

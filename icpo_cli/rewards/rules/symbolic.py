@@ -29,6 +29,9 @@ PRECISION = 40
 """Decimal digits of an evaluation."""
 POINTS = 4
 
+NO_EXPRESSION = re.compile(r"(?<![\\A-Za-z_{])[A-Za-z]{4,}|0x[0-9A-Fa-f]|\d\.\d+\.\d")
+"""Words, hexadecimal and addresses: the parser would take them for products, which have no order."""
+
 CONVERSION = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=False)
 
 
@@ -47,6 +50,8 @@ def parse(text: str) -> Any:
         raise TooLarge("longer or deeper than an answer may be")
     if re.search(r"\d{6,}\s*\}?\s*!|binom\{?\d{6,}", text):
         raise TooLarge("a factorial or binomial of a huge number")
+    if NO_EXPRESSION.search(text):
+        raise Unreadable(text)
     if not text or not balanced(text) or re.search(r"\\(?:input|def|write|include|csname|begin|end|href|url)\b", text):
         raise Unreadable(text)
     try:
@@ -83,6 +88,7 @@ def _prepared(text: str) -> str:
     )
     if re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text):
         text = re.sub(r"(\d+(?:\.\d+)?)\s*\^\{\\circ\}", r"(\1 \\cdot \\pi/180)", text)
+    text = re.sub(r"([A-Za-z])('+)_\{?(\w+)\}?", lambda m: f"{m[1]}_{{{'p' * len(m[2])}{m[3]}}}", text)
     text = re.sub(r"([A-Za-z])('+)", lambda m: f"{m[1]}_{{{'p' * len(m[2])}}}", text)
     text = re.sub(r"(?<![A-Za-z\\])([eE])(?=_)", lambda m: {"e": r"\xi ", "E": r"\Xi "}[m[1]], text)
     text = re.sub(r"\\lg(?![a-z])", r"\\log_{10}", text)
@@ -164,24 +170,50 @@ def equal_expressions(gold: str, answer: str) -> bool:
     return any(_agree(left, renamed, tolerance) for renamed in _renamings(left, right))
 
 
-def proportional(gold: tuple[str, str], answer: tuple[str, str]) -> bool:
-    """Two equations whose differences of sides are multiples of each other: the same solutions, by a plain factor."""
-    left = parse(gold[0]) - parse(gold[1])
-    right = parse(answer[0]) - parse(answer[1])
-    if not (isinstance(left, sympy.Expr) and isinstance(right, sympy.Expr)):
+def same_solutions(gold: tuple[str, str], answer: tuple[str, str]) -> bool:
+    """Two equations that hold together: one difference of sides a multiple of the other, or both linear in a
+    shared unknown with the same root, whatever the other unknowns are. Raises Unreadable or TooLarge.
+    """
+    sides = [parse(side) for side in (*gold, *answer)]
+    if not all(isinstance(side, sympy.Expr) for side in sides):
         return False
+    left, right = sides[0] - sides[1], sides[2] - sides[3]
     for renamed in _renamings(left, right):
-        if {s.name for s in _symbols(left)} != {s.name for s in _symbols(renamed)}:
+        if {str(unknown) for unknown in _symbols(left)} != {str(unknown) for unknown in _symbols(renamed)}:
             continue
-        ratios = []
-        for point in _points(left, renamed):
-            one, other = _at(left, point), _at(renamed, point)
-            if one is None or other is None or abs(one) < 1e-12 or abs(other) < 1e-12:
-                continue
-            ratios.append(one / other)
-        if len(ratios) >= 3 and all(abs(ratio - ratios[0]) <= 1e-9 * abs(ratios[0]) for ratio in ratios):
+        points = _points(left, renamed)
+        if _multiples(left, renamed, points):
+            return True
+        if any(_same_roots(left, renamed, unknown, points) for unknown in _symbols(left)):
             return True
     return False
+
+
+def _multiples(left: Any, right: Any, points: list[dict[Any, Any]]) -> bool:
+    pairs = [(_at(left, point), _at(right, point)) for point in points]
+    ratios = [one / other for one, other in pairs if one is not None and other is not None and abs(other) > 1e-12]
+    return len(ratios) >= 3 and abs(ratios[0]) > 1e-12 and all(_close(ratio, ratios[0]) for ratio in ratios)
+
+
+def _same_roots(left: Any, right: Any, unknown: Any, points: list[dict[Any, Any]]) -> bool:
+    roots = [(_linear_root(left, unknown, point), _linear_root(right, unknown, point)) for point in points]
+    known = [(one, other) for one, other in roots if one is not None and other is not None]
+    return len(known) >= 3 and all(_close(one, other) for one, other in known)
+
+
+def _close(one: Any, other: Any) -> bool:
+    return bool(abs(one - other) <= 1e-9 * abs(other))
+
+
+def _linear_root(side: Any, unknown: Any, point: dict[Any, Any]) -> Any:
+    """Where it vanishes, by the unknown, if it is linear in it there; else None."""
+    at = [_at(side, {**point, unknown: mpmath.mpf(value)}) for value in (1, 2, 3)]
+    if None in at:
+        return None
+    slope = at[1] - at[0]
+    if abs(slope) < 1e-12 or abs(at[2] - at[1] - slope) > 1e-15 * max(abs(at[2]), 1):
+        return None
+    return 1 - at[0] / slope
 
 
 def _tolerance(gold: str, answer: str) -> float:

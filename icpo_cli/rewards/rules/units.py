@@ -138,10 +138,6 @@ NOT_UNITS = frozenset(
         "log",
         "ln",
         "exp",
-        "lim",
-        "max",
-        "min",
-        "mod",
         "approximately",
         "about",
     ]
@@ -277,6 +273,7 @@ def _pint_syntax(unit: str) -> str:
     )
     text = re.sub(r"\\(?:cdot|times)|·", "*", text).replace("\\", "")
     text = re.sub(r"\bper\b", "/", text)
+    text = re.sub(r"\b([kMGmnp])\s+ohm", r"\1ohm", text)
     text = re.sub(r"\b(square|sq\.?)\s+([A-Za-z]+)", r"\2**2", text)
     text = re.sub(r"\b(cubic|cu\.?)\s+([A-Za-z]+)", r"\2**3", text)
     text = re.sub(r"([A-Za-z]+)\s+squared", r"\1**2", text)

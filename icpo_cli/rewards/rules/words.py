@@ -7,6 +7,13 @@ from datetime import date, time
 YES = frozenset(("true", "yes", "correct", "t", "y", "1"))
 NO = frozenset(("false", "no", "incorrect", "f", "n", "0", "not true", "not correct", "untrue"))
 QUOTES = str.maketrans("’‘“”−", "''\"\"-")
+SHORT = {
+    "doesn't": "does not",
+    "dne": "does not exist",
+    "isn't": "is not",
+    "can't": "cannot",
+    "no solutions": "no solution",
+}
 MONTHS = [
     "january",
     "february",
@@ -24,13 +31,6 @@ MONTHS = [
 HEDGE = re.compile(r"\b(?:or|either|maybe|possibly|perhaps|unless|not|never|cannot|both|neither|nor|then|but)\b|/|\?")
 AFTERTHOUGHT = re.compile(r"\s*(?:[,(—]|\s-\s|\.\s|\b(?:because|since|as|which|due to|so that)\b).*", re.DOTALL)
 
-LETTER = re.compile(
-    r"(?:(?:the )?(?:correct |right |best )?(?:option|choice|answer)(?: is)?:?\s*)?"
-    r"(?:\(\s*(?P<round>[A-Za-z])\s*\)|\[\s*(?P<square>[A-Za-z])\s*\]|(?P<bare>[A-Za-z])(?![A-Za-z']))"
-    r"\s*(?:[.):,\]=-]+\s*|\s+|$)(?P<text>.*)",
-    re.DOTALL | re.IGNORECASE,
-)
-
 
 def truth_of(text: str) -> bool | None:
     """True or False, where the text says one of them and no more than a reason after it."""
@@ -44,22 +44,6 @@ def truth_of(text: str) -> bool | None:
         if candidate in NO:
             return False
     return None
-
-
-def letter_of(text: str, count: int) -> tuple[str, str] | None:
-    """The one option letter an answer names and the text after it; None for none, several or beyond `count` options."""
-    found = LETTER.fullmatch(text.strip())
-    if not found:
-        return None
-    letter = (found["round"] or found["square"] or found["bare"]).upper()
-    rest = found["text"].strip()
-    if ord(letter) - ord("A") >= (count or 26):
-        return None
-    if re.match(r"(?:or|and|,|/|&)\b|\(?[B-Za-z]\)?(?:[,.)]|$)", rest) and not re.match(r"[a-z]", rest):
-        return None
-    if re.match(r"(?:or|and|nor)\b", rest, re.IGNORECASE):
-        return None
-    return letter, rest
 
 
 def plain(text: str) -> str:
@@ -79,15 +63,19 @@ def phrase(text: str) -> str:
     words = re.sub(
         r"^(?:it|they|this|that|there|the (?:answer|limit|result|value|statement))\b(?:'s| is| are)?\s+", "", words
     )
-    words = re.sub(r"[-‐–_]", " ", words)
+    words = re.sub(r"(?<=\w)[-‐–](?=[^\W\d])|_", " ", words)
+    for short, long in SHORT.items():
+        words = re.sub(rf"\b{short}\b", long, words)
     words = re.sub(r"(?<!\d)[.,]|[.,](?!\d)|[\"'`!?;:()\[\]]", " ", words)
-    return " ".join(word for word in words.split() if word not in ("a", "an", "the"))
+    return re.sub(r"\bthe +|\b(?:a|an) +(?=\w\w)", "", " ".join(words.split()))
 
 
 def same_text(gold: str, answer: str) -> bool:
     """Equal as phrases, but for plurals and a reason or a gloss after the answer."""
     if formula := _formula(gold):
-        return formula == _formula(answer)
+        bare = re.sub(r"[^A-Za-z0-9+-]", "", unicodedata.normalize("NFKC", answer).translate(QUOTES))
+        if bare.casefold() == formula.casefold() or _formula(answer):
+            return formula == _formula(answer) or formula == bare  # CO is not Co
     wanted, given = phrase(gold), phrase(answer)
     if not wanted or not given:
         return plain(gold) == plain(answer) != ""
@@ -115,17 +103,10 @@ def _formula(text: str) -> str | None:
     )
 
 
-def letters_of(text: str) -> frozenset[str] | None:
-    """The letters of an answer that names several options and nothing else."""
-    bare = re.sub(r"^(?:options?|choices?|answers?|both)\b:?", "", text.strip(), flags=re.IGNORECASE)
-    if not re.fullmatch(r"[\s(]*[A-H][)\s]*(?:(?:,|and|&|;|\s)*[\s(]*[A-H][)\s]*)+", bare):
-        return None
-    letters = re.findall(r"[A-H]", bare)
-    return frozenset(letters) if len(set(letters)) == len(letters) else None
-
-
 def date_of(text: str) -> date | tuple[int, int] | None:
     """A calendar date with its month in words: with a year, or (month, day) without."""
+    if numeric := re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", text.strip()):
+        text = f"{MONTHS[(int(numeric[1]) - 1) % 12]} {numeric[2]} {numeric[3]}"
     words = re.findall(r"[a-z]+|\d+", re.sub(r"(?<=\d)(?:st|nd|rd|th)\b", "", plain(text)))
     words = [word for word in words if word not in ("the", "of", "on", "in")]
     months = [
@@ -146,7 +127,10 @@ def date_of(text: str) -> date | tuple[int, int] | None:
 
 def clock_of(text: str) -> time | None:
     """A time of day, 12 or 24 hours."""
-    found = re.fullmatch(r"(?:at )?(\d{1,2})(?::(\d{2}))?\s*([ap])?\.?\s*(m)?\.?", plain(text))
+    spoken = re.sub(
+        r"\s+in the (morning|afternoon|evening)$", lambda m: " am" if m[1] == "morning" else " pm", plain(text)
+    )
+    found = re.fullmatch(r"(?:at )?(\d{1,2})(?::(\d{2}))?\s*([ap])?\.?\s*(m)?\.?", spoken)
     if not found or (found[2] is None and found[3] is None):
         return None
     hour, minute = int(found[1]), int(found[2] or 0)

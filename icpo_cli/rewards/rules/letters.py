@@ -1,0 +1,103 @@
+"""Multiple choice: which option a text names, by letter or by the option's own words."""
+
+import re
+from dataclasses import dataclass
+
+from icpo_cli.records import Gold, Verdict, VerdictKind
+from icpo_cli.rewards.rules.notation import canonical
+from icpo_cli.rewards.rules.words import phrase, same_text
+
+NAMED = re.compile(
+    r"(?:(?:the )?(?:correct |right |best )?(?:option|choice|answer)(?: is)?:?\s*)?"
+    r"(?:\(\s*(?P<round>[A-Za-z])\s*\)|\[\s*(?P<square>[A-Za-z])\s*\]|(?P<bare>[A-Za-z])(?![A-Za-z']))"
+    r"\s*(?P<mark>[.):,\]=-]*)(?:\s+|$|(?<=[.):=-]))(?P<text>.*)",
+    re.DOTALL | re.IGNORECASE,
+)
+ANOTHER = re.compile(r"\(?[B-Z]\)?(?:[,.)]|$)|\([a-z]\)|[a-z](?:[,.)]|$)")
+OR = re.compile(r"(?:or|and|nor)\b|[/&]", re.IGNORECASE)
+REASON = re.compile(r"[-(:=,]|because|since", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Named:
+    """An option by its letter, and the text that followed it."""
+
+    letter: str
+    text: str = ""
+    marked: bool = True
+    """The letter is set apart, as in (B) or B: , so that it is no word of a sentence."""
+
+
+def option_of(gold: Gold) -> Named | None:
+    """The option that a gold answer names, by letter or text; None for none, or one beyond the question's options."""
+    return _by_text(gold.answer, gold.choices) or _by_letter(gold.answer, len(gold.choices))
+
+
+def letters_verdict(gold: Gold, answer: str) -> Verdict:
+    """Right when it names the gold option and no other."""
+    right = option_of(gold)
+    assert right is not None  # gold answers are looked at before
+    if by_text := _by_text(answer, gold.choices):
+        return _verdict(by_text.letter == right.letter, answer, f"the text of option {by_text.letter}")
+    named = _by_letter(answer, len(gold.choices))
+    if named is None:
+        by_gold_text = bool(right.text) and same_text(right.text, answer)
+        return _verdict(by_gold_text, answer, "the gold option's text" if by_gold_text else "names no single option")
+    other = _by_text(named.text, gold.choices)
+    if other is not None and other.letter != named.letter:
+        return _verdict(False, answer, f"names {named.letter} and gives the text of {other.letter}")
+    if not _belongs(named, gold):
+        return _verdict(False, answer, "a sentence, not the name of an option")
+    return _verdict(named.letter == right.letter, answer, f"option {named.letter}; the gold option is {right.letter}")
+
+
+def letters_of(text: str) -> tuple[str, ...] | None:
+    """The letters of an answer that names several options and nothing else, as they stand."""
+    bare = re.sub(r"^(?:options?|choices?|answers?|both)\b:?", "", text.strip(), flags=re.IGNORECASE)
+    if not re.fullmatch(r"[\s(]*[A-H][)\s]*(?:(?:,|and|&|;|\s)*[\s(]*[A-H][)\s]*)+", bare):
+        return None
+    letters = re.findall(r"[A-H]", bare)
+    return tuple(letters) if len(set(letters)) == len(letters) else None
+
+
+def unlettered(text: str) -> str | None:
+    """(J) 816 Btu/hr by its text alone; None where no letter stands before one."""
+    found = re.fullmatch(
+        r"(?:option |choice )?(?:\([A-P]\)|[A-P](?:[.):]|(?<=option [A-P]),))\s*((?![,;&]|and\b)\S.*)", text
+    )
+    return found[1] if found else None
+
+
+def _by_text(text: str, choices: tuple[str, ...]) -> Named | None:
+    """The one option whose words these are."""
+    texts = [phrase(canonical(choice)) for choice in choices]
+    said = phrase(canonical(text))
+    if re.fullmatch(r"[a-z]?", said) or texts.count(said) != 1:
+        return None
+    return Named(chr(ord("A") + texts.index(said)), text)
+
+
+def _by_letter(text: str, count: int) -> Named | None:
+    """The option whose letter begins the text; None for none, several, or one beyond `count` options (0: any)."""
+    found = NAMED.fullmatch(canonical(text))
+    if not found:
+        return None
+    letter = (found["round"] or found["square"] or found["bare"]).upper()
+    rest = found["text"].strip()
+    if ord(letter) - ord("A") >= (count or 26) or ANOTHER.match(rest) or OR.match(rest):
+        return None
+    return Named(letter, rest, marked=found["bare"] is None or bool(found["mark"].strip("-,")))
+
+
+def _belongs(named: Named, gold: Gold) -> bool:
+    """What follows the letter is its option's text or a reason, as far as can be told."""
+    if not named.text or REASON.match(named.text):
+        return True
+    if not gold.choices:
+        return re.search(r"(?<![a-z])or(?![a-z])", named.text, re.IGNORECASE) is None
+    text = phrase(gold.choices[ord(named.letter) - ord("A")])
+    return named.marked or phrase(named.text) in text or text in phrase(named.text)
+
+
+def _verdict(correct: bool, answer: str, reason: str) -> Verdict:
+    return Verdict(VerdictKind.CORRECT if correct else VerdictKind.WRONG, answer, "letter", reason)
