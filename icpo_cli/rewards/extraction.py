@@ -4,28 +4,30 @@ import re
 from collections import deque
 from collections.abc import Callable
 
-from icpo_cli.rewards.rules.notation import matching
+from icpo_cli.rewards.rules.brackets import matching
 
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 BOX_WITHOUT_BRACES = re.compile(r"\\boxed\s+([^\s{}$\\]+)")
 STATED = re.compile(
     r"(?:\b(?:final |correct |right |best )?(?:answer|option|choice|result|solution)\b[^\n.:=<>{}\\$]{0,60}?"
-    r"(?:\bis\b|\bare\b|\bequals\b|:)|#+\s*(?:final )?answer\b|\*\*\s*(?:final )?answer\s*:?\s*\*\*|\bans(?:wer)?\s*[:=])"
+    r"(?:\bis\b|\bare\b|\bequals\b|:)"
+    r"|#+\s*(?:final )?answer\b|\*\*\s*(?:final )?answer\s*:?\s*\*\*|\bans(?:wer)?\s*[:=])"
     r"[\s:*]*(?:\b(?:therefore|thus|hence)\b,?\s*)?(?:\b(?:option|choice)\s+)?",
     re.IGNORECASE,
 )
 SENTENCE_END = re.compile(r"(?<![A-Z])[.!?](?:\*\*)?(?:\s+(?=[A-Z*\"'(])|\s*$)|\s+(?:because|since|I hope)\b|\n")
 NOT_AN_ANSWER = re.compile(
-    r"(?:correct|wrong|verified|confirmed|above|as follows|given|not|therefore|obtained|in the|consistent|valid|unique)\b",
+    r"(?:correct|wrong|verified|confirmed|above|as follows|given|not|therefore|obtained|in the|consistent|valid"
+    r"|unique)\b",
     re.IGNORECASE,
 )
 CHOICE = re.compile(
     r"\*{0,2}\s*(?:\\(?:text|textbf|mathbf|mathrm)\{\s*)*(?:\(\s*([A-Za-z])\s*\)|\[\s*([A-Z])\s*\]|([A-Z]))(?![A-Za-z'’])\}*"
 )
 LETTER_STATED = re.compile(
-    r"\b(?:answer|option|choice)s?\b(?:\s+(?:is|would be|must be|should be))?\s*:?\s*(?:\*\*)?\s*(?:\b(?:option|choice)\b\s*)?"
-    + CHOICE.pattern,
+    r"\b(?:answer|option|choice)s?\b(?:\s+(?:is|would be|must be|should be))?\s*:?\s*(?:\*\*)?\s*"
+    r"(?:\b(?:option|choice)\b\s*)?" + CHOICE.pattern,
     re.IGNORECASE,
 )
 LONE = re.compile(r"\W*(?:\\(?:text|textbf|mathbf|mathrm)\{)?\(?\s*([A-Za-z])\s*\)?\}?\W*")

@@ -1,4 +1,4 @@
-"""Verdicts on responses: extract, compare by rule, ask the judge where that is wanted. Training and evaluation share it."""
+"""Verdicts on responses, for training and evaluation alike: extract, compare by rule, ask the judge if wanted."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -22,10 +22,7 @@ RATIO = re.compile(r"(\d+(?:\.\d+)?|[a-z-]+)\s*(?::|\bto\b)\s*(\d+(?:\.\d+)?|[a-
 CLOSED_FORM = re.compile(r"[^A-Za-z]*(?:(?:\\[A-Za-z]+|e|i)[^A-Za-z]*)*")
 """Digits, signs, commands and the constants e and i: no letter that could be a variable."""
 
-BASES = {
-    word: base
-    for base, word in enumerate(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], start=2)
-}
+BASES = {word: base for base, word in enumerate("two three four five six seven eight nine ten".split(), start=2)}
 BASES |= {"twelve": 12, "sixteen": 16, "binary": 2, "octal": 8, "hexadecimal": 16}
 
 

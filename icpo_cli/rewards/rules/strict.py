@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from icpo_cli.rewards.rules.brackets import balanced
 from icpo_cli.rewards.rules.letters import letters_verdict, option_of, unlettered
-from icpo_cli.rewards.rules.notation import balanced, canonical
+from icpo_cli.rewards.rules.notation import canonical
 from icpo_cli.rewards.rules.numbers import in_words, literal, near_enough
 from icpo_cli.rewards.rules.words import NO, YES, phrase, plain, same_text, truth_of
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from icpo_cli.rewards.rules.notation import matching, split_top
+from icpo_cli.rewards.rules.brackets import matching, split_top
 
 SEPARATOR = re.compile(
     r"\s*(?:[,;]\s*(?:and|or)(?![a-z])|[,;]|(?<![a-z])(?:and|or)(?![a-z])|\\(?:lor|vee|land|wedge)(?![a-z])|\\\\)\s*"
@@ -265,6 +265,10 @@ def _all_but(text: str) -> list[Span] | None:
     return [Span(r"-\infty", ends[0], False, False), Span(ends[0], r"\infty", False, False)]
 
 
+NUMBERS_THAT = re.compile(
+    r"^(?:the set of )?(?:all )?(?:real )?(?:numbers|values|reals)?\s*(?:of )?(?:[a-z] )?"
+    r"(?:that are |such that |with |where |is |for which )*"
+)
 WORDS = (
     (r"greater than or equal to|at least|no less than|not less than", r">="),
     (r"less than or equal to|at most|no more than|no greater than|not more than", r"<="),
@@ -278,11 +282,7 @@ def _worded(text: str) -> str:
     """all real numbers greater than 3 -> x > 3; x is between a and b -> a < x < b."""
     if not re.search(r"[a-z]{4}", text):
         return text
-    named = re.sub(
-        r"^(?:the set of )?(?:all )?(?:real )?(?:numbers|values|reals)?\s*(?:of )?(?:[a-z] )?(?:that are |such that |with |where |is |for which )*",
-        "",
-        text,
-    )
+    named = NUMBERS_THAT.sub("", text)
     for words, sign in WORDS:
         named = re.sub(words, sign, named)
     if re.match(r"\s*(?:[<>]=?|!=)", named):

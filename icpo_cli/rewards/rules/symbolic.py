@@ -15,7 +15,7 @@ import sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 from sympy.core.function import AppliedUndef
 
-from icpo_cli.rewards.rules.notation import balanced, depth_of
+from icpo_cli.rewards.rules.brackets import balanced, depth_of
 
 LONGEST = 600
 """Characters of an expression."""
@@ -88,7 +88,7 @@ def _prepared(text: str) -> str:
     )
     if re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text):
         text = re.sub(r"(\d+(?:\.\d+)?)\s*\^\{\\circ\}", r"(\1 \\cdot \\pi/180)", text)
-    text = re.sub(r"([A-Za-z])('+)_\{?(\w+)\}?", lambda m: f"{m[1]}_{{{'p' * len(m[2])}{m[3]}}}", text)
+    text = re.sub(r"([A-Za-z])('+)_(?:\{(\w+)\}|(\w))", lambda m: f"{m[1]}_{{{'p' * len(m[2])}{m[3] or m[4]}}}", text)
     text = re.sub(r"([A-Za-z])('+)", lambda m: f"{m[1]}_{{{'p' * len(m[2])}}}", text)
     text = re.sub(r"(?<![A-Za-z\\])([eE])(?=_)", lambda m: {"e": r"\xi ", "E": r"\Xi "}[m[1]], text)
     text = re.sub(r"\\lg(?![a-z])", r"\\log_{10}", text)
@@ -249,7 +249,7 @@ def is_real(value: Any) -> bool:
 
 
 def _points(left: Any, right: Any) -> list[dict[Any, Any]]:
-    """Values for every symbol and undefined function: first between 0 and 2, where roots and logs are real, then wider."""
+    """Values of all unknowns: first between 0 and 2, where roots and logarithms are real, then wider."""
     unknown = sorted(_symbols(left) | _symbols(right), key=str)
     draw = random.Random(20)
     spans = [(0.3, 0.9), (1.1, 1.9)] * (POINTS // 2) + [(2.1, 5.0), (-1.5, -0.2)]
@@ -333,7 +333,7 @@ NODES: dict[type, Any] = {
 
 
 def _symbols(expression: Any) -> set[Any]:
-    """Free symbols, and undefined functions at their arguments; i is the imaginary unit where nothing says otherwise."""
+    """The unknowns: free symbols but i, the imaginary unit, and undefined functions at their arguments."""
     applied = expression.atoms(AppliedUndef)
     inside = {symbol for function in applied for symbol in function.free_symbols}
     named = {symbol for symbol in expression.free_symbols if symbol not in inside and symbol.name != "i"}

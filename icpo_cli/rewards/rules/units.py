@@ -21,127 +21,33 @@ DEFINITIONS = (
 CURRENCY = {"\\$": "dollar", "$": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee"}
 CODES = {"USD": "\\$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 SPELLINGS = {
-    "hr": "hour",
-    "hrs": "hour",
-    "h": "hour",
-    "sec": "second",
-    "secs": "second",
-    "mins": "minute",
-    "yr": "year",
-    "yrs": "year",
-    "deg": "degree",
-    "degs": "degree",
-    "degrees": "degree",
-    "rad": "radian",
-    "rads": "radian",
-    "kj": "kJ",
-    "KJ": "kJ",
-    "Kg": "kg",
-    "KG": "kg",
-    "kgs": "kg",
-    "Km": "km",
-    "KM": "km",
-    "kms": "km",
-    "lbs": "lb",
-    "lbf": "force_pound",
-    "amp": "ampere",
-    "amps": "ampere",
-    "ohms": "ohm",
-    "Ohm": "ohm",
-    "percent": "percent",
-    "pct": "percent",
-    "percentage": "percent",
-    "parsecs": "parsec",
-    "angstroms": "angstrom",
-    "sqft": "foot**2",
-    "feet": "foot",
-    "ft": "foot",
-    "inches": "inch",
-    "in": "inch",
-    "mph": "mile/hour",
-    "kph": "km/hour",
-    "kmph": "km/hour",
-    "kmh": "km/hour",
-    "AU": "astronomical_unit",
-    "au": "astronomical_unit",
-    "cc": "cm**3",
-    "atmospheres": "atm",
-    "gallons": "gallon",
-    "metres": "meter",
-    "metre": "meter",
-    "litre": "liter",
-    "litres": "liter",
-    "cents": "cent",
-    "bucks": "dollar",
-    "pounds": "pound",
-    "rupees": "rupee",
-    "¢": "cent",
-    "Celsius": "degC",
-    "celsius": "degC",
-    "Fahrenheit": "degF",
-    "fahrenheit": "degF",
-    "Kelvin": "kelvin",
-    "Joules": "joule",
-    "Joule": "joule",
-    "Newtons": "newton",
-    "Newton": "newton",
-    "Watts": "watt",
-    "Watt": "watt",
-    "Volts": "volt",
-    "Volt": "volt",
-    "Pascals": "pascal",
-    "Pascal": "pascal",
-    "Hertz": "hertz",
-    "Tesla": "tesla",
-    "A.U.": "astronomical_unit",
-    "revolutions": "revolution",
-    "rev": "revolution",
-    "days": "day",
-    "units": "",
-    "unit": "",
-    "square units": "",
+    spelling: unit
+    for unit, spellings in (
+        line.split(":")
+        for line in """
+    hour: hr hrs h|second: sec secs|minute: mins|year: yr yrs|degree: deg degs degrees|radian: rad rads
+    |kJ: kj KJ|kg: Kg KG kgs|km: Km KM kms|lb: lbs|force_pound: lbf|ampere: amp amps|ohm: ohms Ohm
+    |percent: pct percentage|parsec: parsecs|angstrom: angstroms|foot**2: sqft|foot: feet ft|inch: inches in
+    |mile/hour: mph|km/hour: kph kmph kmh|astronomical_unit: AU au A.U.|cm**3: cc|atm: atmospheres
+    |gallon: gallons|meter: metres metre|liter: litre litres|cent: cents ¢|dollar: bucks|pound: pounds
+    |rupee: rupees|degC: Celsius celsius|degF: Fahrenheit fahrenheit|kelvin: Kelvin|joule: Joules Joule
+    |newton: Newtons Newton|watt: Watts Watt|volt: Volts Volt|pascal: Pascals Pascal|hertz: Hertz|tesla: Tesla
+    |revolution: revolutions rev|day: days|: units unit
+    """.strip()
+        .replace("\n", "")
+        .split("|")
+    )
+    for spelling in spellings.split()
 }
+"""How units are written that pint does not know, or takes for another."""
 TIME_OR_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?")
 NOT_UNITS = frozenset(
-    [
-        "or",
-        "and",
-        "not",
-        "no",
-        "none",
-        "never",
-        "plus",
-        "minus",
-        "less",
-        "more",
-        "greater",
-        "than",
-        "least",
-        "most",
-        "to",
-        "between",
-        "into",
-        "if",
-        "when",
-        "where",
-        "is",
-        "are",
-        "was",
-        "thousand",
-        "million",
-        "billion",
-        "trillion",
-        "hundred",
-        "sin",
-        "cos",
-        "tan",
-        "log",
-        "ln",
-        "exp",
-        "approximately",
-        "about",
-    ]
+    """
+    or and not no none never plus minus less more greater than least most to between into if when where is are
+    was thousand million billion trillion hundred sin cos tan log ln exp approximately about
+    """.split()
 )
+"""Words after a number that change what it says."""
 TAIL = re.compile(
     r"(?:\\(?:mu|Omega|circ|cdot|times|%|AA|ohm)|[A-Za-zµÅ%°¢]|\^\{?[+-]?\d+\}?|\^\{\\circ\}|[*/()·. -])+"
 )

@@ -14,20 +14,7 @@ SHORT = {
     "can't": "cannot",
     "no solutions": "no solution",
 }
-MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
+MONTHS = "january february march april may june july august september october november december".split()
 HEDGE = re.compile(r"\b(?:or|either|maybe|possibly|perhaps|unless|not|never|cannot|both|neither|nor|then|but)\b|/|\?")
 AFTERTHOUGHT = re.compile(r"\s*(?:[,(—]|\s-\s|\.\s|\b(?:because|since|as|which|due to|so that)\b).*", re.DOTALL)
 
