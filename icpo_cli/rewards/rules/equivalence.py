@@ -192,15 +192,13 @@ class Comparison:
     def _values(self, gold: str, answer: str) -> bool:
         """Numbers with or without units, then expressions."""
         gold, answer = APPROXIMATELY.sub("", gold), APPROXIMATELY.sub("", answer)
-        if items_of(gold) or items_of(answer):
-            return False
         try:
             as_quantities = same_quantity(gold, answer)
         except TooLarge:
             self._too_large = True
             return False
-        if as_quantities is not None:
-            return as_quantities
+        if as_quantities is not None or items_of(gold) or items_of(answer):
+            return bool(as_quantities)
         if self._judged(lambda: symbolic.equal_expressions(gold, answer)):
             return True
         left, right = _without_unit(gold), _without_unit(answer)

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from icpo_cli.rewards.rules.brackets import matching, split_top
 
-SEPARATOR = re.compile(
-    r"\s*(?:[,;]\s*(?:and|or)(?![a-z])|[,;]|(?<![a-z])(?:and|or)(?![a-z])|\\(?:lor|vee|land|wedge)(?![a-z])|\\\\)\s*"
-)
+SEPARATOR = re.compile(r"\s*(?:[,;]\s*(?:and|or)(?![a-z])|[,;]|(?<![a-z])(?:and|or)(?![a-z])|\\\\)\s*")
 THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d])")
 EQUALS = re.compile(r"(?<![<>!:\\=])=(?!=)")
 RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|neq|equiv|sim|notin)(?![a-z])|<=|>=|!=|<|>|(?<!\\)\bin\b")
@@ -52,6 +50,8 @@ def items_of(text: str) -> Items | None:
         return Items(components, "()")
     if re.match(r"\(a\)", text) and "(b)" in text:
         text = re.sub(r"^\(a\)\s*", "", re.sub(r"[,;]?\s*\([b-h]\)\s*", ", ", text))
+    if "=" in text:
+        text = re.sub(r"\\(?:lor|vee)(?![a-z])", " or ", text)
     bare, brackets = _unbracketed(text)
     if brackets == "[]" and re.fullmatch(r"[-+\d./]+(?: +[-+\d./]+)+", bare):
         bare = ", ".join(bare.split())
