@@ -1,0 +1,193 @@
+"""`icpo eval` through the real command: real vLLM and MLflow on a tiny model that adds single digits."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+pytestmark = pytest.mark.engine
+KILLER = Path(__file__).with_name("killed_eval.py")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty sums in the place of AIME's questions."""
+    folder = tmp_path_factory.mktemp("sums")
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": f"Calculate {n // 6} + {n % 6}."}],
+            "reward_model": {"ground_truth": str(n // 6 + n % 6)},
+        }
+        for n in range(30)
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "AIME2024_Avg16.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arguments(lab_model: Path, sums: Path) -> list[str]:
+    settings = {
+        "eval.data_dir": sums,
+        "eval.k": 8,
+        "eval.max_response_tokens": 32,
+        "eval.engine.kv_cache_gib": 1,
+        "eval.engine.max_num_seqs": 8,  # so that it takes some hundred steps
+        "data.template": "plain",
+    }
+    return ["--bench", "aime24", "--model", str(lab_model), *(f"{key}={value}" for key, value in settings.items())]
+
+
+def stored(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the one store there."""
+    [path] = (folder / "evals" / "stored").glob("*/responses.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def numbers(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The results, without the clock."""
+    return [{key: value for key, value in result.items() if key != "seconds"} for result in document["results"]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder and the document of an evaluation that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    command = [sys.executable, "-m", "icpo_cli", "eval", *arguments, "--json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_a_model_is_scored(undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    folder, document = undisturbed
+    [result] = document["results"]
+    assert (result["n"], result["k"], result["partial"]) == (30, 8, False)
+    assert 20 < result["avg_at_k"] < 90  # the lab's model is right about half the time
+    assert result["ci95"][0] < result["avg_at_k"] < result["ci95"][1]
+    assert sum(result["verdicts"].values()) == 240
+    assert set(result["pass_at_k"]) == {"1", "2", "4", "8"}
+    assert result["pass_at_k"]["1"] == pytest.approx(result["avg_at_k"])
+    assert result["auroc"] > 0.5
+    seeds = {line["seed"] for line in stored(folder)}
+    assert len(seeds) == 240
+
+
+def test_killed_at_random_points_ten_times_it_ends_as_an_undisturbed_one(
+    undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path, icpo: Callable
+) -> None:
+    draw = random.Random(4)
+    before: list[dict[str, Any]] = []
+    for _ in range(10):
+        moment, count = ("step", draw.randint(1, 30)) if draw.random() < 0.6 else ("write", draw.randint(1, 12))
+        command = [sys.executable, str(KILLER), moment, str(count), *arguments]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        killed = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        found = [path.read_text() for path in tmp_path.glob("evals/stored/*/responses.jsonl")]
+        lines = [json.loads(line) for text in found for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        assert lines[: len(before)] == before
+        before = lines
+    resumed = icpo("eval", *arguments, "--json")
+    assert resumed.status == 0, resumed.err
+    lines = stored(tmp_path)
+    assert 0 < len(before) < len(lines)
+    assert len({(line["id"], line["index"]) for line in lines}) == len(lines)  # none twice
+
+    folder, document = undisturbed
+    by_key = [{(line["id"], line["index"]): line for line in found} for found in (lines, stored(folder))]
+    assert by_key[0] == by_key[1]
+    assert numbers(resumed.document) == numbers(document)
+
+
+def test_graded_again_and_given_as_a_file_the_numbers_are_equal(
+    undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], icpo: Callable
+) -> None:
+    folder, document = undisturbed
+    again = icpo("eval", "--rescore", document["run_id"][:8], "--json", cwd=folder)
+    assert again.status == 0, again.err
+    assert numbers(again.document) == numbers(document)
+    assert again.document["run_id"] != document["run_id"]
+
+    texts: dict[str, list[str]] = {}
+    for line in sorted(stored(folder), key=lambda line: line["index"]):
+        texts.setdefault(line["id"], []).append(line["text"])
+    lines = [json.dumps({"id": name, "responses": responses}) for name, responses in texts.items()]
+    (folder / "given.jsonl").write_text("\n".join(lines))
+    settings = [argument for argument in arguments if "=" in argument]
+    given = icpo("eval", "--bench", "aime24", "--responses", "given.jsonl", *settings, "--json", cwd=folder)
+    assert given.status == 0, given.err
+    [ours], [theirs] = numbers(given.document), numbers(document)
+    of_tokens = {"response_tokens_mean", "cut_off_share", "confidence_correct", "confidence_wrong", "auroc"}
+    assert {key for key in ours if ours[key] != theirs[key]} == of_tokens
+    assert all(ours[key] is None for key in of_tokens)
+
+
+def test_a_limit_and_a_smaller_k_are_taken_up_by_the_whole(
+    undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path, icpo: Callable
+) -> None:
+    first = icpo("eval", *arguments, "eval.k=2", "--limit", "10", "--json")
+    assert first.status == 0, first.err
+    [result] = first.document["results"]
+    assert (result["n"], result["partial"], result["missing"]["questions"]) == (10, True, 20)
+    few = stored(tmp_path)
+    assert len(few) == 20
+    whole = icpo("eval", *arguments, "--json")
+    assert stored(tmp_path)[:20] == few
+    assert "240 responses, 20 of them stored" in whole.err
+    assert numbers(whole.document) == numbers(undisturbed[1])
+    nothing_left = icpo("eval", *arguments, "--json")
+    assert "loading the model" not in nothing_left.err
+    assert numbers(nothing_left.document) == numbers(undisturbed[1])
+
+
+def test_a_training_run_is_evaluated_as_its_child(
+    lab_config: Path, arguments: list[str], tmp_path: Path, icpo: Callable
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    trained = icpo("train", str(lab_config), "train.iterations=1", "--json")
+    assert trained.status == 0, trained.err
+    run = trained.document["run_id"]
+    settings = [argument for argument in arguments if "=" in argument and "template" not in argument]
+    done = icpo("eval", "--bench", "aime24", "--model", run[:8], *settings, "eval.k=2", "--json")
+    assert done.status == 0, done.err
+    assert done.document["model"] == f"{run}/iteration-00001"
+    assert done.document["results"][0]["avg_at_k"] > 20  # the run's own template, plain, was taken
+    store = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    child = store.get_run(done.document["run_id"])
+    assert child.data.tags["mlflow.parentRunId"] == run
+    assert child.info.status == "FINISHED"
+    assert child.data.metrics["eval/aime24/avg_at_k"] == done.document["results"][0]["avg_at_k"]
+    names = {item.path for item in store.list_artifacts(child.info.run_id)}
+    assert {"responses.parquet", "result.json", "table.md", "config.yaml"} <= names
+
+
+def test_a_signal_keeps_what_is_there_and_says_how_to_go_on(
+    undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "icpo_cli", "eval", *arguments, "--json"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not list(tmp_path.glob("evals/stored/*/responses.jsonl")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    if process.returncode == 0:
+        pytest.skip("the evaluation was over before the signal came")
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert "the same command goes on from there" in err
+    [result] = json.loads(out)["results"]
+    assert result["partial"] and result["missing"]["responses"] == 240 - len(stored(tmp_path))
