@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import icpo_cli
-from icpo_cli.cli import bench, config, data, explain, model, train
+from icpo_cli.cli import bench, config, data, eval, explain, grade, model, train
 
 app = typer.Typer(
     name="icpo",
@@ -16,7 +16,9 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("train")(train.train)
+app.command("eval")(eval.evaluate)
 app.command("explain")(explain.explain)
+app.command("grade")(grade.grade)
 app.add_typer(model.app, name="model")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

@@ -1,0 +1,135 @@
+"""Lines of responses to be graded, read one after another."""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from icpo_cli.config.load import nearest
+from icpo_cli.errors import UserError
+from icpo_cli.records import AnswerKind, Gold
+from icpo_cli.rewards.verifier import Answer
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line."""
+
+    label: str
+    """Its id, or its number."""
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that can be read more than once."""
+
+    name: str
+    stream: IO[bytes]
+    kind: AnswerKind | None
+    """Of lines that name none."""
+
+    def rows(self) -> Iterator[Row]:
+        """From the beginning, blank lines left out. Raises UserError: file, line, column, and what is wrong."""
+        self.stream.seek(0)
+        for number, line in enumerate(self.stream, 1):
+            if line.strip():
+                yield _row(f"{self.name}:{number}", _columns(f"{self.name}:{number}", line), number, self.kind)
+
+
+@contextmanager
+def opened(name: str, kind: AnswerKind | None) -> Iterator[Source]:
+    """The file of that name, or standard input. What cannot be read twice is kept in a temporary file.
+
+    Read twice, a file is known to be sound, and how long it is, before the first line is graded.
+    """
+    with ExitStack() as files:
+        try:
+            stream = sys.stdin.buffer if name == STANDARD_INPUT else files.enter_context(Path(name).open("rb"))
+        except FileNotFoundError:
+            raise UserError(f"{name}: no such file") from None
+        except OSError as error:
+            raise UserError(f"{name}: cannot be read: {error.strerror}") from None
+        if name == STANDARD_INPUT or not stream.seekable():
+            kept = files.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(stream, kept)
+            stream = kept
+        yield Source("standard input" if name == STANDARD_INPUT else name, stream, kind)
+
+
+def kind_named(place: str, name: str) -> AnswerKind:
+    """Raises UserError with the nearest."""
+    kinds = [kind.value for kind in AnswerKind]
+    if name not in kinds:
+        raise UserError(f"{place}: unknown kind {_quoted(name)}{nearest(name, kinds)}")
+    return AnswerKind(name)
+
+
+def _columns(place: str, line: bytes) -> dict[str, Any]:
+    """Numbers stay as they are written: 4.50 is not 4.5, and 1e999 is not infinite."""
+    try:
+        columns = json.loads(line.rstrip().decode("utf-8-sig"), parse_int=str, parse_float=str)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place}: not UTF-8: {error.reason}") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{place}: not valid JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise UserError(f"{place}: not valid JSON: nested too deeply") from None
+    if not isinstance(columns, dict):
+        raise UserError(f"{place}: must be a JSON object, not {type(columns).__name__}")
+    return columns
+
+
+def _row(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | None) -> Row:
+    for name in ("gold", "response"):
+        if name not in columns:
+            raise UserError(f"{place}: no column '{name}' among {_quoted(list(columns))}")
+    named = _text(place, columns, "kind")
+    ordered = columns.get("ordered")
+    if ordered not in (True, False, None):
+        raise UserError(f"{place}: column 'ordered' holds {_quoted(ordered)}, neither true nor false")
+    gold = Gold(
+        _required(place, columns, "gold"),
+        kind if named is None else kind_named(f"{place}: column 'kind'", named),
+        _texts(place, columns, "choices"),
+        _texts(place, columns, "aliases"),
+        ordered,
+    )
+    answer = Answer(_required(place, columns, "response"), gold, _text(place, columns, "question") or "")
+    return Row(_text(place, columns, "id") or str(number), answer)
+
+
+def _required(place: str, columns: dict[str, Any], name: str) -> str:
+    text = _text(place, columns, name)
+    if text is None:
+        raise UserError(f"{place}: column '{name}' holds null, not a text or a number")
+    return text
+
+
+def _text(place: str, columns: dict[str, Any], name: str) -> str | None:
+    value = columns.get(name)
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{place}: column '{name}' holds {_quoted(value)}, not a text or a number")
+    return value
+
+
+def _texts(place: str, columns: dict[str, Any], name: str) -> tuple[str, ...]:
+    values = columns.get(name)
+    if values is None:
+        return ()
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise UserError(f"{place}: column '{name}' holds {_quoted(values)}, not a list of texts")
+    return tuple(values)
+
+
+def _quoted(value: Any) -> str:
+    """As JSON spells it, cut to what a line of an error message bears."""
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"

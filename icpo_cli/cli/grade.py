@@ -1,0 +1,258 @@
+"""`icpo grade`: how responses are graded, and why: one pair, or a file of any length."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icpo_cli.errors import UserError
+
+if TYPE_CHECKING:
+    from icpo_cli.cli.answers import Row
+    from icpo_cli.config.schema import RewardConfig
+    from icpo_cli.records import Verdict
+    from icpo_cli.rewards.verifier import Answer, Grading, Verifier
+
+Graded = tuple[str, "Verdict"]
+"""A response's id, or the number of its line, and the verdict on it."""
+
+BATCH = 512
+"""Lines that are in memory, and in the sandbox, at once."""
+SETTINGS = ("reward.extract", "reward.rule", "reward.sandbox.", "reward.judge.")
+"""All that a verdict depends on."""
+COLOURS = {"correct": "green", "wrong": "red", "timeout": "yellow", "error": "yellow"}
+LONGEST_SHOWN = 60
+"""Characters of an answer in the line of its response."""
+
+
+def grade(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE.jsonl] [key=value ...]",
+            help="Lines with gold and response, and if need be kind, question, choices, aliases, ordered, id; "
+            "- is standard input. Settings: reward.judge.* and reward.sandbox.*.",
+        ),
+    ] = None,
+    gold: Annotated[str | None, typer.Option(metavar="G", help="The right answer.")] = None,
+    response: Annotated[str | None, typer.Option(metavar="R", help="What is graded; a bare answer will do.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="math, number, letter, text, bool or list. Default: read off the right answer. "
+            "With FILE: of lines without one.",
+        ),
+    ] = None,
+    extract: Annotated[
+        str | None,
+        typer.Option(metavar="HOW", help="answer_tag, boxed, letter, auto or none. Default: auto, as in evaluation."),
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option(metavar="RULE", help="strict, rlpr or theoremqa. Default: strict.")
+    ] = None,
+    question: Annotated[str | None, typer.Option(metavar="Q", help="For the judge.")] = None,
+    choices: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="An option of a multiple-choice question; once for each, in order."),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Ask an OpenAI-compatible server about what the rule does not accept."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
+) -> None:
+    """Grade one response, or each line of a file, and say by which rule.
+
+    Values that begin with a minus sign need the equals sign: --gold=-5.
+    """
+    from icpo_cli.cli.answers import kind_named, opened
+    from icpo_cli.config.load import is_override
+    from icpo_cli.records import Gold
+    from icpo_cli.rewards.verifier import Answer, Grading, Verifier
+
+    files = [argument for argument in arguments or [] if not is_override(argument)]
+    settings = [argument for argument in arguments or [] if is_override(argument)]
+    pair = {"--gold": gold, "--response": response, "--question": question, "--choices": choices}
+    _check_asked(files, [name for name, value in pair.items() if value is not None])
+    config = _reward_config(settings, {"extract": extract, "rule": rule}, judge)
+    grading = Grading(config.extract, config.rule)
+    answer_kind = None if kind is None else kind_named("--kind", kind)
+    if gold is not None and response is not None:
+        answer = Answer(response, Gold(gold, answer_kind, tuple(choices or ())), question or "")
+        with Verifier(config) as verifier:
+            verdict = _verdicts(verifier, [answer], grading)[0]
+        _print_document(iter([("", verdict)])) if as_json else _print_one(verdict)
+        return
+    with opened(files[0], answer_kind) as source:
+        total = sum(1 for _ in source.rows())
+        if total == 0:
+            raise UserError(f"{source.name}: holds no lines")
+        progress = _bar if sys.stderr.isatty() and not (as_json and sys.stdout.isatty()) else _tenths
+        with Verifier(config) as verifier, progress(total) as done:
+            graded = _graded(source.rows(), verifier, grading, done)
+            counts = _print_document(graded) if as_json else _print_lines(graded)
+    if not as_json:
+        _print_counts(counts)
+
+
+def _check_asked(files: Sequence[str], pair: Sequence[str]) -> None:
+    """Either a file or a whole pair."""
+    if files and pair:
+        raise UserError(f"{pair[0]}: not together with {files[0]}, whose lines have their own")
+    if len(files) > 1:
+        raise UserError(f"{files[1]}: one file at a time, and {files[0]} is named already")
+    if files:
+        return
+    missing = [name for name in ("--gold", "--response") if name not in pair]
+    if len(missing) == 2:
+        raise UserError("nothing to grade: give a FILE.jsonl, or --gold and --response")
+    if missing:
+        raise UserError(f"{missing[0]}: missing; one response is graded with both --gold and --response")
+
+
+def _reward_config(settings: Sequence[str], options: dict[str, str | None], judge: str | None) -> "RewardConfig":
+    """What settings and options come to; a setting goes before an option."""
+    from icpo_cli.config.load import Layer, load_config
+
+    beneath = [Layer("icpo grade", {"reward": {"extract": "auto"}})]
+    beneath += [Layer(f"--{name}", {"reward": {name: value}}) for name, value in options.items() if value is not None]
+    if judge is not None:
+        beneath.append(Layer("--judge", {"reward": {"judge": {"mode": "after_rule", "url": judge}}}))
+    config = load_config(settings, beneath)
+    for setting in settings:
+        if not setting.startswith(SETTINGS):
+            raise UserError(f"{setting}: no verdict depends on it; the settings of icpo grade: {', '.join(SETTINGS)}")
+    return config.reward
+
+
+def _graded(
+    rows: "Iterator[Row]", verifier: "Verifier", grading: "Grading", done: Callable[[int], None]
+) -> Iterator[Graded]:
+    """Batch after batch; `done` is told how many responses have a verdict."""
+    from itertools import islice
+
+    count = 0
+    while batch := list(islice(rows, BATCH)):
+        verdicts = _verdicts(verifier, [row.answer for row in batch], grading)
+        count += len(batch)
+        done(count)
+        yield from zip((row.label for row in batch), verdicts, strict=True)
+
+
+def _verdicts(verifier: "Verifier", answers: "Sequence[Answer]", grading: "Grading") -> "list[Verdict]":
+    """In order. A gold answer that training would leave out is an error whatever the response says."""
+    from icpo_cli.records import Verdict, VerdictKind
+    from icpo_cli.rewards.extraction import EXTRACTORS
+
+    golds = list(dict.fromkeys(answer.gold for answer in answers))
+    problems = dict(zip(golds, verifier.check_golds(golds), strict=True))
+    usable = iter(verifier.verify([answer for answer in answers if problems[answer.gold] is None], grading))
+    verdicts = []
+    for answer in answers:
+        if (problem := problems[answer.gold]) is None:
+            verdicts.append(next(usable))
+        else:
+            extracted = EXTRACTORS[grading.extract](answer.response)
+            verdicts.append(Verdict(VerdictKind.ERROR, extracted, "gold", f"the gold answer {problem}"))
+    return verdicts
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Where results go to the same terminal they scroll above the bar; to a file they must not pass through rich.
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=redirect, transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.update(task, completed=count)
+
+
+@contextmanager
+def _tenths(total: int) -> Iterator[Callable[[int], None]]:
+    """A line at each tenth of what takes more than a batch."""
+    said = 0
+
+    def done(count: int) -> None:
+        nonlocal said
+        if total > BATCH and count * 10 // total > said:
+            said = count * 10 // total
+            typer.echo(f"graded {count:,} of {total:,}", err=True)
+
+    yield done
+
+
+def _print_document(graded: Iterator[Graded]) -> Counter[str]:
+    """The JSON document, written as verdicts come: it is never whole in memory."""
+    counts: Counter[str] = Counter()
+    print('{"results": [', end="")
+    for _, verdict in graded:
+        print(",\n" if counts else "\n", json.dumps(_result(verdict)), sep="", end="")
+        counts[verdict.kind] += 1
+    print(f'\n], "counts": {json.dumps(_by_kind(counts))}}}')
+    return counts
+
+
+def _print_lines(graded: Iterator[Graded]) -> Counter[str]:
+    """A line a response."""
+    from icpo_cli.cli.display import printable
+
+    counts: Counter[str] = Counter()
+    for label, verdict in graded:
+        shown = "-" if verdict.extracted is None else _shortened(verdict.extracted, LONGEST_SHOWN)
+        reason = _shortened(verdict.reason, 2 * LONGEST_SHOWN)
+        # print, not typer.echo, which would write past the bar.
+        print(f"{_coloured(verdict.kind, 9)}  {printable(f'{label}  {shown}  ({verdict.rule}: {reason})')}")
+        counts[verdict.kind] += 1
+    return counts
+
+
+def _print_counts(counts: Counter[str]) -> None:
+    from icpo_cli.cli.bench import print_table
+
+    rows = [(kind, f"{count:,}", f"{count / counts.total():.1%}") for kind, count in _by_kind(counts).items()]
+    print()
+    print_table(("verdict", "responses", "share"), rows)
+
+
+def _print_one(verdict: "Verdict") -> None:
+    from icpo_cli.cli.display import printable
+
+    extracted = "nothing" if verdict.extracted is None else _shortened(verdict.extracted, 10 * LONGEST_SHOWN)
+    print(f"verdict    {_coloured(verdict.kind, 0)}")
+    print(f"extracted  {printable(extracted)}")
+    print(f"rule       {printable(verdict.rule)}")
+    print(f"reason     {printable(verdict.reason)}")
+
+
+def _coloured(kind: str, width: int) -> str:
+    """On a terminal; plain elsewhere."""
+    text = f"{kind:<{width}}"
+    return typer.style(text, fg=COLOURS.get(kind)) if sys.stdout.isatty() else text
+
+
+def _result(verdict: "Verdict") -> dict[str, Any]:
+    return {
+        "verdict": verdict.kind,
+        "extracted": verdict.extracted,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+    }
+
+
+def _by_kind(counts: Counter[str]) -> dict[str, int]:
+    """Every kind named, in the order of VerdictKind."""
+    from icpo_cli.records import VerdictKind
+
+    return {kind.value: counts[kind] for kind in VerdictKind}
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
