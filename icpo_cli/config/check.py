@@ -3,7 +3,7 @@
 import math
 from urllib.parse import urlsplit
 
-from icpo_cli.config.schema import Config, JudgeConfig, SourceConfig
+from icpo_cli.config.schema import Config, JudgeConfig, NoiseConfig, SourceConfig
 from icpo_cli.errors import UserError
 
 JUDGE_CONNECTIONS = 1000
@@ -34,6 +34,7 @@ def check_evaluation(config: Config) -> None:
     for key, value in _not_negative(config).items():
         if not (value >= 0 and math.isfinite(value)):
             raise UserError(f"{key}: {value} must be 0 or more and finite")
+    _check_noise(config.reward.noise)
     if not config.name.strip() or any(not char.isprintable() for char in config.name):
         raise UserError(f"name: {config.name!r} must be printable text")
     _check_eval(config)
@@ -118,6 +119,8 @@ def _at_least_one(config: Config) -> dict[str, int]:
         "train.save_every": config.train.save_every,
         "train.keep_checkpoints": config.train.keep_checkpoints,
         "train.collective_timeout_seconds": config.train.collective_timeout_seconds,
+        "reward.sandbox.workers": 1 if config.reward.sandbox.workers is None else config.reward.sandbox.workers,
+        "reward.sandbox.memory_mib": config.reward.sandbox.memory_mib,
         "eval.k": 1 if config.eval.k is None else config.eval.k,
         "eval.limit": 1 if config.eval.limit is None else config.eval.limit,
         "eval.max_response_tokens": config.eval.max_response_tokens,
@@ -139,6 +142,7 @@ def _positive(config: Config) -> dict[str, float]:
         else config.learner.clip_ratio_high,
         "learner.max_grad_norm": config.learner.max_grad_norm,
         "rollout.max_probe_gap": config.rollout.max_probe_gap,
+        "reward.sandbox.deadline_seconds": config.reward.sandbox.deadline_seconds,
         "rollout.engine.gpu_memory_utilization": config.rollout.engine.gpu_memory_utilization,
         "eval.engine.gpu_memory_utilization": config.eval.engine.gpu_memory_utilization,
     }
@@ -150,6 +154,7 @@ def _not_negative(config: Config) -> dict[str, float]:
         "rollout.temperature": config.rollout.temperature,
         "reward.answer_weight": config.reward.answer_weight,
         "reward.format_weight": config.reward.format_weight,
+        "reward.noise.magnitude": config.reward.noise.magnitude,
         "method.advantage.eps": config.method.advantage.eps,
         "method.omega.max": config.method.omega.max,
         "method.omega.min": config.method.omega.min,
@@ -182,6 +187,12 @@ def _check_mini_batch(config: Config, ranks: int) -> None:
 def _divisors_near(total: int, wanted: int) -> str:
     divisors = [d for d in range(1, total + 1) if total % d == 0]
     return f"; nearest: {min(divisors, key=lambda d: abs(d - wanted))}"
+
+
+def _check_noise(noise: NoiseConfig) -> None:
+    for key in ("fraction", "false_positive", "false_negative"):
+        if not 0 <= getattr(noise, key) <= 1:
+            raise UserError(f"reward.noise.{key}: {getattr(noise, key)} must be within 0 and 1")
 
 
 def _check_omega(config: Config) -> None:

@@ -42,6 +42,10 @@ def arm(moment: str, count: int) -> None:
         from icpo_cli.train import checkpoint
 
         die_at(checkpoint, "_sync", count)
+    elif moment == "judge":
+        from icpo_cli.rewards.judge_cache import JudgeCache
+
+        die_at(JudgeCache, "put", count)
     else:
         raise ValueError(moment)
 

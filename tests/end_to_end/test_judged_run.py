@@ -1,0 +1,41 @@
+"""A run whose judge is asked over HTTP: killed while it grades, it asks nothing again that was answered."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from icpo_cli.track.journal import Journal
+from tests.rewards.faulty_server import FaultyServer
+
+pytestmark = pytest.mark.engine
+KILLER = Path(__file__).with_name("killed_process.py")
+
+
+def test_a_run_killed_while_grading_asks_the_judge_nothing_twice(
+    lab_config: Path, tmp_path: Path, icpo: Callable
+) -> None:
+    with FaultyServer() as server:
+        settings = [
+            "reward.judge.mode=alone",
+            f"reward.judge.url={server.url}",
+            f"reward.judge.cache={tmp_path / 'judge.sqlite'}",
+            "reward.judge.requests_at_once=1",
+            "train.iterations=2",
+        ]
+        command = [sys.executable, str(KILLER), "judge", "25", "train", str(lab_config), *settings]
+        environment = {**os.environ, "PYTHONPATH": str(KILLER.parents[2])}
+        killed = subprocess.run(command, cwd=tmp_path, env=environment, check=False)
+        assert killed.returncode == -9
+        before = len(server.asked)
+        [run] = (tmp_path / "runs").iterdir()
+        resumed = icpo("train", "--resume", run.name, "--json")
+        assert resumed.status == 0, resumed.err
+        prompts = [request.prompt for request in server.asked]
+    assert before == 25 and len(prompts) > before
+    assert len(set(prompts)) == len(prompts)
+    iterations = [e.metrics for e in Journal(run / "journal.jsonl").entries() if "verdict/correct" in e.metrics]
+    assert [each["verdict/correct"] + each["verdict/no_answer"] for each in iterations] == [24, 24]
