@@ -48,7 +48,7 @@ class Missing:
     responses: int
     """Of the asked questions, that are not there."""
     ungraded: int
-    """Whose verdict is error: the judge did not answer, or the comparison failed."""
+    """Whose verdict is error or timeout: the judge did not answer, or the comparison failed or took too long."""
     unknown: int = 0
     """Given responses to questions that the benchmark has not."""
 
@@ -133,7 +133,7 @@ def score(part: Part, pass_at: Sequence[int] = ()) -> Result:
 
 
 def _value(verdict: Verdict | None) -> float:
-    if verdict is None or verdict.kind is VerdictKind.ERROR:
+    if verdict is None or not verdict.decided:
         return math.nan
     return float(verdict.correct)
 

@@ -34,9 +34,6 @@ class Stored:
         return self.id, self.index
 
 
-PASSING = (VerdictKind.TIMEOUT, VerdictKind.ERROR)
-
-
 class Lines:
     """JSON objects, one a line, appended. A line that a kill left half-written is cut off on opening."""
 
@@ -136,7 +133,7 @@ class Store:
 
     def add_verdicts(self, grading: str, verdicts: Mapping[Key, Verdict]) -> None:
         """Kept, but for those that the machine's or a judge's state may have decided."""
-        kept = {key: verdict for key, verdict in verdicts.items() if verdict.kind not in PASSING}
+        kept = {key: verdict for key, verdict in verdicts.items() if verdict.decided}
         self._verdict_lines(grading).append(
             {"id": name, "index": index, **asdict(verdict)} for (name, index), verdict in kept.items()
         )

@@ -57,15 +57,27 @@ def reads(text: str) -> bool:
         return False
 
 
+def is_too_large(text: str) -> bool:
+    """Whether evaluation would take more than an answer may."""
+    try:
+        symbolic.parse(canonical(text))
+    except TooLarge:
+        return True
+    except Unreadable:
+        return False
+    return False
+
+
 class Comparison:
     """One comparison. `why` names the reading under which two answers were found the same."""
 
     def __init__(self) -> None:
         self.why = ""
-        self._too_large = False
+        self.too_large = False
+        """A part could not be evaluated; where nothing else made two answers equal, that decides nothing."""
 
     def same(self, gold: str, answer: str, ordered: bool | None = None) -> bool:
-        """Gold first. Raises TooLarge where a part could not be judged and nothing else made them equal."""
+        """Gold first."""
         wanted, given = canonical(gold), CLOSING.sub("", LEAD.sub("", canonical(answer))).strip()
         if not given:
             return False
@@ -76,8 +88,6 @@ class Comparison:
             if reading(wanted, given):
                 self.why = name
                 return True
-        if self._too_large:
-            raise TooLarge("the answer is past what can be evaluated")
         return False
 
     def _readings(self, ordered: bool | None) -> dict[str, Callable[[str, str], bool]]:
@@ -195,7 +205,7 @@ class Comparison:
         try:
             as_quantities = same_quantity(gold, answer)
         except TooLarge:
-            self._too_large = True
+            self.too_large = True
             return False
         if as_quantities is not None or items_of(gold) or items_of(answer):
             return bool(as_quantities)
@@ -223,7 +233,7 @@ class Comparison:
         except Unreadable:
             return False
         except TooLarge:
-            self._too_large = True
+            self.too_large = True
             return False
 
 

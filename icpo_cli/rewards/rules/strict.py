@@ -92,19 +92,18 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 def thorough(gold: Gold, answer: str) -> Verdict:
     """The verdict on what `quick` left open. May take long, or more memory than there is: run it in the sandbox."""
     # The symbolic libraries take a second to import: only a worker does.
-    from icpo_cli.rewards.rules.equivalence import Comparison
-    from icpo_cli.rewards.rules.symbolic import TooLarge
+    from icpo_cli.rewards.rules.equivalence import Comparison, is_too_large
 
     if not balanced(answer):
         return _wrong(answer, "braces", "has unbalanced braces")
     comparison = Comparison()
-    ordered = gold.ordered
-    try:
-        for right in (gold.answer, *gold.aliases):
-            if comparison.same(right, answer, ordered):
-                return _correct(answer, comparison.why, f"equal to the gold answer as {comparison.why}")
-    except TooLarge as error:
-        return Verdict(VerdictKind.ERROR, answer, "limits", str(error))
+    for right in (gold.answer, *gold.aliases):
+        if comparison.same(right, answer, gold.ordered):
+            return _correct(answer, comparison.why, f"equal to the gold answer as {comparison.why}")
+    if comparison.too_large and is_too_large(gold.answer):
+        return Verdict(VerdictKind.ERROR, answer, "limits", "the gold answer is past what can be evaluated")
+    if comparison.too_large:
+        return _wrong(answer, "limits", "past what can be evaluated, which the gold answer is not")
     return _wrong(answer, kind_of(gold).value, "not equal to the gold answer under any reading")
 
 
