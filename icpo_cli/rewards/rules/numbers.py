@@ -7,7 +7,8 @@ from fractions import Fraction
 
 LONGEST = 64
 """Characters of a number literal; a longer one is compared as text."""
-GREATEST_EXPONENT = 400
+GREATEST_EXPONENT = 300
+"""Of ten; every number within it has a float."""
 
 DIGITS = r"(?:\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
 LITERAL = re.compile(

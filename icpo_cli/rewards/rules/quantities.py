@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from icpo_cli.rewards.rules import symbolic, units
 from icpo_cli.rewards.rules.numbers import SCALES, Number, in_words, literal, near_enough
-from icpo_cli.rewards.rules.symbolic import Unreadable
+from icpo_cli.rewards.rules.symbolic import TooLarge, Unreadable
 
 PI = Fraction("3.14159265358979323846264338327950288419716939937510582097")
 
@@ -68,6 +68,15 @@ def quantity_of(text: str) -> tuple[Number, str] | None:
         value, unit = rf"{value} \times 10^{{{power[1]}}}", unit[power.end() :]
     number = number_of(value)
     return None if number is None else (number, unit)
+
+
+def float_of(text: str) -> tuple[float, str] | None:
+    """As quantity_of, the value as a float; None also where it is past what can be evaluated."""
+    try:
+        quantity = quantity_of(text)
+    except TooLarge:
+        return None
+    return None if quantity is None else (float(quantity[0].value), quantity[1])
 
 
 def based_value(text: str) -> int | None:

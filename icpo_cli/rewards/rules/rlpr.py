@@ -35,14 +35,13 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 
 def thorough(gold: Gold, answer: str) -> Verdict:
     """By value, a factor of a hundred forgiven; else by the strict rule."""
-    from icpo_cli.rewards.rules.quantities import quantity_of
+    from icpo_cli.rewards.rules.quantities import float_of
 
-    wanted, given = (quantity_of(canonical(text)) for text in (gold.answer, answer))
+    spelled = canonical(gold.answer)
+    wanted, given = float_of(spelled), float_of(canonical(answer))
     if wanted is not None and given is not None:
-        right, value = float(wanted[0].value), float(given[0].value)
-        scales = [1, 0.01, 100, *([3.14 / math.pi] if r"\pi" in canonical(gold.answer) else [])]
-        if any(math.isclose(value, right * scale, rel_tol=RELATIVE) for scale in scales):
-            return Verdict(
-                VerdictKind.CORRECT, answer, "rlpr", "within 1e-4, a factor of a hundred or 3.14 for pi forgiven"
-            )
+        scales = [1, 0.01, 100, *([3.14 / math.pi] if r"\pi" in spelled else [])]
+        if any(math.isclose(given[0], wanted[0] * scale, rel_tol=RELATIVE) for scale in scales):
+            said = "within 1e-4, a factor of a hundred or 3.14 for pi forgiven"
+            return Verdict(VerdictKind.CORRECT, answer, "rlpr", said)
     return strict.thorough(gold, answer)

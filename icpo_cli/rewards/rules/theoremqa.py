@@ -49,18 +49,18 @@ def _near(gold: float, answer: float, whole: bool) -> bool:
 
 def _values(text: str) -> list[float] | None:
     """The numbers of a list, or the one number; None for anything else."""
-    from icpo_cli.rewards.rules.quantities import quantity_of
+    from icpo_cli.rewards.rules.quantities import float_of
     from icpo_cli.rewards.rules.structure import items_of
 
     spelled = canonical(text)
     items = items_of(spelled)
     values = []
     for item in items.items if items else (spelled,):
-        quantity = quantity_of(item)
+        quantity = float_of(item)
         if quantity is None:
             return None
-        number, unit = quantity
-        values.append(float(number.value) / (100 if "%" in unit else 1))
+        value, unit = quantity
+        values.append(value / 100 if "%" in unit else value)
     return values
 
 
