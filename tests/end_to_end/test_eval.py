@@ -39,7 +39,7 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arguments(lab_model: Path, sums: Path) -> list[str]:
     settings = {
         "eval.data_dir": sums,
-        "eval.k": 8,
+        "eval.k": 4,
         "eval.max_response_tokens": 32,
         "eval.engine.kv_cache_gib": 1,
         "eval.engine.max_num_seqs": 8,  # so that it takes some hundred steps
@@ -72,37 +72,35 @@ def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) 
 def test_a_model_is_scored(undisturbed: tuple[Path, dict[str, Any]]) -> None:
     folder, document = undisturbed
     [result] = document["results"]
-    assert (result["n"], result["k"], result["partial"]) == (30, 8, False)
+    assert (result["n"], result["k"], result["partial"]) == (30, 4, False)
     assert 20 < result["avg_at_k"] < 90  # the lab's model is right about half the time
     assert result["ci95"][0] < result["avg_at_k"] < result["ci95"][1]
-    assert sum(result["verdicts"].values()) == 240
-    assert set(result["pass_at_k"]) == {"1", "2", "4", "8"}
+    assert sum(result["verdicts"].values()) == 120
+    assert set(result["pass_at_k"]) == {"1", "2", "4"}
     assert result["pass_at_k"]["1"] == pytest.approx(result["avg_at_k"])
     assert result["auroc"] > 0.5
     seeds = {line["seed"] for line in stored(folder)}
-    assert len(seeds) == 240
+    assert len(seeds) == 120
 
 
 def test_killed_at_random_points_ten_times_it_ends_as_an_undisturbed_one(
     undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path, icpo: Callable
 ) -> None:
     draw = random.Random(4)
-    before: list[dict[str, Any]] = []
-    for _ in range(10):
-        moment, count = ("step", draw.randint(1, 30)) if draw.random() < 0.6 else ("write", draw.randint(1, 12))
-        command = [sys.executable, str(KILLER), moment, str(count), *arguments]
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        killed = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        found = [path.read_text() for path in tmp_path.glob("evals/stored/*/responses.jsonl")]
-        lines = [json.loads(line) for text in found for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        assert lines[: len(before)] == before
-        before = lines
+    moments = [
+        f"step:{draw.randint(1, 16)}" if draw.random() < 0.6 else f"write:{draw.randint(1, 8)}" for _ in range(10)
+    ]
+    command = [sys.executable, str(KILLER), *moments, "--", *arguments]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    killer = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    killed = [line.split()[1:] for line in killer.stdout.splitlines() if line.startswith("KILLED")]
+    assert [int(status) for status, _ in killed] == [-signal.SIGKILL] * 10, killer.stderr
+    counts = [int(lines) for _, lines in killed]
+    assert counts == sorted(counts) and 0 < counts[-1] < 120
     resumed = icpo("eval", *arguments, "--json")
     assert resumed.status == 0, resumed.err
     lines = stored(tmp_path)
-    assert 0 < len(before) < len(lines)
-    assert len({(line["id"], line["index"]) for line in lines}) == len(lines)  # none twice
+    assert len({(line["id"], line["index"]) for line in lines}) == len(lines)  # none is there twice
 
     folder, document = undisturbed
     by_key = [{(line["id"], line["index"]): line for line in found} for found in (lines, stored(folder))]
@@ -144,7 +142,7 @@ def test_a_limit_and_a_smaller_k_are_taken_up_by_the_whole(
     assert len(few) == 20
     whole = icpo("eval", *arguments, "--json")
     assert stored(tmp_path)[:20] == few
-    assert "240 responses, 20 of them stored" in whole.err
+    assert "120 responses, 20 of them stored" in whole.err
     assert numbers(whole.document) == numbers(undisturbed[1])
     nothing_left = icpo("eval", *arguments, "--json")
     assert "loading the model" not in nothing_left.err
@@ -190,4 +188,4 @@ def test_a_signal_keeps_what_is_there_and_says_how_to_go_on(
     assert process.returncode == 128 + signal.SIGTERM, err
     assert "the same command goes on from there" in err
     [result] = json.loads(out)["results"]
-    assert result["partial"] and result["missing"]["responses"] == 240 - len(stored(tmp_path))
+    assert result["partial"] and result["missing"]["responses"] == 120 - len(stored(tmp_path))
