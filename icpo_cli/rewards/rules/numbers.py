@@ -111,29 +111,39 @@ def _words(words: list[str]) -> Fraction | None:
 
 
 def near_enough(gold: Number, answer: Number) -> bool:
-    """Equal, or one is the other rounded as it was written.
+    """Equal, or one is the other as it was rounded in writing.
 
-    A gold written in decimals is met by every number that rounds to it, within 1 % (0.53 by 10/19); a whole gold only
-    within 0.1 %. An exact gold, or one of more digits, is met by its own rounding to three digits or more.
+    A gold in decimals is met by every finer number that rounds to it, within 1 % (0.53 by 10/19), and one of five
+    digits or more also by what it was cut off from. An exact gold, or one of more digits than the answer, is met by
+    its own rounding to three digits or more. A whole gold is met by itself, but for the noise of floats.
     """
     if gold.value == answer.value:
         return True
-    if gold.value == 0 or (gold.value > 0) != (answer.value > 0):
+    if gold.value * answer.value <= 0:
         return False
     gap = abs(gold.value - answer.value)
     share = gap / abs(gold.value)
-    slack = Fraction(1, 10**9)
-    if share < Fraction(1, 10**12) and None in (gold.quantum, answer.quantum):
-        return True  # the last digits of a conversion or a closed form
-    if gold.quantum is not None and gap <= gold.quantum / 2 * (1 + slack):
-        finer = answer.quantum is None or answer.quantum < gold.quantum
-        bound = Fraction(1, 1000) if gold.whole else Fraction(1, 100)
-        if finer and share < bound:
-            return True
-    if gold.quantum is not None and answer.quantum is None and gold.digits >= 5 and gap < gold.quantum:
-        return True  # cut off, not rounded
-    if answer.quantum is None or gap > answer.quantum / 2 * (1 + slack) or answer.digits < 3:
+    exact = gold.quantum is None or answer.quantum is None
+    if (exact and share < Fraction(1, 10**12)) or (gold.whole and share < Fraction(1, 10**6)):
+        return True  # the last digits of a conversion, a closed form or a float
+    return not gold.whole and (_gold_rounded(gold, answer, gap, share) or _answer_rounded(gold, answer, gap, share))
+
+
+SLACK = 1 + Fraction(1, 10**9)
+"""So that half a unit in the last place is within half a unit."""
+
+
+def _gold_rounded(gold: Number, answer: Number, gap: Fraction, share: Fraction) -> bool:
+    if gold.quantum is None or (answer.quantum is not None and answer.quantum >= gold.quantum):
         return False
-    if answer.whole and 0 < gold.digits < answer.digits + 3:
+    rounded = gap <= gold.quantum / 2 * SLACK and share < Fraction(1, 100)
+    cut_off = answer.quantum is None and gold.digits >= 5 and gap < gold.quantum
+    return rounded or cut_off
+
+
+def _answer_rounded(gold: Number, answer: Number, gap: Fraction, share: Fraction) -> bool:
+    if answer.quantum is None or answer.digits < 3 or gap > answer.quantum / 2 * SLACK:
         return False
-    return share < Fraction(1, 200) and not gold.whole and (gold.quantum is None or gold.digits > answer.digits)
+    # 386 is a rounding of 386.4158898, but 104 is not one of $104.23.
+    finer_by = 3 if answer.whole else 1
+    return share < Fraction(1, 200) and (gold.quantum is None or gold.digits >= answer.digits + finer_by)

@@ -119,6 +119,8 @@ def matrix_of(text: str) -> Matrix | None:
     if scaled := re.fullmatch(r"([^,;=]+?)\s*(\\begin\{.*)", text):
         inner = matrix_of(scaled[2])
         return inner and tuple(tuple(_times(scaled[1], entry) for entry in row) for row in inner)
+    if re.fullmatch(r"\(\s*\(.*\)\s*\)", text):
+        text = text.translate(str.maketrans("()", "[]"))
     if found := MATRIX.fullmatch(text):
         rows = tuple(
             tuple(cell.strip() for cell in row.split("&"))
