@@ -124,7 +124,7 @@ def near_enough(gold: Number, answer: Number) -> bool:
     gap = abs(gold.value - answer.value)
     share = gap / abs(gold.value)
     exact = gold.quantum is None or answer.quantum is None
-    if (exact and share < Fraction(1, 10**12)) or (gold.whole and share < Fraction(1, 10**6)):
+    if (exact and share < Fraction(1, 10**12)) or (gold.whole and not answer.whole and share < Fraction(1, 10**9)):
         return True  # the last digits of a conversion, a closed form or a float
     return not gold.whole and (_gold_rounded(gold, answer, gap, share) or _answer_rounded(gold, answer, gap, share))
 
