@@ -1,29 +1,42 @@
+"""From groups of responses to rewards."""
+
+from dataclasses import replace
+
 import pytest
 
-from icpo_cli.config.schema import RewardConfig
-from icpo_cli.records import VerdictKind
-from icpo_cli.rewards.extraction import answer_tag
-from icpo_cli.rewards.reward import is_well_formed, reward_of
-from icpo_cli.rewards.verifier import verify
+from icpo_cli.config.schema import NoiseConfig, RewardConfig
+from icpo_cli.records import AnswerKind, Gold, Group, Prompt, Response, Reward, Verdict, VerdictKind, count_verdicts
+from icpo_cli.rewards.reward import is_well_formed, reward_of, rewards_of
+from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 GOOD = "<think> 3 + 4 = 7 </think> <answer> 7 </answer>"
+RIGHT, WRONG = Verdict(VerdictKind.CORRECT, "7", "exact"), Verdict(VerdictKind.WRONG, "8", "number")
 
 
-@pytest.mark.parametrize(
-    ("response", "answer"),
-    [
-        (GOOD, "7"),
-        ("<answer>two\nlines</answer>", "two\nlines"),
-        ("the answer is 7", None),
-        ("<answer> </answer>", None),
-        ("<answer>7</answer><answer>8</answer>", None),
-        ("<answer>7", None),
-        ("</answer>7<answer>", None),
-        ("<answer><answer>7</answer>", None),
-    ],
-)
-def test_extraction_is_strict(response: str, answer: str | None) -> None:
-    assert answer_tag(response) == answer
+def group(name: str, gold: Gold, *texts: str) -> Group:
+    return Group(Prompt(name, f"Question {name}?", gold, ()), tuple(Response(t, (), (), "stop") for t in texts))
+
+
+GROUPS = [
+    group("sum", Gold("7"), GOOD, "<think>x</think><answer>8</answer>", "<answer>7.0</answer>", "seven"),
+    group(
+        "root",
+        Gold(r"\sqrt{8}"),
+        r"<think>x</think><answer>2\sqrt2</answer>",
+        r"<answer>\boxed{4}</answer>",
+        "",
+        "<answer></answer>",
+    ),
+    group(
+        "option",
+        Gold("B", AnswerKind.LETTER, ("no", "yes")),
+        "<answer>(B)</answer>",
+        "<answer>yes</answer>",
+        "B",
+        "<answer>C</answer>",
+    ),
+]
+"""Three prompts, four responses each."""
 
 
 @pytest.mark.parametrize(
@@ -38,7 +51,6 @@ def test_extraction_is_strict(response: str, answer: str | None) -> None:
         ("77", "7", VerdictKind.WRONG),
         ("7 or 8", "7", VerdictKind.WRONG),
         ("12,34", "1234", VerdictKind.WRONG),
-        ("0.1", "0.10000000000000001", VerdictKind.WRONG),
         ("٧", "7", VerdictKind.WRONG),  # a digit of another script
         ("nan", "7", VerdictKind.WRONG),
         ("Paris", " paris ", VerdictKind.CORRECT),
@@ -46,25 +58,64 @@ def test_extraction_is_strict(response: str, answer: str | None) -> None:
         ("1e9999", "7", VerdictKind.WRONG),
     ],
 )
-def test_verdicts(answer: str, gold: str, kind: VerdictKind) -> None:
-    assert verify(f"<answer>{answer}</answer>", gold).kind is kind
+def test_verdicts(answer: str, gold: str, kind: VerdictKind, verifier: Verifier) -> None:
+    [verdict] = verifier.verify([Answer(f"<answer>{answer}</answer>", Gold(gold))], Grading())
+    assert (verdict.kind, verdict.extracted) == (kind, answer)
 
 
-def test_nothing_found_is_no_answer() -> None:
-    verdict = verify("seven", "7")
+def test_nothing_found_is_no_answer(verifier: Verifier) -> None:
+    [verdict] = verifier.verify([Answer("seven", Gold("7"))], Grading())
     assert (verdict.kind, verdict.extracted) == (VerdictKind.NO_ANSWER, None)
+
+
+def test_an_empty_batch_is_graded(verifier: Verifier) -> None:
+    assert verifier.verify([], Grading()) == []
+    assert verifier.check_golds([]) == []
+
+
+def test_equal_answers_to_other_golds_have_verdicts_of_their_own(verifier: Verifier) -> None:
+    golds = [Gold("7"), Gold("8"), Gold("7", AnswerKind.TEXT), Gold("0.7"), Gold("7")]
+    verdicts = verifier.verify([Answer("<answer>7</answer>", gold) for gold in golds], Grading())
+    assert [verdict.correct for verdict in verdicts] == [True, False, True, False, True]
+
+
+def test_unusable_golds_are_named(verifier: Verifier) -> None:
+    golds = {
+        Gold("7"): None,
+        Gold(r"\frac{1}{2}"): None,
+        Gold("B", AnswerKind.LETTER, ("a", "b")): None,
+        Gold("Yes", AnswerKind.BOOL): None,
+        Gold("a red giant", AnswerKind.TEXT): None,
+        Gold("[1, 2]", AnswerKind.LIST): None,
+        Gold(" "): "is empty",
+        Gold("4\x002"): "holds control characters",
+        Gold("7" * 2001): "is longer than 2000 characters",
+        Gold(r"\frac{1}{2"): "has unbalanced braces",
+        Gold("C", AnswerKind.LETTER, ("a", "b")): "names none of the 2 options",
+        Gold("perhaps", AnswerKind.BOOL): "is neither true nor false",
+        Gold("a red giant", AnswerKind.NUMBER): "does not read as number",
+        Gold(r"\frac{1}{", AnswerKind.MATH): "has unbalanced braces",
+        Gold("= + =", AnswerKind.MATH): "does not read as math",
+    }
+    assert dict(zip(golds, verifier.check_golds(list(golds)), strict=True)) == golds
 
 
 @pytest.mark.parametrize(
     ("response", "with_think", "answer_only"),
     [
         (GOOD, True, True),
+        ("\n" + GOOD + "\n", True, True),
         ("<answer>7</answer>", False, True),
         ("so it is <answer>7</answer>", False, True),
         (GOOD + " and more", False, False),
         ("well, " + GOOD, False, True),
+        ("<think>a</think> so <answer>7</answer>", False, True),
         ("<think>a</think><think>b</think><answer>7</answer>", False, True),
         ("<answer>7</answer><think>a</think>", False, False),
+        ("</think>a<think><answer>7</answer>", False, True),
+        ("<think>a</think></answer>7<answer>", False, False),
+        ("<think>a</think><answer>7", False, False),
+        ("<answer>7</answer><answer>7</answer>", False, False),
         ("", False, False),
     ],
 )
@@ -74,8 +125,69 @@ def test_format(response: str, with_think: bool, answer_only: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "verif"),
-    [(GOOD, 1.0), ("<think>x</think><answer>8</answer>", 0.1), ("<answer>7</answer>", 0.9), ("7", 0.0)],
+    ("response", "verdict", "verif"),
+    [
+        (GOOD, RIGHT, 1.0),
+        ("<think>x</think><answer>8</answer>", WRONG, 0.1),
+        ("<answer>7</answer>", RIGHT, 0.9),
+        ("7", Verdict(VerdictKind.NO_ANSWER, None, "answer_tag"), 0.0),
+        (GOOD, Verdict(VerdictKind.TIMEOUT, "7", "deadline"), 0.1),
+        (GOOD, Verdict(VerdictKind.ERROR, "7", "crash"), 0.1),
+    ],
 )
-def test_reward_weighs_answer_and_format(response: str, verif: float) -> None:
-    assert reward_of(response, "7", True, RewardConfig()).verif == pytest.approx(verif)
+def test_reward_weighs_answer_and_format(response: str, verdict: Verdict, verif: float) -> None:
+    reward = reward_of(response, verdict, True, RewardConfig())
+    assert reward.verif == pytest.approx(verif)
+    assert reward.verdict is verdict and reward.noise == 0
+
+
+def test_the_weights_are_settings() -> None:
+    config = RewardConfig(answer_weight=2.0, format_weight=0.5)
+    assert reward_of(GOOD, RIGHT, True, config).verif == 2.5
+    assert reward_of(GOOD, WRONG, True, config).verif == 0.5
+
+
+def test_groups_keep_their_shape_and_each_response_its_reward(verifier: Verifier) -> None:
+    rewards = rewards_of(GROUPS, verifier, True, RewardConfig(), 0, 1)
+    assert [[reward.verif for reward in row] for row in rewards] == [
+        pytest.approx([1.0, 0.1, 0.9, 0.0]),
+        pytest.approx([1.0, 0.0, 0.0, 0.0]),
+        pytest.approx([0.9, 0.9, 0.0, 0.0]),
+    ]
+    assert count_verdicts(reward.verdict for row in rewards for reward in row) == {
+        "correct": 5,
+        "wrong": 3,
+        "no_answer": 4,
+        "timeout": 0,
+        "error": 0,
+    }
+
+
+def test_without_think_the_reasoning_may_stand_in_the_open(verifier: Verifier) -> None:
+    [row] = rewards_of(GROUPS[:1], verifier, False, RewardConfig(), 0, 1)
+    assert [reward.format for reward in row] == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_where_the_answer_stands_is_a_setting(verifier: Verifier) -> None:
+    def right(extract: str) -> list[bool]:
+        groups = [group("sum", Gold("7"), "<answer>7</answer>", r"\boxed{7}", "The answer is 7.", "7")]
+        config = replace(RewardConfig(), extract=extract)
+        return [reward.verdict.correct for reward in rewards_of(groups, verifier, True, config, 0, 1)[0]]
+
+    assert right("answer_tag") == [True, False, False, False]
+    assert right("boxed") == [False, True, False, False]
+    assert right("auto") == [True, True, True, True]
+
+
+def test_noise_belongs_to_seed_iteration_prompt_and_response(verifier: Verifier) -> None:
+    def noise(groups: list[Group], seed: int, iteration: int) -> dict[str, list[float]]:
+        config = RewardConfig(noise=NoiseConfig(fraction=1.0))
+        rewards: list[list[Reward]] = rewards_of(groups, verifier, True, config, seed, iteration)
+        return {g.prompt.id: [reward.noise for reward in row] for g, row in zip(groups, rewards, strict=True)}
+
+    many = [group(f"p{n}", Gold("7"), *[GOOD] * 4) for n in range(8)]
+    drawn = noise(many, 0, 1)
+    assert noise(many[::-1], 0, 1) == drawn, "the order of prompts, and so the number of ranks, must not matter"
+    assert noise(many[:3], 0, 1) == {f"p{n}": drawn[f"p{n}"] for n in range(3)}
+    assert noise(many, 1, 1) != drawn != noise(many, 0, 2)
+    assert noise(many, 1, 0) != noise(many, 0, 1)

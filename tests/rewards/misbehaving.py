@@ -1,0 +1,90 @@
+"""Comparisons that misbehave on request, each a rule for the sandbox; the answer says how."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+from icpo_cli.records import Gold, Verdict, VerdictKind
+from icpo_cli.rewards.rules import strict
+from icpo_cli.rewards.verifier import Rule
+
+
+def misbehave(gold: Gold, answer: str) -> Verdict:
+    """What the answer asks for; any other answer is compared by the strict rule."""
+    request, _, detail = answer.partition(" ")
+    if request == "pid":
+        return Verdict(VerdictKind.CORRECT, answer, "pid", str(os.getpid()))
+    if request == "wait":  # until it is killed: its process's id goes to the file
+        Path(f"{detail}.part").write_text(str(os.getpid()))
+        Path(f"{detail}.part").rename(detail)
+        time.sleep(10_000)
+    if request in FAULTS:
+        FAULTS[request]()
+    return strict.thorough(gold, answer)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def ignore_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    spin()
+
+
+def swallow() -> None:
+    """An over-broad except, as third-party graders have."""
+    while True:
+        with contextlib.suppress(BaseException):
+            time.sleep(0.01)
+
+
+def one_big_list() -> None:
+    bytearray(8 * 2**30)
+
+
+def grow() -> None:
+    held = []
+    while True:
+        held.append(bytearray(2**24))
+
+
+def recurse() -> None:
+    recurse()
+
+
+def overrun() -> None:
+    """A segmentation fault."""
+    ctypes.string_at(0)
+
+
+def leave() -> None:
+    """As if all were well: no status tells it from a worker that is still at work."""
+    os._exit(0)
+
+
+def give_up() -> None:
+    raise SystemExit(3)
+
+
+def abort() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+HANGS = {"spin": spin, "ignore_signals": ignore_signals, "swallow": swallow, "leave": leave}
+CRASHES = {
+    "one_big_list": one_big_list,
+    "grow": grow,
+    "recurse": recurse,
+    "overrun": overrun,
+    "give_up": give_up,
+    "abort": abort,
+}
+FAULTS = {**HANGS, **CRASHES}
+
+RULE = Rule(quick=lambda gold, answer: None, thorough=misbehave)

@@ -1,0 +1,49 @@
+"""Every labelled case through the verifier. A case found wrong later is one more line in tests/rewards/cases."""
+
+from collections import Counter
+
+import pytest
+
+from icpo_cli.records import AnswerKind, VerdictKind
+from icpo_cli.rewards.verifier import Grading, Verifier
+from tests.rewards.corpus import cases_of, fail_with, told
+
+KINDS = [kind.value for kind in AnswerKind]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_case_is_graded_as_labelled(name: str, verifier: Verifier) -> None:
+    cases = cases_of(name)
+    verdicts = verifier.verify([case.graded for case in cases], Grading(extract="none"))
+    wrong = [
+        told(case, verdict)
+        for case, verdict in zip(cases, verdicts, strict=True)
+        # An undecided verdict is no more right on a wrong answer than on a right one.
+        if verdict.correct is not case.correct or not verdict.decided
+    ]
+    fail_with(wrong, len(cases))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_verdict_says_what_was_graded_and_why(name: str, verifier: Verifier) -> None:
+    cases = cases_of(name)
+    for case, verdict in zip(cases, verifier.verify([c.graded for c in cases], Grading(extract="none")), strict=True):
+        assert verdict.rule and verdict.reason, case.place
+        if verdict.kind is not VerdictKind.NO_ANSWER:
+            assert verdict.extracted == case.answer.strip(), case.place
+
+
+def test_the_corpus_is_large_over_all_kinds_and_mostly_negative() -> None:
+    kinds = {name: cases_of(name) for name in KINDS}
+    cases = [case for each in kinds.values() for case in each]
+    assert len(cases) >= 400
+    assert sum(not case.correct for case in cases) * 2 >= len(cases)
+    for name, each in kinds.items():
+        assert len(each) >= 50, name
+        assert sum(not case.correct for case in each) * 2 >= len(each), name
+        assert all(case.gold.kind is AnswerKind(name) and case.why for case in each), name
+
+
+def test_no_case_stands_twice_or_with_both_labels() -> None:
+    counts = Counter((case.gold, case.answer) for name in KINDS for case in cases_of(name))
+    assert [pair for pair, count in counts.items() if count > 1] == []

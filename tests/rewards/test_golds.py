@@ -1,0 +1,150 @@
+"""Every gold answer of the benchmarks at hand: right against itself, wrong against another question's."""
+
+import json
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from icpo_cli.data.benchmarks import BENCHMARKS, load_benchmark
+from icpo_cli.records import AnswerKind, Gold, Question
+from icpo_cli.rewards.verifier import Answer, Grading, Verifier
+from tests.rewards.corpus import SHARED, fail_with
+
+pytestmark = pytest.mark.skipif(not (SHARED / "math500.jsonl").is_file(), reason="the benchmarks' data is not at hand")
+
+COUNTS = {"math500": 500, "minerva": 272, "aime24": 30, "theoremqa": 747, "mmlu_pro": 1000, "scibench": 580}
+UNUSABLE: dict[str, str] = {}
+"""Golds that nothing can be compared with, by id, and why."""
+NOT_RIGHT: dict[str, str] = {}
+"""Golds that are not right against themselves in another form, by id, and why."""
+NOT_WRONG: dict[tuple[str, str], str] = {
+    ("math500/test/algebra/1837.json", "math500/test/algebra/2193.json"): "5 and x=5",
+}
+"""Pairs of questions whose golds are different texts and one answer, and why."""
+FAR_APART = 0.05
+"""Share by which two numbers differ to be different values under every rule."""
+
+
+def questions_of(name: str) -> list[Question]:
+    if name in BENCHMARKS:
+        return list(load_benchmark(name, SHARED).questions)
+    rows = [json.loads(line) for line in (SHARED / "scibench_freeform.jsonl").read_text().splitlines()]
+    return [Question(row["id"], row["question"], Gold(row["answer"])) for row in rows]
+
+
+def grading_of(name: str, extract: str | None = None) -> Grading:
+    benchmark = BENCHMARKS.get(name)
+    return Grading(extract or (benchmark.extract if benchmark else "auto"), benchmark.rule if benchmark else "strict")
+
+
+@pytest.fixture(scope="module", params=list(COUNTS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def questions(name: str) -> list[Question]:
+    return questions_of(name)
+
+
+def test_all_are_there(name: str, questions: list[Question]) -> None:
+    assert len(questions) == COUNTS[name]
+
+
+def test_every_gold_can_be_compared_with(questions: list[Question], verifier: Verifier) -> None:
+    problems = verifier.check_golds([question.gold for question in questions])
+    told = [
+        f"{question.id}: gold {question.gold.answer!r} ({question.gold.kind}): {problem}"
+        for question, problem in zip(questions, problems, strict=True)
+        if problem is not None and question.id not in UNUSABLE
+    ]
+    fail_with(told, len(questions))
+
+
+def test_every_gold_is_right_against_itself(name: str, questions: list[Question], verifier: Verifier) -> None:
+    """As its own text, and in the forms in which a model gives it."""
+    forms = {
+        "none": "{}",
+        "boxed": r"So it is \boxed{{{}}}.",
+        "answer_tag": "<think>It must be.</think> <answer> {} </answer>",
+        "auto": "Step by step.\n\nThe final answer is: $\\boxed{{{}}}$. I hope it is correct.",
+    }
+    told = []
+    for extract, form in forms.items():
+        answers = [Answer(form.format(question.gold.answer), question.gold) for question in questions]
+        for question, verdict in zip(questions, verifier.verify(answers, grading_of(name, extract)), strict=True):
+            if not verdict.correct and question.id not in UNUSABLE | NOT_RIGHT:
+                told.append(f"{question.id}: {extract}: {verdict}")
+    fail_with(told, len(questions))
+
+
+def test_every_gold_is_right_against_another_spelling_of_itself(
+    name: str, questions: list[Question], verifier: Verifier
+) -> None:
+    """In dollars and with a full stop, so that equal texts alone do not decide."""
+    answers = [Answer(respelled(question.gold), question.gold) for question in questions]
+    told = [
+        f"{question.id}: gold {question.gold.answer!r}: {verdict}"
+        for question, verdict in zip(questions, verifier.verify(answers, grading_of(name, "none")), strict=True)
+        if not verdict.correct and question.id not in UNUSABLE | NOT_RIGHT
+    ]
+    fail_with(told, len(questions))
+
+
+@pytest.mark.parametrize("rule", ["rlpr", "theoremqa"])
+def test_every_gold_is_right_against_itself_by_the_rules_of_others(
+    rule: str, questions: list[Question], verifier: Verifier
+) -> None:
+    answers = [Answer(rf"\boxed{{{respelled(question.gold)}}}", question.gold) for question in questions]
+    told = [
+        f"{question.id}: gold {question.gold.answer!r}: {verdict}"
+        for question, verdict in zip(questions, verifier.verify(answers, Grading("boxed", rule)), strict=True)
+        if not verdict.correct and question.id not in UNUSABLE | NOT_RIGHT
+    ]
+    fail_with(told, len(questions))
+
+
+def test_no_gold_is_right_against_another_questions(name: str, questions: list[Question], verifier: Verifier) -> None:
+    """Against the next question's and one at random, of the same kind where there is one."""
+    pairs = [pair for pair in pairs_of(questions) if (pair[0].id, pair[1].id) not in NOT_WRONG]
+    answers = [Answer(other.gold.answer, question.gold) for question, other in pairs]
+    told = [
+        f"{question.id}: gold {question.gold.answer!r}, answer of {other.id}: {verdict}"
+        for (question, other), verdict in zip(pairs, verifier.verify(answers, grading_of(name, "none")), strict=True)
+        if verdict.correct or not verdict.decided
+    ]
+    fail_with(told, len(pairs))
+
+
+def respelled(gold: Gold) -> str:
+    if gold.kind in (AnswerKind.LETTER, AnswerKind.BOOL, AnswerKind.TEXT) or "$" in gold.answer:
+        return f"{gold.answer}."
+    return f"${gold.answer}$."
+
+
+def pairs_of(questions: Sequence[Question]) -> list[tuple[Question, Question]]:
+    """Each question with others whose gold has another value."""
+    draw = random.Random(0)
+    pairs = []
+    for place, question in enumerate(questions):
+        others = [*questions[place + 1 :], *questions[:place]]
+        alike = [q for q in others if q.gold.kind is question.gold.kind and differ(q.gold, question.gold)]
+        if alike:
+            pairs += [(question, alike[0]), (question, draw.choice(alike))]
+    return pairs
+
+
+def differ(left: Gold, right: Gold) -> bool:
+    a, b = (plain(gold.answer) for gold in (left, right))
+    try:
+        x, y = float(a), float(b)
+    except ValueError:
+        return a != b
+    return abs(x - y) > FAR_APART * max(abs(x), abs(y)) and round(x) != round(y)
+
+
+def plain(text: str) -> str:
+    for layout in (" ", "$", ",", r"\!", r"\left", r"\right", r"\text"):
+        text = text.replace(layout, "")
+    return text.lower()
