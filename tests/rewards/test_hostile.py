@@ -117,25 +117,6 @@ LONG = {
 PIECES = "( { [ | - + ^ _ \\ $ , . ~ ' # % & * / = 1 9 a 1, 1. -1 x^ x_ (1) 1/ ! ∞ ½ ² ٤ 𝟎 é ° €".split()
 PIECES += ["1e", "e9", "m/s", "a-", "twenty-", " ", "\t", "\n", "A ", "x ", "1 ", "or ", "the ", "not ", "minus ", ": "]
 PIECES += ["one hundred ", "3 ft "]
-    "1e",
-    "e9",
-    "m/s",
-    "a-",
-    "twenty-",
-    " ",
-    "\t",
-    "\n",
-    "A ",
-    "x ",
-    "1 ",
-    "or ",
-    "the ",
-    "not ",
-    "minus ",
-    "one hundred ",
-    "3 ft ",
-    ": ",
-]
 PIECES += [r"\frac", r"\sqrt", r"\left(", r"\text{", r"\boxed{", r"\pm ", r"\cup ", r"\ ", r"\\", r"\$"]
 NEAR_THE_LIMIT = 1990
 """Characters: what is longer is refused unread."""
