@@ -18,11 +18,13 @@ from icpo_cli.cli.display import printable
 from icpo_cli.evaluate.compare import Comparison
 from icpo_cli.evaluate.observer import Start
 from icpo_cli.evaluate.record import Outcome
-from icpo_cli.evaluate.table import HEADERS, rows_of
+from icpo_cli.evaluate.table import HEADERS, partial_text, rows_of
 from icpo_cli.records import Verdict
 
 LINE_SECONDS = 15.0
 """Between two lines of plain progress."""
+FIRST_SHARE = 0.1
+"""Of the responses, before which no time left is named."""
 
 
 @dataclass
@@ -67,12 +69,15 @@ class Progress:
             self.began = time.monotonic()
 
     def speed(self) -> str:
-        """Tokens a second and time left, by responses; the longest prompts come first, so it is on the safe side."""
-        if self.began is None or not self.tokens:
-            return ""
-        seconds = time.monotonic() - self.began
+        """Tokens a second of what has finished, and time left by responses.
+
+        Empty at first: what finishes early is short and says little of the rest.
+        """
         done = sum(tally.done - tally.start.stored for tally in self.tallies.values())
         left = sum(tally.start.responses - tally.done for tally in self.tallies.values())
+        if self.began is None or done < FIRST_SHARE * (done + left):
+            return ""
+        seconds = time.monotonic() - self.began
         eta = timedelta(seconds=round(seconds / done * left))
         return f"{self.tokens / seconds:,.0f} tokens/s  eta {eta}"
 
@@ -168,9 +173,12 @@ class LiveView(LogLines):
 def print_outcome(outcome: Outcome) -> None:
     """The table, what is missing and what was compared, on stdout."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    console.print(_table(HEADERS, rows_of(outcome.results)))
+    console.print(_table(HEADERS, [(*row[:-1], "partial" if row[-1] else "") for row in rows_of(outcome.results)]))
+    for result in outcome.results:
+        if result.partial:
+            console.print(Text(f"{result.title} is {partial_text(result)}"))
     if outcome.comparisons:
-        console.print(Text(f"\nless {printable(str(outcome.against))}, on the same questions"))
+        console.print(Text(f"\nthis evaluation less {printable(str(outcome.against))}, on the same questions"))
         headers = ("benchmark", "questions", "difference", "95 % interval", "p", "could show")
         console.print(_table(headers, [_comparison_row(comparison) for comparison in outcome.comparisons]))
     for result in outcome.results:
