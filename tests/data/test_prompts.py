@@ -1,14 +1,17 @@
+import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from icpo_cli.config.load import load_config
-from icpo_cli.config.schema import ExampleConfig
+from icpo_cli.config.schema import ExampleConfig, RewardConfig
 from icpo_cli.data.prompts import load_prompts, prompts_of
 from icpo_cli.data.templates import TEMPLATES
 from icpo_cli.errors import UserError
-from icpo_cli.records import Prompt
+from icpo_cli.records import AnswerKind, Gold, Prompt
+from icpo_cli.rewards.verifier import Verifier
 from tests.lab import make_tokenizer
 
 CHATML = (
@@ -71,7 +74,7 @@ def test_a_template_of_turns_needs_a_chat_template() -> None:
 
 
 def prompts(count: int) -> list[Prompt]:
-    return [Prompt(str(i), "", "", ()) for i in range(count)]
+    return [Prompt(str(i), "", Gold(""), ()) for i in range(count)]
 
 
 def test_order_is_a_function_of_seed_and_iteration() -> None:
@@ -90,6 +93,10 @@ def test_an_epoch_takes_every_prompt_once_also_across_iterations() -> None:
 
 def test_more_prompts_than_there_are_span_epochs() -> None:
     assert Counter(p.id for p in prompts_of(prompts(3), 0, 1, 7)).most_common()[-1][1] >= 2
+
+
+def all_usable(golds: Sequence[Gold]) -> list[str | None]:
+    return [None] * len(golds)
 
 
 def write(path: Path, questions: list[str]) -> str:
@@ -112,7 +119,7 @@ def file_config(tmp_path: Path, train: list[str], heldout: list[str], *more: str
 
 def test_held_out_questions_are_never_trained_on(tmp_path: Path) -> None:
     config = file_config(tmp_path, ["a", "b", "c", "b"], ["b", "d", "d"])
-    found = load_prompts(config, Characters(None))
+    found = load_prompts(config, Characters(None), all_usable)
     assert [p.question for p in found.train] == ["a", "c"]
     assert [p.question for p in found.heldout] == ["b", "d"]
     assert (found.also_heldout, found.repeated, found.too_long) == (2, 1, 0)
@@ -120,7 +127,7 @@ def test_held_out_questions_are_never_trained_on(tmp_path: Path) -> None:
 
 def test_long_prompts_are_dropped_and_counted(tmp_path: Path) -> None:
     config = file_config(tmp_path, ["a", "bbbb", "cc"], ["dd", "eeeee"], "rollout.max_prompt_tokens=3")
-    found = load_prompts(config, Characters(None))
+    found = load_prompts(config, Characters(None), all_usable)
     assert ([p.question for p in found.train], found.too_long) == (["a", "cc"], 2)
 
 
@@ -129,11 +136,84 @@ def test_nothing_left_after_the_length_filter(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"data.train: no rows left: 1 of 1 prompts are over rollout.max_prompt_tokens 3"
     ):
-        load_prompts(config, Characters(None))
+        load_prompts(config, Characters(None), all_usable)
 
 
 def test_the_fingerprint_changes_with_a_row(tmp_path: Path) -> None:
     def fingerprint(rows: list[str]) -> str:
-        return load_prompts(file_config(tmp_path, rows, ["z"]), Characters(None)).fingerprint
+        return load_prompts(file_config(tmp_path, rows, ["z"]), Characters(None), all_usable).fingerprint
 
     assert fingerprint(["a", "b"]) == fingerprint(["a", "b"]) != fingerprint(["a", "c"])
+
+
+def gold_config(tmp_path: Path, golds: dict[str, str], heldout: dict[str, str], *more: str):
+    """Questions with the gold answers given, both files."""
+    for name, rows in (("train", golds), ("heldout", heldout)):
+        lines = [
+            json.dumps({"question": question, "answer": answer, "uid": question}) for question, answer in rows.items()
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
+    settings = [
+        f"data.{n}.{s}"
+        for n in ("train", "heldout")
+        for s in ("source=file", f"path={tmp_path / n}.jsonl", "id_column=uid")
+    ]
+    return load_config(["data.template=plain", *settings, *more])
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[Verifier]:
+    with Verifier(RewardConfig()) as made:
+        yield made
+
+
+def test_questions_with_an_unusable_gold_answer_are_left_out_and_named(tmp_path: Path, verifier: Verifier) -> None:
+    train = {"a": "7", "b": r"\frac{1}{", "c": r"\sqrt{2}", "d": "4\x002"}
+    config = gold_config(tmp_path, train, {"y": "8", "z": r"\frac{1}{2"})
+    found = load_prompts(config, Characters(None), verifier.check_golds)
+    assert [(p.id, p.gold) for p in found.train] == [("a", Gold("7")), ("c", Gold(r"\sqrt{2}"))]
+    assert [p.id for p in found.heldout] == ["y"]
+    assert found.unusable == (
+        "train b: has unbalanced braces",
+        "train d: holds control characters",
+        "heldout z: has unbalanced braces",
+    )
+    assert (found.too_long, found.also_heldout, found.repeated) == (0, 0, 0)
+
+
+def test_what_is_usable_depends_on_the_kind(tmp_path: Path, verifier: Verifier) -> None:
+    config = gold_config(tmp_path, {"a": "7", "b": "= + ="}, {"z": "1"}, "data.train.kind=number")
+    found = load_prompts(config, Characters(None), verifier.check_golds)
+    assert [p.gold for p in found.train] == [Gold("7", AnswerKind.NUMBER)]
+    assert found.unusable == ("train b: does not read as number",)
+    config = gold_config(tmp_path, {"a": "7", "b": "= + ="}, {"z": "1"}, "data.train.kind=text")
+    assert load_prompts(config, Characters(None), verifier.check_golds).unusable == ()
+
+
+def test_a_source_without_a_usable_gold_answer_is_at_fault(tmp_path: Path, verifier: Verifier) -> None:
+    for train, heldout, name in (({"a": "{"}, {"z": "1"}, "train"), ({"a": "1"}, {"z": "}"}, "heldout")):
+        config = gold_config(tmp_path, train, heldout, "data.train.kind=math", "data.heldout.kind=math")
+        with pytest.raises(UserError, match=rf"data.{name}: no rows left: each gold answer is unusable; the first has"):
+            load_prompts(config, Characters(None), verifier.check_golds)
+
+
+def test_an_unusable_question_is_not_counted_as_held_out_or_too_long(tmp_path: Path) -> None:
+    def only_short(golds: Sequence[Gold]) -> list[str | None]:
+        return [None if gold.answer != "bad" else "is bad" for gold in golds]
+
+    config = gold_config(
+        tmp_path, {"a": "1", "b": "bad", "ccccc": "bad"}, {"b": "1", "d": "bad"}, "rollout.max_prompt_tokens=3"
+    )
+    found = load_prompts(config, Characters(None), only_short)
+    assert [p.id for p in found.train] == ["a"] and [p.id for p in found.heldout] == ["b"]
+    assert found.unusable == ("train b: is bad", "train ccccc: is bad", "heldout d: is bad")
+    assert (found.too_long, found.also_heldout) == (0, 0)
+
+
+def test_the_fingerprint_changes_with_a_gold_answer_and_its_kind(tmp_path: Path) -> None:
+    def fingerprint(answer: str, *more: str) -> str:
+        config = gold_config(tmp_path, {"a": answer}, {"z": "1"}, *more)
+        return load_prompts(config, Characters(None), all_usable).fingerprint
+
+    assert len({fingerprint("7"), fingerprint("8"), fingerprint("7", "data.train.kind=text")}) == 3
+    assert fingerprint("7") == fingerprint("7")

@@ -8,6 +8,7 @@ from pyarrow import parquet
 from icpo_cli.config.schema import SourceConfig
 from icpo_cli.data.sources import load_questions
 from icpo_cli.errors import UserError
+from icpo_cli.records import AnswerKind, Gold
 
 
 def jsonl(folder: Path, *lines: str) -> SourceConfig:
@@ -21,7 +22,7 @@ def test_jsonl_with_numbers_blank_lines_and_ids(tmp_path: Path) -> None:
         tmp_path, '{"question": "1+1", "answer": 2, "uid": "a"}', "", '{"question": "q", "answer": "x", "uid": "b"}'
     )
     questions = load_questions(SourceConfig(**{**vars(source), "id_column": "uid"}))
-    assert [(q.id, q.text, q.answer) for q in questions] == [("a", "1+1", "2"), ("b", "q", "x")]
+    assert [(q.id, q.text, q.gold) for q in questions] == [("a", "1+1", Gold("2")), ("b", "q", Gold("x"))]
 
 
 def test_parquet_with_nested_columns_as_the_papers_training_set_has(tmp_path: Path) -> None:
@@ -36,7 +37,54 @@ def test_parquet_with_nested_columns_as_the_papers_training_set_has(tmp_path: Pa
         SourceConfig(source="hub", path=str(tmp_path), **columns),  # a local folder goes the hub's way
     ):
         [question] = load_questions(source)
-        assert (question.text, question.answer) == ("the question", "42")
+        assert (question.text, question.gold) == ("the question", Gold("42"))
+
+
+def test_options_and_kind_are_part_of_the_gold_answer(tmp_path: Path) -> None:
+    source = jsonl(tmp_path, '{"question": "q", "answer": "B", "options": ["iron", 7, "lead"]}')
+    [plain] = load_questions(source)
+    assert plain.gold == Gold("B")
+    [lettered] = load_questions(SourceConfig(**{**vars(source), "choices_column": "options", "kind": "letter"}))
+    assert lettered.gold == Gold("B", AnswerKind.LETTER, ("iron", "7", "lead"))
+
+
+def test_options_in_a_nested_column_of_a_parquet_file(tmp_path: Path) -> None:
+    row = {"question": "q", "answer": "A", "extra": {"options": ["iron", "zinc"]}}
+    parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "train.parquet")
+    source = SourceConfig(source="file", path=str(tmp_path / "train.parquet"), choices_column="extra.options")
+    [question] = load_questions(source)
+    assert question.gold == Gold("A", None, ("iron", "zinc"))
+
+
+@pytest.mark.parametrize("kind", list(AnswerKind))
+def test_every_kind_can_be_asked_for(kind: AnswerKind, tmp_path: Path) -> None:
+    source = jsonl(tmp_path, '{"question": "q", "answer": "7"}')
+    [question] = load_questions(SourceConfig(**{**vars(source), "kind": kind.value}))
+    assert question.gold.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ('"A. iron B. zinc"', "rows.jsonl:2: column 'options' holds 'A. iron B. zinc', not a list of options"),
+        ("[]", "rows.jsonl:2: column 'options' holds [], not a list of options"),
+        ("null", "rows.jsonl:2: column 'options' holds None, not a list of options"),
+        ('["iron", null]', "rows.jsonl:2: column 'options' holds None, not a text or a number"),
+        ('["iron", " "]', "rows.jsonl:2: column 'options' holds ' ', not a text or a number"),
+    ],
+)
+def test_malformed_options_are_named_by_file_and_line(tmp_path: Path, options: str, says: str) -> None:
+    good = '{"question": "q", "answer": "A", "options": ["iron", "zinc"]}'
+    source = jsonl(tmp_path, good, f'{{"question": "q", "answer": "A", "options": {options}}}')
+    with pytest.raises(UserError) as caught:
+        load_questions(SourceConfig(**{**vars(source), "choices_column": "options"}))
+    assert str(caught.value).endswith(says)
+
+
+def test_a_missing_options_column_names_the_nearest(tmp_path: Path) -> None:
+    source = jsonl(tmp_path, '{"question": "q", "answer": "A", "options": ["iron", "zinc"]}')
+    with pytest.raises(UserError, match=r"rows.jsonl:1: no column 'option'; nearest: options"):
+        load_questions(SourceConfig(**{**vars(source), "choices_column": "option"}))
 
 
 def test_reasoning_gym_is_a_function_of_its_seed() -> None:
