@@ -1,0 +1,76 @@
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from icpo_cli.config.schema import RewardConfig
+from icpo_cli.evaluate.generate import Work, generate, missing_of
+from icpo_cli.evaluate.observer import Silent
+from icpo_cli.evaluate.plan import Task
+from icpo_cli.evaluate.score import Part, score
+from icpo_cli.evaluate.store import Store
+from icpo_cli.rewards.verifier import Verifier
+from tests.evaluate.benchmark import SAMPLING, CountingSampler, make_task, prompts_for
+
+
+class Stopping:
+    """Asked after each step; says yes from the `after`-th time on."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def run(tasks: Sequence[Task], folder: Path, stop_after: int = 1000) -> tuple[CountingSampler, list[Part]]:
+    sampler = CountingSampler()
+    with ExitStack() as stack:
+        works = [Work(task, prompts_for(task), stack.enter_context(Store(folder / task.name, {}))) for task in tasks]
+        verifier = stack.enter_context(Verifier(RewardConfig()))
+        wanted = missing_of(works, SAMPLING)
+        generate(works, wanted, sampler, 1.0, verifier, Silent(), Stopping(stop_after))  # type: ignore[arg-type]
+        return sampler, [Part(work.task, work.store.responses, work.verdicts) for work in works]
+
+
+def test_one_stream_longest_prompts_first_a_prompts_responses_together(tmp_path: Path) -> None:
+    sampler, parts = run([make_task("short", count=2), make_task("long", count=5)], tmp_path)
+    lengths = [len(request.tokens) for request in sampler.asked]
+    assert lengths == sorted(lengths, reverse=True) and len(lengths) == 14
+    assert lengths[-4:] == [1, 1, 1, 1]  # of both benchmarks
+    assert len({request.seed for request in sampler.asked}) == 14
+    assert [score(part).avg_at_k for part in parts] == [100.0, 100.0]
+
+
+def test_what_is_stored_is_not_generated_again(tmp_path: Path) -> None:
+    first, _ = run([make_task(count=5, limit=2)], tmp_path)
+    assert len(first.asked) == 4
+    more, [part] = run([make_task(count=5, k=3)], tmp_path)
+    assert len(more.asked) == 15 - 4
+    assert {request.seed for request in more.asked}.isdisjoint({request.seed for request in first.asked})
+    assert not score(part).partial
+    nothing, _ = run([make_task(count=5, k=3)], tmp_path)
+    assert nothing.asked == []
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_stopped_it_goes_on_to_the_same_responses(steps: int, tmp_path: Path) -> None:
+    _, [whole] = run([make_task()], tmp_path / "whole")
+    _, [part] = run([make_task()], tmp_path / "stopped", stop_after=steps)
+    result = score(part)
+    assert result.partial and result.missing.responses == 8 - 2 * ((steps + 1) // 2)
+    sampler, [ended] = run([make_task()], tmp_path / "stopped")
+    assert len(sampler.asked) == result.missing.responses
+    assert ended.responses == whole.responses and ended.verdicts == whole.verdicts
+    assert score(ended) == score(whole)
+
+
+def test_a_graders_failure_is_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise RuntimeError("the grader broke")
+
+    monkeypatch.setattr(Verifier, "verify", broken)
+    with pytest.raises(RuntimeError, match="the grader broke"):
+        run([make_task()], tmp_path)

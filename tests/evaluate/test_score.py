@@ -1,0 +1,94 @@
+import math
+
+import pytest
+
+from icpo_cli.evaluate.plan import Task
+from icpo_cli.evaluate.score import Part, score
+from icpo_cli.evaluate.store import Stored
+from icpo_cli.evaluate.table import group_means, metrics_of, partial_text, result_json, rows_of
+from icpo_cli.records import Verdict, VerdictKind
+from tests.evaluate.benchmark import make_task
+
+KINDS = {
+    "+": (VerdictKind.CORRECT, "1"),
+    "-": (VerdictKind.WRONG, "2"),
+    "=": (VerdictKind.WRONG, "3"),
+    "0": (VerdictKind.NO_ANSWER, None),
+    "t": (VerdictKind.TIMEOUT, "1"),
+    "e": (VerdictKind.ERROR, "1"),
+}
+
+
+def part_of(grid: list[str], task: Task | None = None) -> Part:
+    """A row a question, a character a response: a kind of KINDS, or a space for none."""
+    task = task or make_task(count=len(grid), k=len(grid[0]))
+    responses, verdicts = {}, {}
+    for question, row in zip(task.questions, grid, strict=True):
+        for index, kind in enumerate(row):
+            if kind != " ":
+                sure = 0.9 if kind == "+" else 0.5
+                key = (question.id, index)
+                responses[key] = Stored(
+                    question.id, index, "x", (1, 2, 3), "length" if kind == "0" else "stop", 0, sure
+                )
+                verdicts[key] = Verdict(*KINDS[kind], rule="number")
+    return Part(task, responses, verdicts)
+
+
+def test_a_whole_benchmark() -> None:
+    result = score(part_of(["++", "+-", "--", "00"]))
+    assert (result.n, result.k, result.partial) == (4, 2, False)
+    assert result.avg_at_k == 37.5
+    assert result.verdicts == {"correct": 3, "wrong": 3, "no_answer": 2, "timeout": 0, "error": 0}
+    assert result.pass_at_k == {1: 37.5, 2: 50.0}
+    assert (result.no_answer_share, result.cut_off_share, result.response_tokens_mean) == (25.0, 25.0, 3.0)
+    assert result.confidence_correct == pytest.approx(math.log(0.9))
+    assert result.confidence_wrong == pytest.approx(math.log(0.5))
+    assert result.auroc == 1.0
+
+
+def test_what_is_missing_is_counted_and_not_scored() -> None:
+    result = score(part_of(["++", "  ", "+ ", "-e"]))
+    assert result.avg_at_k == pytest.approx((100 + 100 + 0) / 3)
+    assert (result.n, result.partial) == (3, True)
+    assert vars(result.missing) == {"questions": 1, "responses": 3, "ungraded": 1, "unknown": 0}
+    assert result.missing_ids == ("sums/1",)
+    assert partial_text(result) == "partial: 1 questions missing, 3 responses missing, 1 not graded"
+    assert result.pass_at_k == {1: pytest.approx(200 / 3)}
+
+
+def test_a_timeout_is_ungraded_and_shown() -> None:
+    result = score(part_of(["+t"]))
+    assert (result.avg_at_k, result.verdicts["timeout"], result.missing.ungraded) == (100.0, 1, 1)
+    assert result.partial
+
+
+def test_the_majority_is_of_answers_not_of_wrong_against_right() -> None:
+    assert score(part_of(["++-=", "--+0"])).maj_at_k == 50.0
+
+
+def test_nothing_at_all_has_no_numbers() -> None:
+    result = score(part_of(["  ", "  "]))
+    assert math.isnan(result.avg_at_k) and result.n == 0 and result.partial
+    document = result_json(result)
+    assert document["avg_at_k"] is None and document["ci95"] == [None, None] and document["pass_at_k"] == {}
+    assert "eval/sums/avg_at_k" not in metrics_of([result])
+    assert rows_of([result])[0][2] == "- @2"
+
+
+def test_general_and_math_are_means_of_all_their_benchmarks() -> None:
+    results = [
+        score(part_of([row], make_task(name, count=1, k=2)))
+        for name, row in {"math500": "++", "minerva": "+-", "aime24": "--"}.items()
+    ]
+    assert group_means(results) == {"math": 50.0}
+    assert rows_of(results)[-1][:3] == ("Math", "", "50.0")
+    assert metrics_of(results)["eval/math/avg_at_k"] == 50.0
+    assert group_means(results[:2]) == {}
+
+
+def test_metrics_have_names_that_mlflow_takes() -> None:
+    metrics = metrics_of([score(part_of(["++", "+-"]))])
+    assert all(name.replace("/", "").replace("_", "").isalnum() for name in metrics)
+    assert metrics["eval/sums/pass_at_2"] == 100.0
+    assert all(math.isfinite(value) for value in metrics.values())
