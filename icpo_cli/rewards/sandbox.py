@@ -26,10 +26,6 @@ class Sandbox:
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
         self._pool: ProcessPool | None = None
-        self.timeouts = 0
-        """Comparisons past their deadline so far."""
-        self.crashes = 0
-        """Comparisons that ended their worker, or raised, so far."""
 
     def compare(self, rule: Callable[[Gold, str], Verdict], pairs: Sequence[tuple[Gold, str]]) -> list[Verdict]:
         """The rule's verdict on each (gold, answer), in order. `rule` is a function of a module."""
@@ -66,7 +62,6 @@ class Sandbox:
             verdict: Verdict = future.result()
             return verdict
         except TimeoutError:
-            self.timeouts += 1
             seconds = self._config.deadline_seconds
             return Verdict(VerdictKind.TIMEOUT, answer, "deadline", f"not compared within {seconds:g} seconds")
         except ProcessExpired as error:
@@ -75,7 +70,6 @@ class Sandbox:
             reason = f"the comparison wanted more than {self._config.memory_mib} MiB"
         except Exception as error:  # whatever a comparison raises is a verdict, told apart from a wrong answer
             reason = f"the comparison raised {type(error).__name__}: {str(error)[:100]}"
-        self.crashes += 1
         return Verdict(VerdictKind.ERROR, answer, "crash", reason)
 
 
