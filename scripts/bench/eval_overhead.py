@@ -17,7 +17,6 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from icpo_cli.config.load import load_config
 from icpo_cli.data.benchmarks import load_benchmark
 from icpo_cli.evaluate.plan import prompts_of, stop_of, tasks_of
 from icpo_cli.evaluate.subject import fetch, subject_of
@@ -96,10 +95,8 @@ def main() -> None:
             [result] = json.loads(said)["results"]
             tokens = round(result["response_tokens_mean"] * result["n"] * result["k"])
             rounds.append({"bare": bare, "icpo": ours, "bare_tokens": bare_tokens, "icpo_tokens": tokens})
-            print(
-                f"round {number + 1}: bare {bare:.1f} s, {bare_tokens:,} tokens; icpo eval {ours:.1f} s, {tokens:,} tokens",
-                file=sys.stderr,
-            )
+            said = f"bare {bare:.1f} s, {bare_tokens:,} tokens; icpo eval {ours:.1f} s, {tokens:,} tokens"
+            print(f"round {number + 1}: {said}", file=sys.stderr)
     sums = {key: sum(each[key] for each in rounds) for key in rounds[0]}
     ratio = sums["icpo"] / sums["bare"]
     by_token = ratio * sums["bare_tokens"] / sums["icpo_tokens"]
