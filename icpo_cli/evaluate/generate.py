@@ -12,7 +12,7 @@ from icpo_cli.evaluate.plan import Key, Sampling, Task, seed_of
 from icpo_cli.evaluate.store import Store, Stored
 from icpo_cli.records import Prompt, Response, Verdict
 from icpo_cli.rewards.verifier import Verifier
-from icpo_cli.rollout.sampler import Request, Sampler
+from icpo_cli.rollout.sampler import Request, StreamingSampler
 
 SYNC_SECONDS = 2.0
 """Between two times that the stores are put onto the disk."""
@@ -64,7 +64,7 @@ def missing_of(works: Sequence[Work], sampling: Sampling) -> list[Wanted]:
 def generate(
     works: Sequence[Work],
     wanted: Sequence[Wanted],
-    sampler: Sampler | None,
+    sampler: StreamingSampler | None,
     temperature: float,
     verifier: Verifier,
     observer: Observer,

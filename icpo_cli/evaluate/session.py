@@ -26,7 +26,7 @@ from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.evaluate.store import Store, Stored
 from icpo_cli.evaluate.subject import Subject
 from icpo_cli.rewards.verifier import Verifier
-from icpo_cli.rollout.sampler import Sampler
+from icpo_cli.rollout.sampler import StreamingSampler
 from icpo_cli.track.tracker import Tracker
 
 Watch = Callable[[Path], Observer]
@@ -152,11 +152,17 @@ def _generate(
 
 
 @contextmanager
-def _engine(config: Config, prepared: Prepared) -> Iterator[Sampler]:
+def _engine(config: Config, prepared: Prepared) -> Iterator[StreamingSampler]:
     from icpo_cli.device import device_profile
+    from icpo_cli.rollout.side_by_side import SideBySide
     from icpo_cli.rollout.vllm_sampler import VLLMSampler
 
-    sampler = VLLMSampler(prepared.engine, str(prepared.model), config.model.dtype, device_profile(config))
+    model, profile, engines = str(prepared.model), device_profile(config), config.eval.engine.data_parallel
+    sampler: VLLMSampler | SideBySide
+    if engines > 1:
+        sampler = SideBySide(engines, prepared.engine, model, config.model.dtype, profile)
+    else:
+        sampler = VLLMSampler(prepared.engine, model, config.model.dtype, profile)
     try:
         yield sampler
     finally:

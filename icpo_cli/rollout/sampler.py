@@ -1,4 +1,4 @@
-"""What the loop asks of a rollout engine."""
+"""What training and evaluation ask of a rollout engine."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,8 @@ class Request:
     seed: int
 
 
-class Sampler(Protocol):
-    """Samples groups under the weights last handed over."""
-
-    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
-        """`count` responses a prompt, in the prompts' order; equal arguments and weights give equal tokens."""
-        ...
+class StreamingSampler(Protocol):
+    """Gives each response as it finishes."""
 
     def stream(self, requests: Sequence[Request], temperature: float) -> Iterator[list[tuple[int, Response]]]:
         """What each step of the engine finished, by the request's place; often nothing.
@@ -32,14 +28,22 @@ class Sampler(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give back memory and processes."""
+        ...
+
+
+class Sampler(StreamingSampler, Protocol):
+    """Samples groups under the weights last handed over."""
+
+    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
+        """`count` responses a prompt, in the prompts' order; equal arguments and weights give equal tokens."""
+        ...
+
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Take new weights, whole and under their Hugging Face names."""
         ...
 
     def probe(self, tokens: Sequence[int]) -> list[float]:
         """Log-prob of each token but the first, given those before it, at temperature 1."""
-        ...
-
-    def close(self) -> None:
-        """Give back memory and processes."""
         ...

@@ -149,6 +149,16 @@ def test_a_limit_and_a_smaller_k_are_taken_up_by_the_whole(
     assert numbers(nothing_left.document) == numbers(undisturbed[1])
 
 
+def test_engines_side_by_side_give_what_one_gives(
+    undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path, icpo: Callable
+) -> None:
+    done = icpo("eval", *arguments, "eval.engine.data_parallel=2", "--json")
+    assert done.status == 0, done.err
+    assert numbers(done.document) == numbers(undisturbed[1])
+    by_key = [{(line["id"], line["index"]): line for line in stored(folder)} for folder in (tmp_path, undisturbed[0])]
+    assert by_key[0] == by_key[1]
+
+
 def test_a_training_run_is_evaluated_as_its_child(
     lab_config: Path, arguments: list[str], tmp_path: Path, icpo: Callable
 ) -> None:

@@ -50,6 +50,8 @@ class CountingSampler:
             yield [(place, self._answer(requests[place])) for place in places]
             yield []
 
+    def close(self) -> None: ...
+
     def _answer(self, request: Request) -> Response:
         text = f"<answer>{len(request.tokens)}</answer>"
         return Response(text, (5, 6, 7), (-0.1, -0.2, -0.3), "stop")

@@ -31,7 +31,7 @@ def run(tasks: Sequence[Task], folder: Path, stop_after: int = 1000) -> tuple[Co
         works = [Work(task, prompts_for(task), stack.enter_context(Store(folder / task.name, {}))) for task in tasks]
         verifier = stack.enter_context(Verifier(RewardConfig()))
         wanted = missing_of(works, SAMPLING)
-        generate(works, wanted, sampler, 1.0, verifier, Silent(), Stopping(stop_after))  # type: ignore[arg-type]
+        generate(works, wanted, sampler, 1.0, verifier, Silent(), Stopping(stop_after))
         return sampler, [Part(work.task, work.store.responses, work.verdicts) for work in works]
 
 
