@@ -17,6 +17,9 @@ def misbehave(gold: Gold, answer: str) -> Verdict:
     request, _, detail = answer.partition(" ")
     if request == "pid":
         return Verdict(VerdictKind.CORRECT, answer, "pid", str(os.getpid()))
+    if request == "note":  # that it was compared
+        with Path(detail).open("a") as notes:
+            notes.write("compared\n")
     if request == "wait":  # until it is killed: its process's id goes to the file
         Path(f"{detail}.part").write_text(str(os.getpid()))
         Path(f"{detail}.part").rename(detail)

@@ -17,7 +17,7 @@ from icpo_cli.rewards.verifier import RULES, Answer, Grading, Verifier
 from tests.rewards.corpus import cases_of, fail_with, told
 from tests.rewards.misbehaving import CRASHES, HANGS, RULE
 
-SHORT = SandboxConfig(workers=2, deadline_seconds=3.0, memory_mib=512)
+SHORT = SandboxConfig(workers=2, deadline_seconds=3.0, memory_mib=256)
 MEGABYTE = 1_000_000
 AS_IT_IS = Grading(extract="none")
 MISBEHAVING = Grading(extract="none", rule="misbehaving")
@@ -45,11 +45,10 @@ def verifier() -> Iterator[Verifier]:
 @pytest.fixture(autouse=True)
 def whole_afterwards(verifier: Verifier) -> Iterator[None]:
     """Whatever a test did: as many live workers as before, and a comparison that needs one comes out right."""
-    assert still_grades(verifier)
+    until(lambda: still_grades(verifier), "the pool does not grade")
     yield
-    assert still_grades(verifier)
+    until(lambda: still_grades(verifier), "the pool does not grade any more")
     until(lambda: len(workers()) == SHORT.workers, "the pool is not back at full strength")
-    assert still_grades(verifier)
 
 
 def still_grades(verifier: Verifier) -> bool:
@@ -127,14 +126,16 @@ def repeated(length: int) -> list[str]:
     return [piece * (length // len(piece)) + end for piece in PIECES for end in ("", "43")]
 
 
-@pytest.mark.parametrize("kind", list(AnswerKind))
+@pytest.mark.parametrize("grading", [AS_IT_IS, Grading("answer_tag"), Grading("boxed", "rlpr")], ids=str)
 @pytest.mark.parametrize("text", list(LONG.values()), ids=list(LONG))
-def test_long_texts_are_not_believed(text: str, kind: AnswerKind, verifier: Verifier) -> None:
-    answers = [Answer(response, GOLDS[kind]) for response in (text, f"<answer>{text}</answer>", rf"\boxed{{{text}}}")]
-    for rule in ("strict", "rlpr", "theoremqa"):
-        for extract in ("none", "answer_tag", "boxed"):
-            kinds = {verdict.kind for verdict in verifier.verify(answers, Grading(extract, rule))}
-            assert VerdictKind.CORRECT not in kinds, (rule, extract)
+def test_long_texts_are_not_believed(text: str, grading: Grading, verifier: Verifier) -> None:
+    response = {"none": "{}", "answer_tag": "<answer>{}</answer>", "boxed": r"\boxed{{{}}}"}[grading.extract].format(
+        text
+    )
+    verdicts = verifier.verify(
+        [Answer(response, GOLDS[kind]) for kind in (AnswerKind.MATH, AnswerKind.LETTER)], grading
+    )
+    assert VerdictKind.CORRECT not in {verdict.kind for verdict in verdicts}
 
 
 @pytest.mark.parametrize("rule", list(RULES))
@@ -147,11 +148,10 @@ def test_what_is_decided_outside_the_sandbox_takes_no_time(kind: AnswerKind, rul
         assert verdict is None or not verdict.correct, text[:20]
 
 
-@pytest.mark.parametrize("kind", [AnswerKind.MATH, AnswerKind.LIST])
-def test_repetitions_are_not_believed_and_end_no_worker(kind: AnswerKind, verifier: Verifier) -> None:
+def test_repetitions_are_not_believed_and_end_no_worker(verifier: Verifier) -> None:
     """What a policy writes that has lost its way."""
     texts = repeated(200)
-    verdicts = verifier.verify([Answer(text, GOLDS[kind]) for text in texts], AS_IT_IS)
+    verdicts = verifier.verify([Answer(text, GOLDS[AnswerKind.MATH]) for text in texts], AS_IT_IS)
     pairs = list(zip(texts, verdicts, strict=True))
     fail_with([f"{text[:20]!r}...{text[-3:]!r}: {v.kind} by {v.rule}" for text, v in pairs if v.correct], len(texts))
     fail_with([f"{text[:20]!r}...{text[-3:]!r}: {v.reason}" for text, v in pairs if v.rule == "crash"], len(texts))
@@ -187,7 +187,7 @@ def nested(depth: int) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("depth", [10, 40, 200, 1000, 20_000])
+@pytest.mark.parametrize("depth", [10, 100, 5000])
 def test_deep_nesting_ends_no_worker(depth: int, verifier: Verifier) -> None:
     gold = Gold("5040", AnswerKind.MATH)
     texts = nested(depth)
@@ -298,7 +298,7 @@ def test_a_comparison_that_crashes_is_an_error(crash: str, verifier: Verifier) -
 def test_memory_past_the_limit_is_refused_and_harms_no_other(greed: str, verifier: Verifier) -> None:
     before = workers()
     verdicts = asked(verifier, greed, *["x", SUM_OTHERWISE] * 10)
-    assert "wanted more than 512 MiB" in verdicts[0].reason
+    assert "wanted more than 256 MiB" in verdicts[0].reason
     assert [v.kind for v in verdicts[1:]] == [VerdictKind.WRONG, VerdictKind.CORRECT] * 10
     assert workers() == before
 
@@ -315,15 +315,15 @@ def test_order_is_kept_among_faults(verifier: Verifier) -> None:
 
 
 def test_as_many_hangs_as_there_are_workers_hold_nobody_up_for_good(verifier: Verifier) -> None:
-    verdicts = asked(verifier, *["spin"] * 4, *[f"spin {n}" for n in range(4)], SUM_OTHERWISE)
-    assert [v.kind for v in verdicts] == [VerdictKind.TIMEOUT] * 8 + [VerdictKind.CORRECT]
+    verdicts = asked(verifier, *[f"spin {number}" for number in range(SHORT.workers + 1)], SUM_OTHERWISE)
+    assert [v.kind for v in verdicts] == [VerdictKind.TIMEOUT] * (SHORT.workers + 1) + [VerdictKind.CORRECT]
 
 
-def test_equal_pairs_are_compared_once(verifier: Verifier) -> None:
-    timeouts = verifier._sandbox.timeouts
-    verdicts = asked(verifier, *["spin"] * 20)
-    assert {v.kind for v in verdicts} == {VerdictKind.TIMEOUT} and len(verdicts) == 20
-    assert verifier._sandbox.timeouts == timeouts + 1
+def test_equal_pairs_are_compared_once(verifier: Verifier, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    verdicts = asked(verifier, *[f"note {notes}", "x"] * 20)
+    assert len(verdicts) == 40
+    assert notes.read_text() == "compared\n"
 
 
 def test_a_worker_that_is_killed_at_work_is_replaced_and_the_batch_goes_on(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_a_worker_that_is_killed_at_work_is_replaced_and_the_batch_goes_on(tmp_p
 def test_workers_that_are_killed_at_rest_are_replaced(how_many: int) -> None:
     others = workers()
     with Verifier(RewardConfig(sandbox=SHORT)) as verifier:
-        assert still_grades(verifier)
+        until(lambda: still_grades(verifier), "the pool does not grade")
         before = workers() - others
         assert len(before) == SHORT.workers
         for pid in sorted(before)[:how_many]:
@@ -365,5 +365,5 @@ def test_a_closed_verifier_leaves_no_process() -> None:
     before = workers()
     with Verifier(RewardConfig(sandbox=SHORT)) as another:
         asked(another, "x", "spin")
-        assert len(workers()) == 2 * SHORT.workers
+        until(lambda: len(workers()) == 2 * SHORT.workers, "the other pool is not at full strength")
     until(lambda: workers() == before, "workers are left behind")
