@@ -25,7 +25,7 @@ def test_the_defaults_with_a_task_pass() -> None:
         (["method.omega.warmup_fraction=1.5"], "method.omega.warmup_fraction"),
         (["method.omega.min=2"], "method.omega.min: 2.0 is above method.omega.max"),
         (["train.iterations=0"], "train.iterations: 0 must be 1 or more"),
-        (["eval.k=4"], "eval.k: 4 greedy responses would be equal"),
+        (["eval.k=4", "eval.temperature=0"], "eval.k: 4 greedy responses would be equal"),
         (["data.template=few_shot"], "data.examples"),
         (["data.train.source=file"], "data.train.path: a source of kind file needs a path"),
         (["reward.answer_weight=0", "reward.format_weight=0"], "leaves no reward"),
