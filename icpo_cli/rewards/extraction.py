@@ -2,17 +2,17 @@
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from icpo_cli.rewards.rules.brackets import matching
+from icpo_cli.rewards.rules.brackets import closings, matching
 
-ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+OPENING, CLOSING = "<answer>", "</answer>"
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 BOX_WITHOUT_BRACES = re.compile(r"\\boxed\s+([^\s{}$\\]+)")
 STATED = re.compile(
     r"(?:\b(?:final |correct |right |best )?(?:answer|option|choice|result|solution)\b[^\n.:=<>{}\\$]{0,60}?"
     r"(?:\bis\b|\bare\b|\bequals\b|:)"
-    r"|#+\s*(?:final )?answer\b|\*\*\s*(?:final )?answer\s*:?\s*\*\*|\bans(?:wer)?\s*[:=])"
+    r"|(?<!#)#{1,6}\s?(?:final )?answer\b|\*\*\s?(?:final )?answer[\s:]{0,3}\*\*|\bans(?:wer)?\s?[:=])"
     r"[\s:*]*(?:\b(?:therefore|thus|hence)\b,?\s*)?(?:\b(?:option|choice)\s+)?",
     re.IGNORECASE,
 )
@@ -22,24 +22,36 @@ NOT_AN_ANSWER = re.compile(
     r"|unique)\b",
     re.IGNORECASE,
 )
-CHOICE = re.compile(
-    r"\*{0,2}\s*(?:\\(?:text|textbf|mathbf|mathrm)\{\s*)*(?:\(\s*([A-Za-z])\s*\)|\[\s*([A-Z])\s*\]|([A-Z]))(?![A-Za-z'’])\}*"
+CHOICE = (
+    r"\*{0,2}\s?(?:\\(?:text|textbf|mathbf|mathrm)\{\s?)?"
+    r"(?:\(\s?([A-Za-z])\s?\)|\[\s?([A-Z])\s?\]|([A-Z]))(?![A-Za-z'’])\}?"
 )
 LETTER_STATED = re.compile(
-    r"\b(?:answer|option|choice)s?\b(?:\s+(?:is|would be|must be|should be))?\s*:?\s*(?:\*\*)?\s*"
-    r"(?:\b(?:option|choice)\b\s*)?" + CHOICE.pattern,
+    r"\b(?:answer|option|choice)s?\b(?:\s{1,3}(?:is|would be|must be|should be)\b)?[\s:*]{0,6}"
+    rf"(?:\b(?:option|choice)\b\s{{0,3}})?{CHOICE}",
     re.IGNORECASE,
 )
-LONE = re.compile(r"\W*(?:\\(?:text|textbf|mathbf|mathrm)\{)?\(?\s*([A-Za-z])\s*\)?\}?\W*")
+LONE = re.compile(r"\W{0,9}(?:\\(?:text|textbf|mathbf|mathrm)\{)?\(?\s?([A-Za-z])\s?\)?\}?\W{0,9}")
+LONGEST_STATEMENT = 4000
+"""Characters read after "the answer is"."""
 DELIMITER = re.compile(r"\s*(?:\$\$|\\\]|\\\[|```\w*|</?\w+>|\\end\{\w+\*?\}|\\begin\{\w+\*?\}|[-*_=]{3,})\s*")
 
 
 def answer_tag(response: str) -> str | None:
     """The text of the one <answer> pair; None where there is none, several, or an empty one."""
-    if response.count("<answer>") != 1 or response.count("</answer>") != 1:
+    if response.count(OPENING) != 1 or response.count(CLOSING) != 1:
         return None
-    found = ANSWER.search(response)
-    return (found.group(1).strip() if found else "") or None
+    return next((text or None for _, text in tagged(response)), None)
+
+
+def tagged(response: str) -> Iterator[tuple[int, str]]:
+    """Where each innermost <answer> pair begins, and what it holds. In one pass, whatever else stands there."""
+    start = 0
+    while (end := response.find(CLOSING, start)) >= 0:
+        opened = response.rfind(OPENING, start, end)
+        if opened >= 0:
+            yield opened, response[opened + len(OPENING) : end].strip()
+        start = end + len(CLOSING)
 
 
 def boxed(response: str) -> str | None:
@@ -56,15 +68,16 @@ def boxed(response: str) -> str | None:
 
 def every_box(response: str) -> list[str]:
     """What each closed box holds, first to last."""
-    ends = [(found.end(), matching(response, found.end() - 1)) for found in BOX.finditer(response)]
-    return [response[start:end].strip() for start, end in ends if end > 0]
+    closed = closings(response)
+    boxes = [found.end() for found in BOX.finditer(response)]
+    return [response[start : closed[start - 1]].strip() for start in boxes if start - 1 in closed]
 
 
 def letter(response: str) -> str | None:
     """The choice letter that was stated last: in a tag or box, after "the answer is", or alone on the last line."""
     stated: list[tuple[int, str]] = []
-    for found in ANSWER.finditer(response):
-        stated += [(found.start(), name) for name in [_lone_letter(found[1])] if name]
+    for start, text in tagged(response):
+        stated += [(start, name) for name in [_lone_letter(text)] if name]
     if (box := _last(BOX, response)) and (name := _lone_letter(boxed(response) or "")):
         stated.append((box.start(), name))
     for found in LETTER_STATED.finditer(response):
@@ -78,16 +91,13 @@ def letter(response: str) -> str | None:
 
 def auto(response: str) -> str | None:
     """The last final answer, in whichever form it is given; the last line where no form is; None for nothing."""
-    found: list[tuple[int, str]] = []
-    for tag in ANSWER.finditer(response):
-        if tag[1].strip():
-            found.append((tag.start(), tag[1].strip()))
+    found = [(start, text) for start, text in tagged(response) if text]
     if (box := _last(BOX, response)) and (inside := boxed(response)):
         found.append((box.start(), inside))
     elif (bare := _last(BOX_WITHOUT_BRACES, response)) and (inside := boxed(response)):
         found.append((bare.start(), inside))
     stated = _stated(response)
-    if stated and not any(start < stated[0] < start + len(text) + len("<answer>") for start, text in found):
+    if stated and not any(start < stated[0] < start + len(text) + len(OPENING) for start, text in found):
         found.append(stated)
     if found:
         answer = max(found)[1]
@@ -112,7 +122,7 @@ EXTRACTORS: dict[str, Callable[[str], str | None]] = {
 def _stated(response: str) -> tuple[int, str] | None:
     """Where the last "the answer is" stands, and what follows it to the end of its sentence, or on the next line."""
     for found in reversed(list(STATED.finditer(response))):
-        rest = response[found.end() :].lstrip(" :*\n")
+        rest = response[found.end() : found.end() + LONGEST_STATEMENT].lstrip(" :*\n")
         if not rest or NOT_AN_ANSWER.match(rest):
             continue
         display = re.match(r"(?:\\\[|\$\$)(.*?)(?:\\\]|\$\$)", rest, re.DOTALL)

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+BRACE = re.compile("[{}]")
+
 
 def matching(text: str, start: int, pair: str = "{}") -> int:
     """The index of the bracket that closes the one at `start`; -1 where none does."""
@@ -17,6 +19,19 @@ def matching(text: str, start: int, pair: str = "{}") -> int:
             if depth == 0:
                 return index
     return -1
+
+
+def closings(text: str) -> dict[int, int]:
+    """For every brace that is closed, where: in one pass, however many there are."""
+    pairs, open_braces = {}, []
+    for found in BRACE.finditer(text):
+        if _escaped(text, found.start()):
+            continue
+        if found[0] == "{":
+            open_braces.append(found.start())
+        elif open_braces:
+            pairs[open_braces.pop()] = found.start()
+    return pairs
 
 
 def balanced(text: str) -> bool:

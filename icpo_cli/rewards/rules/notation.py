@@ -109,7 +109,7 @@ BRACED = tuple(re.compile(head) for head in (r"\\sqrt(?:\[[^\[\]]*\])?(?=\()", r
 
 def canonical(text: str) -> str:
     """The text in one LaTeX spelling, outer delimiters and closing punctuation gone."""
-    text = spelled_out(text)
+    text = re.sub(r"\s+", " ", spelled_out(text))
     if text.count("$") == 1:  # no pair: money
         text = re.sub(r"^(\s*-?\s*)(?:US)?\$(?=\s*[\d.])", r"\1\\$", text)
     for rewrites in (LAYOUT, COMMANDS, ARGUMENTS, DERIVATIVES):

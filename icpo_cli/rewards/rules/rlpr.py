@@ -6,7 +6,7 @@ Numbers within 1e-4 of the gold one, of a hundredth of it or of a hundred times 
 import math
 
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
-from icpo_cli.rewards.extraction import ANSWER, auto, every_box
+from icpo_cli.rewards.extraction import auto, every_box, tagged
 from icpo_cli.rewards.rules import strict
 from icpo_cli.rewards.rules.notation import canonical
 from icpo_cli.rewards.rules.words import phrase
@@ -16,7 +16,7 @@ RELATIVE = 1e-4
 
 def candidates(response: str) -> list[str]:
     """Everything in a box or an answer tag, first to last, then the final answer."""
-    found = [tag.strip() for tag in ANSWER.findall(response)] + every_box(response)
+    found = [text for _, text in tagged(response)] + every_box(response)
     last = auto(response)
     return [text for text in dict.fromkeys([*found, *([last] if last else [])]) if text]
 
