@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-import numpy as np
-
 from icpo_cli.evaluate.grade import BackgroundGrader, grading_hash
 from icpo_cli.evaluate.observer import Observer
 from icpo_cli.evaluate.plan import Key, Sampling, Task, seed_of
-from icpo_cli.evaluate.store import Store, Stored
+from icpo_cli.evaluate.store import Store, Stored, stored
 from icpo_cli.records import Prompt, Response, Verdict
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.sampler import Request, StreamingSampler
@@ -44,7 +42,7 @@ class Work:
     tokens: int = 0
     """Generated in this process."""
 
-    def stored(self) -> list[Stored]:
+    def there(self) -> list[Stored]:
         """What there is of what is wanted, questions in order."""
         return [self.store.responses[key] for key in self.task.keys if key in self.store.responses]
 
@@ -87,9 +85,9 @@ def generate(
     with BackgroundGrader(verifier) as grader:
         for work in works:
             known = work.store.verdicts(hashes[work.task.name])
-            work.verdicts = {response.key: known[response.key] for response in work.stored() if response.key in known}
+            work.verdicts = {response.key: known[response.key] for response in work.there() if response.key in known}
             observer.graded(work.task.name, list(work.verdicts.values()))
-            grader.submit(work.task, [response for response in work.stored() if response.key not in known])
+            grader.submit(work.task, [response for response in work.there() if response.key not in known])
         synced = monotonic()
         requests = [Request(one.prompt.tokens, one.seed) for one in wanted]
         for finished in sampler.stream(requests, temperature) if sampler and requests else ():
@@ -114,19 +112,5 @@ def _by_task(wanted: Sequence[Wanted], finished: Sequence[tuple[int, Response]])
     found: dict[str, list[Stored]] = {}
     for place, response in finished:
         one = wanted[place]
-        found.setdefault(one.task.name, []).append(_stored(one, response))
+        found.setdefault(one.task.name, []).append(stored(one.prompt.id, one.index, one.seed, response))
     return found
-
-
-def _stored(one: Wanted, response: Response) -> Stored:
-    logprobs = np.array(response.logprobs)  # [T]
-    return Stored(
-        id=one.prompt.id,
-        index=one.index,
-        text=response.text,
-        tokens=response.tokens,
-        finish_reason=response.finish_reason,
-        seed=one.seed,
-        mean_prob=float(np.exp(logprobs).mean()) if len(logprobs) else None,
-        mean_logprob=float(logprobs.mean()) if len(logprobs) else None,
-    )

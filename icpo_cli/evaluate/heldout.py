@@ -1,13 +1,14 @@
 """Held-out accuracy under the policy's present weights: the in-loop check of training."""
 
-import math
 from collections.abc import Sequence
 from time import perf_counter
 
 import numpy as np
 
+from icpo_cli import statistics
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import stable_hash
+from icpo_cli.evaluate.score import value_of
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.records import Evaluation, Prompt, count_verdicts
 from icpo_cli.rewards.verifier import Answer, Grading, Verifier
@@ -33,14 +34,13 @@ def evaluate_heldout(
     verdicts = iter(verifier.verify(answers, Grading(config.reward.extract, config.reward.rule)))
     graded = [[(next(verdicts), len(response.tokens)) for response in group.responses] for group in groups]
     everyone = [question for part in ranks.gather(graded) for question in part]
-    accuracy = np.array([[verdict.correct for verdict, _ in question] for question in everyone], dtype=float)  # [Q, k]
-    by_question = accuracy.mean(-1) * 100  # [Q] percent
+    correct = np.array([[value_of(verdict) for verdict, _ in question] for question in everyone])  # [Q, k]
     return Evaluation(
         bench=BENCH,
         n=len(everyone),
         k=heldout_k(config),
-        avg_at_k=float(by_question.mean()),
-        stderr=float(by_question.std(ddof=1) / math.sqrt(len(everyone))) if len(everyone) > 1 else math.nan,
+        avg_at_k=statistics.avg_at_k(correct),
+        stderr=statistics.stderr(correct),
         verdicts=count_verdicts(verdict for question in everyone for verdict, _ in question),
         response_tokens_mean=float(np.mean([tokens for question in everyone for _, tokens in question])),
         seconds=perf_counter() - start,

@@ -35,7 +35,7 @@ class Part:
     def correct(self) -> Array:
         """[Q, k] 1 or 0; NaN where there is no verdict, or none that says whether the answer is right."""
         grid = self.task.grid
-        rows = [[_value(self.verdicts.get(key)) for key in row] for row in grid]
+        rows = [[value_of(self.verdicts.get(key)) for key in row] for row in grid]
         return np.array(rows, dtype=float).reshape(len(grid), self.task.k)
 
 
@@ -132,7 +132,8 @@ def score(part: Part, pass_at: Sequence[int] = ()) -> Result:
     )
 
 
-def _value(verdict: Verdict | None) -> float:
+def value_of(verdict: Verdict | None) -> float:
+    """1 or 0; NaN where there is no verdict, or none that says whether the answer is right."""
     if verdict is None or not verdict.decided:
         return math.nan
     return float(verdict.correct)

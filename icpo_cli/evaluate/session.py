@@ -138,7 +138,7 @@ def _generate(
     """Seconds that it took."""
     wanted = missing_of(works, prepared.sampling)
     observer.start(
-        {work.task.name: Start(work.task.benchmark.title, len(work.task.keys), len(work.stored())) for work in works}
+        {work.task.name: Start(work.task.benchmark.title, len(work.task.keys), len(work.there())) for work in works}
     )
     with ExitStack() as stack:
         sampler = None

@@ -9,9 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.evaluate.plan import Key
-from icpo_cli.records import Verdict, VerdictKind
+from icpo_cli.records import Response, Verdict, VerdictKind
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,21 @@ class Stored:
     @property
     def key(self) -> Key:
         return self.id, self.index
+
+
+def stored(name: str, index: int, seed: int, response: Response) -> Stored:
+    """The index-th response to the question of that name."""
+    logprobs = np.array(response.logprobs)  # [T]
+    return Stored(
+        id=name,
+        index=index,
+        text=response.text,
+        tokens=response.tokens,
+        finish_reason=response.finish_reason,
+        seed=seed,
+        mean_prob=float(np.exp(logprobs).mean()) if len(logprobs) else None,
+        mean_logprob=float(logprobs.mean()) if len(logprobs) else None,
+    )
 
 
 class Lines:
@@ -111,7 +128,7 @@ class Store:
             raise UserError(f"{self.folder}: another evaluation is generating into it; wait for it to end") from None
         except OSError as error:
             raise UserError(f"eval.output_dir: {self.folder}: cannot be written to: {error.strerror}") from None
-        self.responses = {response.key: response for response in map(_stored, self._lines.read())}
+        self.responses = {response.key: response for response in map(_read, self._lines.read())}
         return self
 
     def __exit__(
@@ -146,7 +163,7 @@ class Store:
         return self._verdicts.setdefault(grading, Lines(self.folder / f"verdicts-{grading}.jsonl"))
 
 
-def _stored(row: Mapping[str, Any]) -> Stored:
+def _read(row: Mapping[str, Any]) -> Stored:
     return Stored(**{**row, "tokens": tuple(row["tokens"])})
 
 

@@ -43,6 +43,12 @@ def group_means(results: Sequence[Result]) -> dict[str, float]:
     }
 
 
+def result_text(result: Result) -> str:
+    """In one line."""
+    of = f"{result.n:,} of {questions_of(result):,}" if result.partial else f"{result.n:,}"
+    return f"{result.title} {_percent(result.avg_at_k)} % ± {_percent(result.stderr)} ({of} questions, avg@{result.k})"
+
+
 def result_json(result: Result) -> dict[str, Any]:
     """Values that are not finite are null."""
     fields = {key: _finite(value) for key, value in asdict(result).items()}
@@ -59,6 +65,7 @@ def metrics_of(results: Sequence[Result]) -> dict[str, float]:
         prefix = f"eval/{result.bench}"
         for name in PLAIN:
             metrics[f"{prefix}/{name}"] = float(getattr(result, name))
+        metrics[f"seconds/eval_{result.bench}"] = result.seconds
         metrics[f"{prefix}/ci95_low"], metrics[f"{prefix}/ci95_high"] = result.ci95
         metrics |= {f"{prefix}/pass_at_{k}": value for k, value in result.pass_at_k.items()}
         metrics |= {f"{prefix}/verdict/{kind}": float(count) for kind, count in result.verdicts.items()}
@@ -82,7 +89,6 @@ PLAIN = (
     "confidence_correct",
     "confidence_wrong",
     "auroc",
-    "seconds",
 )
 
 
@@ -110,7 +116,7 @@ def _verdict_columns(verdict: Verdict | None) -> dict[str, str | None]:
 
 
 def _row(result: Result) -> tuple[str, ...]:
-    whole = len_of(result)
+    whole = questions_of(result)
     return (
         result.title,
         f"{result.n:,} of {whole:,}" if result.n < whole else f"{whole:,}",
@@ -125,7 +131,7 @@ def _row(result: Result) -> tuple[str, ...]:
     )
 
 
-def len_of(result: Result) -> int:
+def questions_of(result: Result) -> int:
     """Questions of the whole benchmark."""
     return result.n + result.missing.questions
 

@@ -15,6 +15,8 @@ from icpo_cli.data.prompts import PromptSet, prompts_of, stable_hash
 from icpo_cli.data.templates import TEMPLATES
 from icpo_cli.errors import RunFailed
 from icpo_cli.evaluate.heldout import evaluate_heldout
+from icpo_cli.evaluate.in_loop import Subset, evaluate_subset
+from icpo_cli.evaluate.table import result_text
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.confidence import CONFIDENCE
@@ -41,6 +43,7 @@ class Parts:
 
     config: Config
     prompts: PromptSet
+    benchmarks: tuple[Subset, ...]
     tokenizer: PreTrainedTokenizerBase
     sampler: Sampler
     verifier: Verifier
@@ -140,7 +143,13 @@ def _after(state: LoopState, iteration: int, updates: list[Update], parts: Parts
 
 
 def _evaluate(parts: Parts, iteration: int) -> float | None:
-    """Held-out accuracy in percent after `iteration` iterations; None without held-out questions."""
+    """Benchmarks, and held-out accuracy in percent after `iteration` iterations; None without held-out questions."""
+    for subset in parts.benchmarks:
+        parts.observer.phase(iteration, f"eval {subset.task.name}")
+        result = evaluate_subset(subset, parts.sampler, parts.verifier, parts.config, parts.ranks)
+        if parts.record is not None:
+            parts.record.benchmark(iteration, result)
+            parts.observer.note(f"after {iteration} iterations: {result_text(result)}")
     if not parts.prompts.heldout:
         return None
     parts.observer.phase(iteration, "eval")

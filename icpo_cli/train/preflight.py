@@ -10,6 +10,7 @@ from icpo_cli.config.check import check
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import PromptSet, load_prompts
 from icpo_cli.errors import UserError
+from icpo_cli.evaluate.in_loop import Subset, load_subsets
 from icpo_cli.model import Architecture, locate, read_config
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.train.plan import check_lengths
@@ -22,6 +23,8 @@ class Prepared:
     model: Path
     tokenizer: PreTrainedTokenizerBase
     prompts: PromptSet
+    benchmarks: tuple[Subset, ...]
+    """Asked beside the held-out questions."""
     verifier: Verifier
     """Whoever asked for it closes it."""
 
@@ -33,13 +36,14 @@ def preflight(config: Config, ranks: int) -> Prepared:
     model = locate(config.model)
     check_lengths(config, Architecture.of(read_config(model)).max_position_embeddings)
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    benchmarks = load_subsets(config, tokenizer)
     verifier = Verifier(config.reward)
     try:
         prompts = load_prompts(config, tokenizer, verifier.check_golds)
     except BaseException:
         verifier.close()
         raise
-    return Prepared(model, tokenizer, prompts, verifier)
+    return Prepared(model, tokenizer, prompts, benchmarks, verifier)
 
 
 def check_writable(folder: Path) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from icpo_cli.evaluate.heldout import BENCH
+from icpo_cli.evaluate.score import Result
+from icpo_cli.evaluate.table import metrics_of
 from icpo_cli.records import Evaluation, VerdictKind
 from icpo_cli.track.parquet import Row, write_table
 from icpo_cli.track.tracker import Tracker
@@ -44,6 +46,9 @@ class RunRecord:
         }
         metrics |= {f"{prefix}/verdict/{kind}": float(count) for kind, count in evaluation.verdicts.items()}
         self.metrics |= self._tracker.log(iteration, metrics)
+
+    def benchmark(self, iteration: int, result: Result) -> None:
+        self.metrics |= self._tracker.log(iteration, metrics_of([result]))
 
 
 def _evaluation(metrics: Mapping[str, float], k: int) -> Evaluation:

@@ -96,6 +96,7 @@ def run_training(
                     parts = Parts(
                         config=config,
                         prompts=prepared.prompts,
+                        benchmarks=prepared.benchmarks,
                         tokenizer=prepared.tokenizer,
                         sampler=sampler,
                         verifier=prepared.verifier,

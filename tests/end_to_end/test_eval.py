@@ -15,6 +15,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from icpo_cli.track.journal import Journal
+
 pytestmark = pytest.mark.engine
 KILLER = Path(__file__).with_name("killed_eval.py")
 ROOT = Path(__file__).parents[2]
@@ -159,15 +161,22 @@ def test_engines_side_by_side_give_what_one_gives(
     assert by_key[0] == by_key[1]
 
 
-def test_a_training_run_is_evaluated_as_its_child(
+def test_a_training_run_asks_benchmarks_and_is_evaluated_as_their_parent(
     lab_config: Path, arguments: list[str], tmp_path: Path, icpo: Callable
 ) -> None:
     from mlflow.tracking import MlflowClient
 
-    trained = icpo("train", str(lab_config), "train.iterations=1", "--json")
+    settings = [argument for argument in arguments if "=" in argument and "template" not in argument]
+    in_loop = ["eval.benchmarks=[aime24]", "eval.limit=5", "train.iterations=1"]
+    trained = icpo("train", str(lab_config), *settings, *in_loop, "--json")
     assert trained.status == 0, trained.err
     run = trained.document["run_id"]
-    settings = [argument for argument in arguments if "=" in argument and "template" not in argument]
+    entries = list(Journal(tmp_path / "runs" / run / "journal.jsonl").entries())
+    asked = {entry.step: entry.metrics for entry in entries if "eval/aime24/avg_at_k" in entry.metrics}
+    assert set(asked) == {0, 1}
+    assert all(metrics["eval/aime24/n"] == 5 and metrics["eval/aime24/partial"] == 1 for metrics in asked.values())
+    assert "after 1 iterations: AIME24" in trained.err
+
     done = icpo("eval", "--bench", "aime24", "--model", run[:8], *settings, "eval.k=2", "--json")
     assert done.status == 0, done.err
     assert done.document["model"] == f"{run}/iteration-00001"
