@@ -14,6 +14,7 @@ from icpo_cli.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
     from icpo_cli.cli.streams import Streams
+    from icpo_cli.config.schema import Config
     from icpo_cli.evaluate.observer import Observer
     from icpo_cli.evaluate.record import Outcome
     from icpo_cli.evaluate.session import Watch, Wish
@@ -47,7 +48,7 @@ def evaluate(
 ) -> None:
     """Evaluate a model on benchmarks. Interrupted at any moment, the same command goes on where it was."""
     arguments = [*(settings or []), *([f"eval.limit={limit}"] if limit is not None else [])]
-    _check_sources(bench, model, responses, rescore)
+    _check_sources(model, responses, rescore)
     if dry_run:
         _print_plan(arguments, bench or [], model, as_json)
         return
@@ -64,13 +65,11 @@ def evaluate(
         raise typer.Exit(128 + outcome.stopped_by)
 
 
-def _check_sources(bench: list[str] | None, model: str | None, responses: Path | None, rescore: str | None) -> None:
+def _check_sources(model: str | None, responses: Path | None, rescore: str | None) -> None:
     if responses is not None and rescore is not None:
         raise UserError("--responses: not together with --rescore, which has its own")
     if rescore is not None and model is not None:
         raise UserError("--model: not together with --rescore, whose responses are there already")
-    if rescore is None and not bench:
-        raise UserError("--bench: name a benchmark of `icpo bench list`, or general, math or all")
     if rescore is None and responses is None and model is None:
         raise UserError("--model: name a model folder, a hub id or a training run")
 
@@ -83,7 +82,7 @@ def _print_plan(arguments: list[str], bench: list[str], model: str | None, as_js
 
     config = subject_of(model, arguments)[1] if model is not None else load_config(arguments)
     check_evaluation(config)
-    planned = forecast(config, bench)
+    planned = forecast(config, _names(bench, config))
     if as_json:
         plan = {"benchmarks": [vars(each) for each in planned], "responses": sum(each.responses for each in planned)}
         typer.echo(json.dumps({"config": to_tree(config), "plan": plan}))
@@ -116,9 +115,18 @@ def _runner(
         return lambda watch: session.evaluate_again(past, bench, wish, watch)
     if responses is not None:
         config, label = load_config(arguments), model or responses.stem
-        return lambda watch: session.evaluate_responses(config, responses, label, bench, wish, watch)
+        names = _names(bench, config)
+        return lambda watch: session.evaluate_responses(config, responses, label, names, wish, watch)
     subject, settings = subject_of(str(model), arguments)
-    return lambda watch: session.evaluate_model(settings, subject, bench, wish, watch)
+    asked = _names(bench, settings)
+    return lambda watch: session.evaluate_model(settings, subject, asked, wish, watch)
+
+
+def _names(bench: list[str], config: "Config") -> list[str]:
+    """Of the benchmarks: those of --bench, else the configuration's."""
+    if not bench and not config.eval.benchmarks:
+        raise UserError("--bench: name a benchmark of `icpo bench list`, or general, math or all")
+    return bench or config.eval.benchmarks
 
 
 def _watched(run: "Run", title: str) -> "Outcome":

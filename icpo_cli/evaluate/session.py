@@ -69,7 +69,7 @@ def load_benchmarks(names: Sequence[str], config: Config) -> Loaded:
 def evaluate_model(config: Config, subject: Subject, names: Sequence[str], wish: Wish, watch: Watch) -> Outcome:
     """Generate what is not stored yet, grade, score. Raises UserError before an engine starts, RunFailed after."""
     check_evaluation(config)
-    config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, benchmarks=resolve_names(names)))
+    config = _named(config, subject.name, names)
     loaded = load_benchmarks(names, config)
     tasks = tasks_of(config, loaded.benchmarks)
     prepared = prepare(config, subject, tasks)
@@ -96,7 +96,7 @@ def evaluate_responses(
 ) -> Outcome:
     """Grade and score responses made elsewhere."""
     check_evaluation(config)
-    config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, benchmarks=resolve_names(names)))
+    config = _named(config, label, names)
     loaded = load_benchmarks(names, config)
     tasks = tasks_of(config, loaded.benchmarks)
     given = read_responses(path, tasks)
@@ -130,6 +130,14 @@ def evaluate_again(past: Past, names: Sequence[str], wish: Wish, watch: Watch) -
             for part in _graded(tasks, past.responses, verifier, record.observer)
         ]
         return record.conclude(past.model, parts, {}, loaded.missing, wish, verifier)
+
+
+def _named(config: Config, model: str, names: Sequence[str]) -> Config:
+    """As it is stored: with the benchmarks, and a name that says what it is unless it was given one."""
+    name = f"eval {model}" if config.name == Config().name else config.name
+    return dataclasses.replace(
+        config, name=name, eval=dataclasses.replace(config.eval, benchmarks=resolve_names(names))
+    )
 
 
 def _generate(

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import queue
+import signal
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from multiprocessing.process import BaseProcess
@@ -84,6 +85,8 @@ def _work(
     results: Any,
 ) -> None:
     """One engine's process."""
+    # Ctrl-C reaches the whole group; the process that started this one decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     spec, model, dtype, profile = made_of
     _take_place(number, count, spec, profile)
     sampler = VLLMSampler(spec, model, dtype, profile)
