@@ -67,10 +67,10 @@ def boxed(response: str) -> str | None:
 
 
 def every_box(response: str) -> list[str]:
-    """What each closed box holds, first to last."""
+    """What each closed box holds, first to last; one longer than any answer is left out."""
     closed = closings(response)
-    boxes = [found.end() for found in BOX.finditer(response)]
-    return [response[start : closed[start - 1]].strip() for start in boxes if start - 1 in closed]
+    spans = [(found.end(), closed.get(found.end() - 1, -1)) for found in BOX.finditer(response)]
+    return [response[start:end].strip() for start, end in spans if 0 <= end - start <= LONGEST_STATEMENT]
 
 
 def letter(response: str) -> str | None:

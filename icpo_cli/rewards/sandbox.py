@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import resource
 from collections.abc import Callable, Sequence
-from concurrent.futures import TimeoutError
+from concurrent.futures import CancelledError, TimeoutError
 from typing import Any
 
 import psutil
@@ -29,13 +29,32 @@ class Sandbox:
 
     def compare(self, rule: Callable[[Gold, str], Verdict], pairs: Sequence[tuple[Gold, str]]) -> list[Verdict]:
         """The rule's verdict on each (gold, answer), in order. `rule` is a function of a module."""
-        futures = [self._submit(rule, gold, answer) for gold, answer in pairs]
-        return [self._verdict(future, answer) for future, (_, answer) in zip(futures, pairs, strict=True)]
+        outcomes = self._run(rule, pairs)
+        return [self._verdict(outcome, answer) for outcome, (_, answer) in zip(outcomes, pairs, strict=True)]
 
     def readable(self, golds: Sequence[Gold]) -> list[bool]:
         """Whether each gold answer has a mathematical reading; one whose reading fails has none."""
-        futures = [self._submit(readable, gold) for gold in golds]
-        return [future.exception() is None and bool(future.result()) for future in futures]
+        return [outcome is True for outcome in self._run(readable, [(gold,) for gold in golds])]
+
+    def _run(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """What the function returned, or the exception in its place, in order.
+
+        A pool that somebody broke (its workers were killed while they waited) is made anew, and what it had not
+        done is done again: once, as a batch that breaks every pool would never end.
+        """
+        outcomes: list[Any] = [None] * len(arguments)
+        left = list(range(len(arguments)))
+        for last in (False, True):
+            futures = [(place, self._submit(function, arguments[place])) for place in left]
+            left = []
+            for place, future in futures:
+                outcomes[place] = _outcome(future)
+                if isinstance(outcomes[place], BROKEN) and not last:
+                    left.append(place)
+            if not left:
+                break
+            self.close()
+        return outcomes
 
     def close(self) -> None:
         if self._pool is not None:
@@ -43,8 +62,13 @@ class Sandbox:
             self._pool.join()
             self._pool = None
 
-    def _submit(self, function: Callable[..., Any], *arguments: Any) -> ProcessFuture:
-        return self._started().schedule(function, args=arguments, timeout=self._config.deadline_seconds)
+    def _submit(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> ProcessFuture | Exception:
+        try:
+            return self._started().schedule(
+                _contained, args=[function, *arguments], timeout=self._config.deadline_seconds
+            )
+        except RuntimeError as error:  # the pool is broken
+            return error
 
     def _started(self) -> ProcessPool:
         if self._pool is None:
@@ -57,20 +81,46 @@ class Sandbox:
             )
         return self._pool
 
-    def _verdict(self, future: ProcessFuture, answer: str) -> Verdict:
-        try:
-            verdict: Verdict = future.result()
-            return verdict
-        except TimeoutError:
+    def _verdict(self, outcome: Any, answer: str) -> Verdict:
+        if isinstance(outcome, Verdict):
+            return outcome
+        if isinstance(outcome, TimeoutError):
             seconds = self._config.deadline_seconds
             return Verdict(VerdictKind.TIMEOUT, answer, "deadline", f"not compared within {seconds:g} seconds")
-        except ProcessExpired as error:
-            reason = f"the comparison ended its process (status {error.exitcode})"
-        except MemoryError:
+        if isinstance(outcome, ProcessExpired):
+            reason = f"the comparison ended its process (status {outcome.exitcode})"
+        elif isinstance(outcome, MemoryError):
             reason = f"the comparison wanted more than {self._config.memory_mib} MiB"
-        except Exception as error:  # whatever a comparison raises is a verdict, told apart from a wrong answer
-            reason = f"the comparison raised {type(error).__name__}: {str(error)[:100]}"
+        else:
+            reason = f"the comparison raised {type(outcome).__name__}: {str(outcome)[:100]}"
         return Verdict(VerdictKind.ERROR, answer, "crash", reason)
+
+
+BROKEN = (RuntimeError, CancelledError)
+"""What is left of a pool, or of what it was to do, when its workers were killed while they waited."""
+
+
+class Ended(Exception):
+    """A comparison tried to end its process."""
+
+
+def _contained(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Runs in a worker: what would end it is an exception like any other."""
+    try:
+        return function(*arguments)
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        raise Ended(type(error).__name__) from None
+    except RuntimeError as error:  # a recursion's, for one; told apart from a broken pool's
+        raise Ended(f"{type(error).__name__}: {error}") from None
+
+
+def _outcome(future: ProcessFuture | Exception) -> Any:
+    if isinstance(future, Exception):
+        return future
+    try:
+        return future.result()
+    except (CancelledError, Exception) as error:  # whatever a comparison raises is a verdict of its own
+        return error
 
 
 def _confine(memory_mib: int) -> None:

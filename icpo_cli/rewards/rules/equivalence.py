@@ -46,8 +46,10 @@ HALF_OPEN = ("[]()", "()[]", "()(]", "()[)")
 
 
 def reads(text: str) -> bool:
-    """Whether a text has a mathematical reading: a number, a shape, or an expression."""
+    """Whether a gold answer of mathematics can be compared with: a number, a shape, an expression, or plain words."""
     spelled = canonical(text)
+    if "\\" not in spelled:
+        return True
     readings: tuple[Callable[[str], object], ...] = (quantity_of, based_value, spans_of, matrix_of, items_of)
     try:
         return any(reading(spelled) is not None for reading in readings) or all(
@@ -185,9 +187,11 @@ class Comparison:
         if len(left) == len(right) == 1 or items_of(gold) or items_of(answer):
             return False
         if len(left) == 1:
-            return (LABEL.fullmatch(right[0]) is not None or _is_arithmetic(right[0])) and self._leaf(gold, right[-1])
+            return self._consistent(right) and self._leaf(gold, right[-1])
         if len(right) == 1:
             return LABEL.fullmatch(left[0]) is not None and left[-1] != "0" and self._leaf(left[-1], answer)
+        if len(right) > 2 and not self._consistent(right):
+            return False
         named = LABEL.fullmatch(left[0]) and LABEL.fullmatch(right[0]) and _same_label(left[0], right[0])
         if named and self._leaf(left[-1], right[-1]):
             return True
@@ -196,6 +200,13 @@ class Comparison:
         if _identical(left[0], right[1]) and _identical(left[1], right[0]):
             return True
         return self._judged(lambda: symbolic.same_solutions((left[0], left[1]), (right[0], right[1])))
+
+    def _consistent(self, sides: Sequence[str]) -> bool:
+        """A name, or a sum worked out, and every further side equal to the last: not x = 4 = 5."""
+        named = LABEL.fullmatch(sides[0]) is not None
+        if not named and not _is_arithmetic(sides[0]):
+            return False
+        return all(self._values(sides[-1], side) for side in sides[1 if named else 0 : -1])
 
     # Values
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from icpo_cli.records import Gold, Verdict, VerdictKind
 from icpo_cli.rewards.rules.notation import canonical
@@ -10,7 +11,7 @@ from icpo_cli.rewards.rules.words import phrase, same_text
 NAMED = re.compile(
     r"(?:(?:the )?(?:correct |right |best )?(?:option|choice|answer)(?: is)?:?\s*)?"
     r"(?:\(\s*(?P<round>[A-Za-z])\s*\)|\[\s*(?P<square>[A-Za-z])\s*\]|(?P<bare>[A-Za-z])(?![A-Za-z']))"
-    r"\s*(?P<mark>[.):,\]=-]*)(?:\s+|$|(?<=[.):=-]))(?P<text>.*)",
+    r"\s*(?P<mark>[.):,\]=-]*)(?:\s+|$|(?<=[.):=-])(?=[A-Za-z]{2}|[$\\]))(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 ANOTHER = re.compile(r"\(?[B-Z]\)?(?:[,.)]|$)|\([a-z]\)|[a-z](?:[,.)]|$)")
@@ -28,6 +29,7 @@ class Named:
     """The letter is set apart, as in (B) or B: , so that it is no word of a sentence."""
 
 
+@lru_cache(maxsize=4096)
 def option_of(gold: Gold) -> Named | None:
     """The option that a gold answer names, by letter or text; None for none, or one beyond the question's options."""
     return _by_text(gold.answer, gold.choices) or _by_letter(gold.answer, len(gold.choices))
@@ -68,9 +70,14 @@ def unlettered(text: str) -> str | None:
     return found[1] if found else None
 
 
+@lru_cache(maxsize=4096)
+def _option_texts(choices: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(phrase(canonical(choice)) for choice in choices)
+
+
 def _by_text(text: str, choices: tuple[str, ...]) -> Named | None:
     """The one option whose words these are."""
-    texts = [phrase(canonical(choice)) for choice in choices]
+    texts = _option_texts(choices)
     said = phrase(canonical(text))
     if re.fullmatch(r"[a-z]?", said) or texts.count(said) != 1:
         return None
@@ -95,7 +102,7 @@ def _belongs(named: Named, gold: Gold) -> bool:
         return True
     if not gold.choices:
         return re.search(r"(?<![a-z])or(?![a-z])", named.text, re.IGNORECASE) is None
-    text = phrase(gold.choices[ord(named.letter) - ord("A")])
+    text = _option_texts(gold.choices)[ord(named.letter) - ord("A")]
     return named.marked or phrase(named.text) in text or text in phrase(named.text)
 
 

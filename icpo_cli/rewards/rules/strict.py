@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
 from icpo_cli.rewards.rules.brackets import balanced
@@ -39,6 +40,7 @@ def kind_of(gold: Gold) -> AnswerKind:
     return AnswerKind.MATH if re.search(r"[\d\\^=+*/<>(){}\[\]|]", text) or len(text) <= 2 else AnswerKind.TEXT
 
 
+@lru_cache(maxsize=4096)
 def gold_problem(gold: Gold) -> str | None:
     """What makes a gold answer unusable, in words; None for a usable one. Needs no parser."""
     text, kind = gold.answer.strip(), kind_of(gold)
@@ -110,8 +112,9 @@ def thorough(gold: Gold, answer: str) -> Verdict:
 def readable(gold: Gold) -> bool:
     """Whether a gold answer of kind math or number stands for a value. Run it in the sandbox."""
     from icpo_cli.rewards.rules.equivalence import reads
+    from icpo_cli.rewards.rules.quantities import float_of
 
-    return reads(gold.answer)
+    return reads(gold.answer) if gold.kind is not AnswerKind.NUMBER else float_of(canonical(gold.answer)) is not None
 
 
 def _bools(gold: Gold, answer: str) -> Verdict:

@@ -24,6 +24,8 @@ DEEPEST = 24
 MOST_NODES = 400
 GREATEST_LOG10 = 20_000.0
 """Of any number met on the way; more is not evaluated."""
+SYMBOL_LOG10 = 0.5
+"""Of the values that symbols are given, roughly."""
 MOST_TERMS = 1e5
 PRECISION = 40
 """Decimal digits of an evaluation."""
@@ -31,6 +33,9 @@ POINTS = 4
 
 NO_EXPRESSION = re.compile(r"(?<![\\A-Za-z_{])[A-Za-z]{4,}|0x[0-9A-Fa-f]|\d\.\d+\.\d")
 """Words, hexadecimal and addresses: the parser would take them for products, which have no order."""
+
+UNFINISHED = re.compile(r"[-+*/^=]\s*$|\^\s*(?:\{[^{}]*\}|\w)\s*\^")
+"""Ends in an operator, or a power of a power without brackets, which the parser takes exponential time for."""
 
 CONVERSION = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=False)
 
@@ -50,7 +55,7 @@ def parse(text: str) -> Any:
         raise TooLarge("longer or deeper than an answer may be")
     if re.search(r"\d{6,}\s*\}?\s*!|binom\{?\d{6,}", text):
         raise TooLarge("a factorial or binomial of a huge number")
-    if NO_EXPRESSION.search(text):
+    if NO_EXPRESSION.search(text) or UNFINISHED.search(text):
         raise Unreadable(text)
     if not text or not balanced(text) or re.search(r"\\(?:input|def|write|include|csname|begin|end|href|url)\b", text):
         raise Unreadable(text)
@@ -92,6 +97,7 @@ def _prepared(text: str) -> str:
     text = re.sub(r"([A-Za-z])('+)", lambda m: f"{m[1]}_{{{'p' * len(m[2])}}}", text)
     text = re.sub(r"(?<![A-Za-z\\])([eE])(?=_)", lambda m: {"e": r"\xi ", "E": r"\Xi "}[m[1]], text)
     text = re.sub(r"\\lg(?![a-z])", r"\\log_{10}", text)
+    text = re.sub(r"(?<![\\A-Za-z])([A-Za-z])(\d+)", r"\1_{\2}", text)  # x1 is x_1, not x times 1
     text = text.replace("*", r" \cdot ").replace(r"\hbar", r"h_{b}").replace(r"\ell", "l_{l}")
     text = re.sub(r"\\(?:hat|vec|bar|tilde|dot|ddot)\s*\{?\s*([A-Za-z])\s*\}?", r"\1_{h}", text)
     text = re.sub(r"\\(?:mathbb|mathcal|mathscr)\s*\{?([A-Za-z])\}?", r"\1", text)
@@ -111,7 +117,7 @@ def check_size(expression: Any) -> None:
 
 
 def _log10(expression: Any) -> float:
-    """log10 of a bound on the size of a number; symbols count as 10. Raises TooLarge past GREATEST_LOG10."""
+    """log10 of a bound on the size of a number. Raises TooLarge past GREATEST_LOG10."""
     size = _log10_of(expression)
     if not size <= GREATEST_LOG10:
         raise TooLarge("a number too large to evaluate")
@@ -126,7 +132,7 @@ def _log10_of(expression: Any) -> float:
         return abs(math.log10(abs(expression))) if expression else 0.0
     sizes = [_log10(argument) for argument in expression.args]
     if not sizes:
-        return 1.0
+        return SYMBOL_LOG10
     if isinstance(expression, sympy.Pow | sympy.exp):
         base, exponent = (sizes[0], sizes[1]) if len(sizes) == 2 else (0.5, sizes[0])
         return max(base, 0.5) * 10 ** min(exponent, 30.0)

@@ -34,7 +34,7 @@ def thorough(gold: Gold, answer: str) -> Verdict:
         return strict.thorough(gold, answer)
     if given is None or len(wanted) != len(given):
         return _verdict(False, answer, "a number or a list as long as the gold one")
-    whole = re.search(r"[.eE]", gold.answer) is None
+    whole = re.fullmatch(r"[\[(\s]*[+-]?\d+(?:\s*,\s*[+-]?\d+)*[\])\s]*", gold.answer) is not None
     pairs = zip(sorted(wanted), sorted(given), strict=True)
     return _verdict(
         all(_near(a, b, whole) for a, b in pairs), answer, "within 4 % of the gold answer, or rounding to it"

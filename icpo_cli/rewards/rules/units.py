@@ -67,13 +67,10 @@ def split_unit(text: str) -> tuple[str, str] | None:
             return text[: -len(sign)].strip(), name
     for match in re.finditer(r"(?<=[\d})!.])\s*(?=[A-Za-zµÅ%°¢\\^])|(?<=\\pi)\s+(?=[A-Za-z%])", text):
         value, unit = text[: match.start()].strip(), text[match.end() :].strip()
-        if (
-            len(unit) <= LONGEST_UNIT
-            and TAIL.fullmatch(unit)
-            and value
-            and unit not in FACTORS
-            and not _continues(unit)
-        ):
+        if not value or len(unit) > LONGEST_UNIT or not TAIL.fullmatch(unit) or unit in FACTORS or _continues(unit):
+            continue
+        apart = match.start() < match.end()  # 12 apples, but 5abc is no number of anything
+        if apart or is_percent(unit) or is_degree(unit) or is_unit(unit):
             return value, unit
     words = text.rpartition(" ")
     while words[0]:

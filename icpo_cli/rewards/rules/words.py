@@ -16,13 +16,19 @@ SHORT = {
 }
 MONTHS = "january february march april may june july august september october november december".split()
 HEDGE = re.compile(r"\b(?:or|either|maybe|possibly|perhaps|unless|not|never|cannot|both|neither|nor|then|but)\b|/|\?")
-AFTERTHOUGHT = re.compile(r"\s*(?:[,(—]|\s-\s|\.\s|\b(?:because|since|as|which|due to|so that)\b).*", re.DOTALL)
+AFTERTHOUGHT = re.compile(
+    r"\s*(?:[(—]|\.\s|,?\s*\b(?:because|since|as|which|due to|so that|i\.e\.|that is)\b).*", re.DOTALL
+)
+ANOTHER = re.compile(rf"\s*(?:{'|'.join(sorted(YES | NO))}|\d)\b")
+"""A second truth value after the first."""
 
 
 def truth_of(text: str) -> bool | None:
     """True or False, where the text says one of them and no more than a reason after it."""
     said = plain(text).rstrip(".! ")
-    for candidate in (said, AFTERTHOUGHT.sub("", said).strip()):
+    head, _, rest = said.partition(",")
+    reasoned = head if rest and not ANOTHER.match(rest) else said
+    for candidate in (said, AFTERTHOUGHT.sub("", reasoned).strip()):
         candidate = re.sub(
             r"^(?:it is|it's|this is|that is|the statement is|the answer is|statement is)\s+", "", candidate
         )
