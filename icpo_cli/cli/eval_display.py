@@ -18,9 +18,11 @@ from icpo_cli.cli.display import printable
 from icpo_cli.evaluate.compare import Comparison
 from icpo_cli.evaluate.observer import Start
 from icpo_cli.evaluate.record import Outcome
-from icpo_cli.evaluate.table import HEADERS, partial_text, rows_of
+from icpo_cli.evaluate.table import partial_text, rows_of
 from icpo_cli.records import Verdict
 
+NARROW = ("benchmark", "questions", "Avg@k", "95 % interval", "no answer", "cut off", "tokens", "")
+COMPARED = ("benchmark", "questions", "difference", "95 % interval", "p", "could show")
 LINE_SECONDS = 15.0
 """Between two lines of plain progress."""
 FIRST_SHARE = 0.1
@@ -173,14 +175,13 @@ class LiveView(LogLines):
 def print_outcome(outcome: Outcome) -> None:
     """The table, what is missing and what was compared, on stdout."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    console.print(_table(HEADERS, [(*row[:-1], "partial" if row[-1] else "") for row in rows_of(outcome.results)]))
+    console.print(_table(NARROW, [_narrow(row) for row in rows_of(outcome.results)]))
     for result in outcome.results:
         if result.partial:
             console.print(Text(f"{result.title} is {partial_text(result)}"))
     if outcome.comparisons:
         console.print(Text(f"\nthis evaluation less {printable(str(outcome.against))}, on the same questions"))
-        headers = ("benchmark", "questions", "difference", "95 % interval", "p", "could show")
-        console.print(_table(headers, [_comparison_row(comparison) for comparison in outcome.comparisons]))
+        console.print(_table(COMPARED, [_comparison_row(comparison) for comparison in outcome.comparisons]))
     for result in outcome.results:
         if result.missing_ids and result.missing.responses:
             console.print(Text(f"{result.title}: no responses to {_some(result.missing_ids)}"))
@@ -194,8 +195,15 @@ def print_outcome(outcome: Outcome) -> None:
             console.print(Text(f"{name:<9} {printable(str(value))}"), soft_wrap=True)
 
 
+def _narrow(row: Sequence[str]) -> tuple[str, ...]:
+    """A row for a terminal: accuracy and its error in one column, the majority's left to the files."""
+    title, questions, accuracy, stderr, interval, _, no_answer, cut_off, tokens, partial = row
+    both = f"{accuracy} ± {stderr}" if stderr else accuracy
+    return title, questions, both, interval, no_answer, cut_off, tokens, "partial" if partial else ""
+
+
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
     used = [column for column in range(len(headers)) if headers[column] or any(row[column] for row in rows)]
     for column in used:
         words = column == 0 or not headers[column]

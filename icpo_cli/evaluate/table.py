@@ -120,7 +120,7 @@ def _row(result: Result) -> tuple[str, ...]:
     return (
         result.title,
         f"{result.n:,} of {whole:,}" if result.n < whole else f"{whole:,}",
-        f"{_percent(result.avg_at_k)} @{result.k}",
+        f"@{result.k} {_percent(result.avg_at_k)}",
         _percent(result.stderr),
         f"{_percent(result.ci95[0])} to {_percent(result.ci95[1])}",
         _percent(result.maj_at_k),

@@ -73,7 +73,7 @@ def test_nothing_at_all_has_no_numbers() -> None:
     document = result_json(result)
     assert document["avg_at_k"] is None and document["ci95"] == [None, None] and document["pass_at_k"] == {}
     assert "eval/sums/avg_at_k" not in metrics_of([result])
-    assert rows_of([result])[0][2] == "- @2"
+    assert rows_of([result])[0][2] == "@2 -"
 
 
 def test_general_and_math_are_means_of_all_their_benchmarks() -> None:
