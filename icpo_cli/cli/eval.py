@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from icpo_cli.cli.streams import Streams
     from icpo_cli.config.schema import Config
     from icpo_cli.evaluate.observer import Observer
-    from icpo_cli.evaluate.record import Outcome
-    from icpo_cli.evaluate.session import Watch, Wish
+    from icpo_cli.evaluate.record import Outcome, Watch, Wish
 
     Run = Callable[[Watch], Outcome]
 
@@ -53,7 +52,7 @@ def evaluate(
         _print_plan(arguments, bench or [], model, as_json)
         return
     from icpo_cli.evaluate.past import read_past
-    from icpo_cli.evaluate.session import Wish
+    from icpo_cli.evaluate.record import Wish
 
     # Set before any library is imported that reads it.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

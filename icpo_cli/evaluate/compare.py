@@ -1,10 +1,14 @@
 """Two evaluations on the same questions, graded alike."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from icpo_cli.evaluate.grade import grade
+from icpo_cli.evaluate.past import Past
 from icpo_cli.evaluate.score import Part
+from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.statistics import paired_comparison
 
 
@@ -48,3 +52,16 @@ def compare(parts: Sequence[Part], others: Sequence[Part]) -> list[Comparison]:
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def others_of(past: Past, parts: Sequence[Part], verifier: Verifier) -> list[Part]:
+    """The responses of the evaluation compared with, to the same questions and graded the same way."""
+    others = []
+    for part in parts:
+        responses = past.responses.get(part.task.name)
+        if responses:
+            k = 1 + max(index for _, index in responses)
+            task = dataclasses.replace(part.task, k=k)
+            asked = [responses[key] for key in task.keys if key in responses]
+            others.append(Part(task, responses, grade(verifier, task, asked)))
+    return others

@@ -1,21 +1,30 @@
-"""What an evaluation writes down at its end: parquet, JSON, a table, metrics; and export for other tools."""
+"""What an evaluation writes down: its run; at its end parquet, JSON, a table, metrics, and files for other tools."""
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from icpo_cli.config.schema import Config
-from icpo_cli.evaluate.compare import Comparison
+from icpo_cli.evaluate.compare import Comparison, compare, others_of
 from icpo_cli.evaluate.export import ExportedBench, ExportedQuestion, export_lm_eval
-from icpo_cli.evaluate.past import RESPONSES, RESULT
+from icpo_cli.evaluate.load import Loaded
+from icpo_cli.evaluate.observer import Observer
+from icpo_cli.evaluate.past import RESPONSES, RESULT, Past
 from icpo_cli.evaluate.plan import template_of
-from icpo_cli.evaluate.score import Part, Result
+from icpo_cli.evaluate.score import Part, Result, score
+from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.evaluate.table import HEADERS, group_means, metrics_of, response_rows, result_json, rows_of
+from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.track.parquet import write_table
 from icpo_cli.track.tracker import Tracker
+
+Watch = Callable[[Path], Observer]
+"""Called once the evaluation's folder is known."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,85 @@ class Outcome:
         }
 
 
-def write_outcome(outcome: Outcome, parts: Sequence[Part], tracker: Tracker) -> None:
+@dataclass(frozen=True)
+class Wish:
+    """What is asked beside the configuration."""
+
+    against: Past | None = None
+    export: Path | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """The evaluation's record while it is open."""
+
+    config: Config
+    tracker: Tracker
+    observer: Observer
+    stop: StopSignal
+
+    def conclude(
+        self,
+        model: str,
+        parts: Sequence[Part],
+        unknown: Mapping[str, tuple[str, ...]],
+        missing: dict[str, str],
+        wish: Wish,
+        verifier: Verifier,
+    ) -> Outcome:
+        """Score, compare and write all down."""
+        self.observer.phase("writing")
+        parts = [
+            dataclasses.replace(part, unknown=part.unknown + len(unknown.get(part.task.name, ()))) for part in parts
+        ]
+        outcome = Outcome(
+            run_id=self.tracker.run_id,
+            folder=self.tracker.folder.resolve(),
+            model=model,
+            results=tuple(score(part, self.config.eval.pass_at) for part in parts),
+            missing=missing,
+            unknown=dict(unknown),
+            comparisons=tuple(compare(parts, others_of(wish.against, parts, verifier))) if wish.against else (),
+            against=wish.against.run_id if wish.against else None,
+            stopped_by=self.stop.signal,
+        )
+        if wish.export is not None:
+            outcome = dataclasses.replace(outcome, exported=_export(outcome, parts, self.config, wish.export))
+        _write(outcome, parts, self.tracker)
+        return outcome
+
+
+@contextmanager
+def recorded(
+    config: Config,
+    parent: str | None,
+    facts: Mapping[str, str],
+    loaded: Loaded,
+    verifier: Verifier,
+    stop: StopSignal,
+    watch: Watch,
+) -> Iterator[Record]:
+    """The evaluation's run, and its status in MLflow however the block ends."""
+    tracker = Tracker.create(config, config.eval.output_dir, parent)
+    status = "FAILED"
+    try:
+        observer = watch(tracker.folder)
+        tracker.warn = observer.note
+        benchmarks = {
+            f"data.{what}.{each.benchmark.name}": value
+            for each in loaded.benchmarks
+            for what, value in (("source", each.source), ("fingerprint", each.fingerprint))
+        }
+        tracker.describe(config, {**facts, **benchmarks, "verifier.version": verifier.version})
+        for why in loaded.missing.values():
+            observer.note(why)
+        yield Record(config, tracker, observer, stop)
+        status = "KILLED" if stop.signal else "FINISHED"
+    finally:
+        tracker.end(status)
+
+
+def _write(outcome: Outcome, parts: Sequence[Part], tracker: Tracker) -> None:
     """Into the run's folder, then to MLflow. The result file comes last: with it the evaluation is whole."""
     folder = tracker.folder
     write_table(response_rows(parts), folder / RESPONSES)
@@ -73,7 +160,7 @@ def write_outcome(outcome: Outcome, parts: Sequence[Part], tracker: Tracker) -> 
         tracker.log_artifact(folder / name)
 
 
-def export(outcome: Outcome, parts: Sequence[Part], config: Config, folder: Path) -> Path:
+def _export(outcome: Outcome, parts: Sequence[Part], config: Config, folder: Path) -> Path:
     """In lm-evaluation-harness's layout."""
     sampling = {"temperature": config.eval.temperature, "max_gen_toks": config.eval.max_response_tokens}
     benches = [

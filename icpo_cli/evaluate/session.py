@@ -1,69 +1,30 @@
 """An evaluation from what the user asked to its outcome: by a model, of given responses, or of an earlier one's."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from icpo_cli.config.check import check_evaluation
 from icpo_cli.config.schema import Config
-from icpo_cli.data.benchmarks import BENCHMARKS, LoadedBenchmark, resolve_names
-from icpo_cli.data.benchmarks.load import find, load
+from icpo_cli.data.benchmarks import resolve_names
 from icpo_cli.errors import UserError
-from icpo_cli.evaluate.compare import compare
 from icpo_cli.evaluate.generate import Work, generate, missing_of
 from icpo_cli.evaluate.given import read_responses
 from icpo_cli.evaluate.grade import grade
+from icpo_cli.evaluate.load import load_benchmarks
 from icpo_cli.evaluate.observer import Observer, Start
 from icpo_cli.evaluate.past import Past
-from icpo_cli.evaluate.plan import Key, Task, data_folder, tasks_of
+from icpo_cli.evaluate.plan import Key, Task, tasks_of
 from icpo_cli.evaluate.prepare import Prepared, prepare
-from icpo_cli.evaluate.record import Outcome, export, write_outcome
-from icpo_cli.evaluate.score import Part, score
+from icpo_cli.evaluate.record import Outcome, Watch, Wish, recorded
+from icpo_cli.evaluate.score import Part
 from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.evaluate.store import Store, Stored
 from icpo_cli.evaluate.subject import Subject
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.sampler import StreamingSampler
-from icpo_cli.track.tracker import Tracker
-
-Watch = Callable[[Path], Observer]
-"""Called once the evaluation's folder is known."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is asked beside the configuration."""
-
-    against: Past | None = None
-    export: Path | None = None
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The benchmarks that are there, and those whose data is not to be had with how to get it."""
-
-    benchmarks: tuple[LoadedBenchmark, ...]
-    missing: dict[str, str]
-
-
-def load_benchmarks(names: Sequence[str], config: Config) -> Loaded:
-    """Raises UserError on an unknown name, on data that is at fault, and where none of them is there."""
-    loaded, missing = [], {}
-    folder = data_folder(config)
-    resolved = resolve_names(names)
-    for name in resolved:
-        try:
-            loaded.append(load(BENCHMARKS[name], folder))
-        except UserError as error:
-            if len(resolved) == 1 or find(BENCHMARKS[name], folder) is not None:
-                raise
-            missing[name] = str(error)
-    if not loaded:
-        raise UserError(f"none of the benchmarks' data is there: {'; '.join(missing.values())}")
-    return Loaded(tuple(loaded), missing)
 
 
 def evaluate_model(config: Config, subject: Subject, names: Sequence[str], wish: Wish, watch: Watch) -> Outcome:
@@ -81,7 +42,7 @@ def evaluate_model(config: Config, subject: Subject, names: Sequence[str], wish:
         verifier = stack.enter_context(Verifier(config.reward))
         stop = stack.enter_context(StopSignal())
         facts = {"eval.source": "model", "model.name": subject.name, "model.fingerprint": prepared.fingerprint}
-        record = stack.enter_context(_recorded(config, subject.run_id, facts, loaded, verifier, stop, watch))
+        record = stack.enter_context(recorded(config, subject.run_id, facts, loaded, verifier, stop, watch))
         seconds = _generate(config, prepared, works, verifier, record.observer, stop)
         tokens = sum(work.tokens for work in works)
         parts = [
@@ -103,7 +64,7 @@ def evaluate_responses(
     with ExitStack() as stack:
         verifier = stack.enter_context(Verifier(config.reward))
         facts = {"eval.source": "responses", "model.name": label}
-        record = stack.enter_context(_recorded(config, None, facts, loaded, verifier, StopSignal(), watch))
+        record = stack.enter_context(recorded(config, None, facts, loaded, verifier, StopSignal(), watch))
         if given.unused:
             record.observer.note(f"{given.unused:,} responses past k were left out: eval.k sets it")
         parts = _graded(tasks, given.responses, verifier, record.observer)
@@ -124,7 +85,7 @@ def evaluate_again(past: Past, names: Sequence[str], wish: Wish, watch: Watch) -
     with ExitStack() as stack:
         verifier = stack.enter_context(Verifier(config.reward))
         facts = {"eval.source": "rescore", "eval.rescored": past.run_id, "model.name": past.model}
-        record = stack.enter_context(_recorded(config, past.run_id, facts, loaded, verifier, StopSignal(), watch))
+        record = stack.enter_context(recorded(config, past.run_id, facts, loaded, verifier, StopSignal(), watch))
         parts = [
             dataclasses.replace(part, unknown=past.unknown.get(part.task.name, 0))
             for part in _graded(tasks, past.responses, verifier, record.observer)
@@ -204,86 +165,3 @@ def _check_known(past: Past, tasks: Sequence[Task]) -> None:
                 f"--rescore {past.run_id}: {len(lost)} questions of {task.name} are not in {task.loaded.source}: "
                 f"{', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}"
             )
-
-
-@dataclass(frozen=True)
-class _Record:
-    """The evaluation's record while it is open."""
-
-    config: Config
-    tracker: Tracker
-    observer: Observer
-    stop: StopSignal
-
-    def conclude(
-        self,
-        model: str,
-        parts: Sequence[Part],
-        unknown: Mapping[str, tuple[str, ...]],
-        missing: dict[str, str],
-        wish: Wish,
-        verifier: Verifier,
-    ) -> Outcome:
-        """Score, compare and write all down."""
-        self.observer.phase("writing")
-        parts = [
-            dataclasses.replace(part, unknown=part.unknown + len(unknown.get(part.task.name, ()))) for part in parts
-        ]
-        outcome = Outcome(
-            run_id=self.tracker.run_id,
-            folder=self.tracker.folder.resolve(),
-            model=model,
-            results=tuple(score(part, self.config.eval.pass_at) for part in parts),
-            missing=missing,
-            unknown=dict(unknown),
-            comparisons=tuple(compare(parts, _others(wish.against, parts, verifier))) if wish.against else (),
-            against=wish.against.run_id if wish.against else None,
-            stopped_by=self.stop.signal,
-        )
-        if wish.export is not None:
-            outcome = dataclasses.replace(outcome, exported=export(outcome, parts, self.config, wish.export))
-        write_outcome(outcome, parts, self.tracker)
-        return outcome
-
-
-@contextmanager
-def _recorded(
-    config: Config,
-    parent: str | None,
-    facts: Mapping[str, str],
-    loaded: Loaded,
-    verifier: Verifier,
-    stop: StopSignal,
-    watch: Watch,
-) -> Iterator[_Record]:
-    """The evaluation's run, and its status in MLflow however the block ends."""
-    tracker = Tracker.create(config, config.eval.output_dir, parent)
-    status = "FAILED"
-    try:
-        observer = watch(tracker.folder)
-        tracker.warn = observer.note
-        benchmarks = {
-            f"data.{what}.{each.benchmark.name}": value
-            for each in loaded.benchmarks
-            for what, value in (("source", each.source), ("fingerprint", each.fingerprint))
-        }
-        tracker.describe(config, {**facts, **benchmarks, "verifier.version": verifier.version})
-        for why in loaded.missing.values():
-            observer.note(why)
-        yield _Record(config, tracker, observer, stop)
-        status = "KILLED" if stop.signal else "FINISHED"
-    finally:
-        tracker.end(status)
-
-
-def _others(past: Past, parts: Sequence[Part], verifier: Verifier) -> list[Part]:
-    """The responses of the evaluation compared with, to the same questions and graded the same way."""
-    others = []
-    for part in parts:
-        responses = past.responses.get(part.task.name)
-        if responses:
-            k = 1 + max(index for _, index in responses)
-            task = dataclasses.replace(part.task, k=k)
-            asked = [responses[key] for key in task.keys if key in responses]
-            others.append(Part(task, responses, grade(verifier, task, asked)))
-    return others
