@@ -71,8 +71,9 @@ def _number(sign: str, mantissa: str, exponent: int, whole: bool) -> Number | No
 
 def in_words(text: str) -> Number | None:
     """twenty-five, two hundred and six, 2.25 billion, one half, two-thirds; None for anything else."""
-    words = re.findall(r"[a-z]+|[\d.,]+", text.lower().replace("-", " "))
-    if not words or len(words) > 12 or re.sub(r"[a-z\d.,\s-]", "", text.lower()):
+    spelled = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text.lower())
+    words = re.findall(r"[a-z]+|[\d.,]+", spelled)
+    if not words or len(words) > 12 or re.sub(r"[a-z\d.,\s]", "", spelled):
         return None
     negative = words[0] in ("minus", "negative")
     value = _words(words[1:] if negative else words)

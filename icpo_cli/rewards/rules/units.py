@@ -69,6 +69,8 @@ def split_unit(text: str) -> tuple[str, str] | None:
         value, unit = text[: match.start()].strip(), text[match.end() :].strip()
         if not value or len(unit) > LONGEST_UNIT or not TAIL.fullmatch(unit) or unit in FACTORS or _continues(unit):
             continue
+        if "%" in unit and not is_percent(unit):
+            continue
         apart = match.start() < match.end()  # 12 apples, but 5abc is no number of anything
         if apart or is_percent(unit) or is_degree(unit) or is_unit(unit):
             return value, unit
