@@ -49,7 +49,7 @@ def reads(text: str) -> bool:
     """Whether a gold answer of mathematics can be compared with: a number, a shape, an expression, or plain words."""
     spelled = canonical(text)
     if "\\" not in spelled:
-        return True
+        return re.search(r"\w", spelled) is not None
     readings: tuple[Callable[[str], object], ...] = (quantity_of, based_value, spans_of, matrix_of, items_of)
     try:
         return any(reading(spelled) is not None for reading in readings) or all(

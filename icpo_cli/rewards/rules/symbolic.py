@@ -98,7 +98,7 @@ def _prepared(text: str) -> str:
     text = re.sub(r"(?<![A-Za-z\\])([eE])(?=_)", lambda m: {"e": r"\xi ", "E": r"\Xi "}[m[1]], text)
     text = re.sub(r"\\lg(?![a-z])", r"\\log_{10}", text)
     text = re.sub(r"(?<![\\A-Za-z])([A-Za-z])(\d+)", r"\1_{\2}", text)  # x1 is x_1, not x times 1
-    text = text.replace("*", r" \cdot ").replace(r"\hbar", r"h_{b}").replace(r"\ell", "l_{l}")
+    text = text.replace("*", r" \cdot ").replace(r"\hbar", r"h_{b}").replace(r"\ell", "l_{l}").replace(r"\odot", "o")
     text = re.sub(r"\\(?:hat|vec|bar|tilde|dot|ddot)\s*\{?\s*([A-Za-z])\s*\}?", r"\1_{h}", text)
     text = re.sub(r"\\(?:mathbb|mathcal|mathscr)\s*\{?([A-Za-z])\}?", r"\1", text)
     return text.replace("%", r"\%").replace("\\\\%", r"\%")
