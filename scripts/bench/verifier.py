@@ -1,0 +1,65 @@
+"""The labelled cases of tests/rewards/cases through icpo's strict rule and through math-verify alone.
+
+The strict rule was mended until every one of these cases was right: what it does on unseen answers, this does not say.
+math-verify is given the gold answer between dollars, as it wants LaTeX, and the answer as it is and between dollars.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from math_verify import parse, verify
+
+from icpo_cli.config.schema import RewardConfig
+from icpo_cli.records import AnswerKind, Gold
+from icpo_cli.rewards.verifier import Answer, Grading, Verifier
+
+CASES = Path(__file__).parents[2] / "tests" / "rewards" / "cases"
+KINDS = [kind.value for kind in AnswerKind]
+
+
+def main() -> None:
+    print(f"{'':8} {'equivalent':>10} {'icpo':>7} {'math-verify':>12}   {'other':>6} {'icpo':>7} {'math-verify':>12}")
+    total: list[tuple[bool, bool, bool]] = []
+    with Verifier(RewardConfig()) as verifier:
+        for kind in KINDS:
+            cases = [json.loads(line) for line in (CASES / f"{kind}.jsonl").read_text().splitlines()]
+            verdicts = verifier.verify([_answer(case) for case in cases], Grading("none"))
+            rows = [
+                (case["correct"], verdict.correct, _math_verify(case))
+                for case, verdict in zip(cases, verdicts, strict=True)
+            ]
+            _print(kind, rows)
+            total += rows
+    _print("all", total)
+
+
+def _answer(case: dict[str, Any]) -> Answer:
+    gold = Gold(
+        case["gold"],
+        AnswerKind(case["kind"]),
+        tuple(case.get("choices", ())),
+        tuple(case.get("aliases", ())),
+        case.get("ordered"),
+    )
+    return Answer(case["answer"], gold)
+
+
+def _math_verify(case: dict[str, Any]) -> bool:
+    gold = parse(f"${case['gold']}$")
+    return any(verify(gold, parse(text)) for text in (case["answer"], f"${case['answer']}$"))
+
+
+def _print(name: str, rows: Sequence[tuple[bool, bool, bool]]) -> None:
+    """How many equivalent answers each finds, and how many others it rejects."""
+    line = f"{name:8}"
+    for label in (True, False):
+        of_label = [row for row in rows if row[0] is label]
+        shares = [sum(row[which] is label for row in of_label) / len(of_label) for which in (1, 2)]
+        line += f" {len(of_label):>{10 if label else 6}} {shares[0]:7.1%} {shares[1]:12.1%}  "
+    print(line.rstrip())
+
+
+if __name__ == "__main__":
+    main()
