@@ -1,4 +1,4 @@
-"""Statistics of an evaluation: pure functions over arrays, numpy and scipy alone.
+"""Statistics of an evaluation, and of arms over seeds: pure functions over arrays, numpy and scipy alone.
 
 Q questions, k responses each. `correct` [Q, k] holds 0 or 1 (bool or float) and NaN where a response is missing, so
 that k may differ between questions. A question's accuracy is the mean over its responses that are there; a question
@@ -21,6 +21,8 @@ CONFIDENCE = 0.95
 POWER = 0.8
 """Of the test whose smallest detectable difference is given."""
 RESAMPLES = 2000
+ROUNDING = 1e-9
+"""Percentage points below which two differences are one."""
 
 Array = NDArray[np.float64]
 
@@ -40,6 +42,24 @@ class PairedComparison:
     """Of no difference: share of the random exchanges of the two runs, question by question, that differ as much."""
     smallest_detectable: float
     """The true difference that questions of this number and spread show at the 5 % level in 80 % of cases."""
+
+
+@dataclass(frozen=True)
+class SeedComparison:
+    """What one arm reached less what another did, paired by seed, in their unit."""
+
+    n: int
+    """Seeds that both have."""
+    difference: float
+    """NaN without such seeds."""
+    stderr: float
+    """Of the difference, over seeds; NaN below two."""
+    interval: tuple[float, float]
+    """At the level asked for. NaN below two seeds, and where all seeds differ by the same, which shows no spread."""
+    p_value: float
+    """Of no difference, by the paired t test; NaN where the interval is."""
+    smallest_detectable: float
+    """The true difference that as many seeds of this spread show at that level in 80 % of cases."""
 
 
 def accuracy_by_question(correct: ArrayLike) -> Array:
@@ -161,14 +181,43 @@ def paired_comparison(a: ArrayLike, b: ArrayLike, seed: int = 0) -> PairedCompar
     )
 
 
-def smallest_detectable(spread: float, n: int) -> float:
-    """The difference that a two-sided 5 % test finds with 80 % power, from its standard error over n questions.
+def seed_comparison(a: ArrayLike, b: ArrayLike, level: float = CONFIDENCE) -> SeedComparison:
+    """a less b, both [S], one value a seed in one order; seeds that either lacks (NaN) are left out.
 
-    In the unit of the standard error; NaN where that is 0, which tells nothing of the spread of other questions.
+    The interval is Student's, of the mean difference: it speaks of other seeds, not of other questions.
+    """
+    difference = _there(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))  # [seeds that both have]
+    n = len(difference)
+    spread = _stderr(difference)
+    # Accuracies are counts over a fixed number: equal differences are common, and equal but for rounding.
+    shown = n >= 2 and float(np.ptp(difference)) > ROUNDING
+    test = stats.ttest_1samp(difference, 0.0) if shown else None
+    bounds = test.confidence_interval(level) if test else (math.nan, math.nan)
+    return SeedComparison(
+        n=n,
+        difference=float(difference.mean()) if n else math.nan,
+        stderr=spread,
+        interval=(float(bounds[0]), float(bounds[1])),
+        p_value=float(test.pvalue) if test else math.nan,
+        smallest_detectable=smallest_detectable(spread, n, level) if shown else math.nan,
+    )
+
+
+def mean_and_stderr(values: ArrayLike) -> tuple[float, float]:
+    """Of values [S], NaN ones left out; NaN where there are none, the error below two."""
+    known = _there(np.asarray(values, dtype=float))
+    return (float(known.mean()) if len(known) else math.nan, _stderr(known))
+
+
+def smallest_detectable(spread: float, n: int, level: float = CONFIDENCE) -> float:
+    """The difference that a two-sided test finds with 80 % power, from its standard error over n questions or seeds.
+
+    `level` is one less the test's: 0.95 for a 5 % test. In the unit of the standard error; NaN where that is 0, which
+    tells nothing of the spread of others.
     """
     if n < 2 or not spread > 0:
         return math.nan
-    return float(spread * (stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) + stats.t.ppf(POWER, n - 1)))
+    return float(spread * (stats.t.ppf((1 + level) / 2, n - 1) + stats.t.ppf(POWER, n - 1)))
 
 
 def _there(values: Array) -> Array:

@@ -154,3 +154,60 @@ def test_pairing_takes_the_questions_that_both_have() -> None:
     with pytest.raises(ValueError, match="2 and 1 questions are not paired"):
         statistics.paired_comparison([[1], [0]], [[1]])
     assert statistics.paired_comparison([[NAN]], [[1]]).n == 0
+
+
+def test_arms_are_compared_seed_by_seed() -> None:
+    # differences 2, 4, 9: mean 5, sample variance (9 + 1 + 16) / 2 = 13
+    found = statistics.seed_comparison([52, 64, 79], [50, 60, 70])
+    error = math.sqrt(13 / 3)
+    assert (found.n, found.difference) == (3, 5)
+    assert found.stderr == pytest.approx(error)
+    # t(0.975, 2) = 4.30265
+    assert found.interval == pytest.approx((5 - 4.30265 * error, 5 + 4.30265 * error), abs=1e-4)
+    # p of t = 5 / 2.0817 = 2.4019 at 2 degrees of freedom: 1 - t / sqrt(t^2 + 2)
+    t = 5 / error
+    assert found.p_value == pytest.approx(1 - t / math.sqrt(t**2 + 2))
+    # t(0.8, 2) = 1.06066
+    assert found.smallest_detectable == pytest.approx((4.30265 + 1.06066) * error, abs=1e-4)
+
+
+def test_a_stricter_level_widens_the_interval() -> None:
+    # 5 % shared by 4 comparisons: t(1 - 0.0125 / 2, 2) = 8.86042
+    found = statistics.seed_comparison([52, 64, 79], [50, 60, 70], level=1 - 0.05 / 4)
+    assert found.interval[1] - 5 == pytest.approx(8.86042 * math.sqrt(13 / 3), abs=1e-3)
+
+
+def test_seeds_that_one_arm_lacks_are_left_out_of_a_pair() -> None:
+    found = statistics.seed_comparison([52, NAN, 79], [50, 60, 70])
+    assert (found.n, found.difference) == (2, 5.5)
+    alone = statistics.seed_comparison([52, NAN], [50, 60])
+    assert (alone.n, alone.difference) == (1, 2)
+    assert np.isnan([alone.stderr, *alone.interval, alone.p_value, alone.smallest_detectable]).all()
+    none = statistics.seed_comparison([NAN], [1])
+    assert none.n == 0 and math.isnan(none.difference)
+
+
+@pytest.mark.parametrize("a", [[72, 74, 76], [100 * 43 / 60, 100 * 41 / 60]])
+def test_differences_that_are_all_equal_show_no_spread(a: list[float]) -> None:
+    """The second by 100/60 each, which rounding keeps from being exactly so."""
+    b = [70, 72, 74] if len(a) == 3 else [100 * 42 / 60, 100 * 40 / 60]
+    found = statistics.seed_comparison(a, b)
+    assert found.difference > 1
+    assert np.isnan([*found.interval, found.p_value, found.smallest_detectable]).all()
+
+
+def test_a_mean_over_seeds_and_its_error() -> None:
+    # 60, 66, 69: mean 65, sample variance (25 + 1 + 16) / 2 = 21
+    assert statistics.mean_and_stderr([60, 66, NAN, 69]) == pytest.approx((65, math.sqrt(21 / 3)))
+    mean, error = statistics.mean_and_stderr([60])
+    assert mean == 60 and math.isnan(error)
+    assert math.isnan(statistics.mean_and_stderr([])[0])
+
+
+def test_the_interval_over_three_seeds_covers_the_truth_in_95_percent() -> None:
+    draw = np.random.default_rng(5)
+    covered = 0
+    for _ in range(2000):
+        low, high = statistics.seed_comparison(3 + draw.normal(0, 2, 3), np.zeros(3)).interval
+        covered += low <= 3 <= high
+    assert 0.935 <= covered / 2000 <= 0.965
