@@ -1,0 +1,185 @@
+"""One job of a study to its end: `python -m icpo_cli.ablate.job FOLDER`.
+
+FOLDER/config.yaml      what `icpo train` is given
+FOLDER/<run id>/        the run
+FOLDER/outcome.json     `icpo train --json`'s document, once all iterations are done: the job is done
+FOLDER/job.log          standard error
+FOLDER/failure.txt      one line, when the run failed; the next start removes it
+FOLDER/job.lock         locked as long as a process of the job lives
+
+Killed at any point, it is started again in the same way and goes on from the run's newest checkpoint.
+"""
+
+import argparse
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import yaml
+
+from icpo_cli.evaluate.stop import SIGNALS, StopSignal
+
+ICPO = (sys.executable, "-m", "icpo_cli")
+CONFIG, OUTCOME, LOG, FAILURE, LOCK = "config.yaml", "outcome.json", "job.log", "failure.txt", "job.lock"
+DONE, FAILED, ALREADY_RUNNING = 0, 1, 75
+STOPPED = tuple(128 + number for number in SIGNALS)
+"""Exit statuses of a job that was asked to stop, saved and left."""
+
+POLL_SECONDS = 0.2
+LOG_TAIL_BYTES = 65536
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def main(arguments: Sequence[str], icpo: Sequence[str] = ICPO) -> int:
+    """Exit status: 0 done, 1 failed, 75 already running, 143 or 130 stopped by SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m icpo_cli.ablate.job")
+    parser.add_argument("folder", type=Path, help="holds config.yaml")
+    parser.add_argument("--ranks", type=int, default=1, help="processes of the run, one a GPU")
+    parser.add_argument("--parent", type=int, help="end, saved, when this process, which started this one, is gone")
+    parser.add_argument("--wait", action="store_true", help="wait for an earlier process of the job to end")
+    options = parser.parse_args(arguments)
+    folder: Path = options.folder
+    if not (folder / CONFIG).is_file():
+        parser.error(f"{folder}: holds no {CONFIG}")
+    with StopSignal() as stop, (folder / LOCK).open("a") as lock:
+        while not _locked(lock.fileno()):
+            if not options.wait:
+                print(f"{folder}: this job is running already", file=sys.stderr)
+                return ALREADY_RUNNING
+            if stop.signal or _orphaned(options.parent):
+                return 128 + (stop.signal or signal.SIGTERM)
+            time.sleep(POLL_SECONDS)
+        if (folder / OUTCOME).is_file():
+            return DONE
+        (folder / FAILURE).unlink(missing_ok=True)
+        return _run(folder, [*icpo, *train_arguments(folder, options.ranks)], options.parent, lock.fileno(), stop)
+
+
+def train_arguments(folder: Path, ranks: int) -> list[str]:
+    """Of the `icpo` command that starts the job's run, or goes on with it."""
+    run = newest_run(folder)
+    what = [str(folder / CONFIG)] if run is None else ["--resume", str(run)]
+    return ["train", *what, *(["--nproc", str(ranks)] if ranks > 1 else []), "--json"]
+
+
+def newest_run(folder: Path) -> Path | None:
+    """The run that was saved last; of runs that saved nothing, the newest whose own configuration was written whole."""
+    runs = [path.parent for path in folder.glob(f"*/{CONFIG}")]
+    saved = {run: max((c.stat().st_mtime for c in run.glob("checkpoints/iteration-*")), default=0.0) for run in runs}
+    if any(saved.values()):
+        return max(runs, key=lambda run: saved[run])
+    whole = (folder / CONFIG).read_text(encoding="utf-8")
+    begun = [run for run in runs if (run / CONFIG).read_text(encoding="utf-8") == whole]
+    return max(begun, key=lambda run: run.stat().st_mtime, default=None)
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _orphaned(parent: int | None) -> bool:
+    return parent is not None and os.getppid() != parent
+
+
+def _run(folder: Path, command: Sequence[str], parent: int | None, lock: int, stop: StopSignal) -> int:
+    """The command, from its start to the file that says how it ended."""
+    aside = folder / f"{OUTCOME}.tmp"
+    # Processes that a killed run leaves come to this one, which ends them.
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    with aside.open("wb") as document, (folder / LOG).open("ab") as log:
+        began = log.tell()
+        # A session of its own: whatever signals a whole group tells the run only once, through this process.
+        # It holds the lock too: a run that outlives this process, saving, keeps a second one out.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=document,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=[lock],
+            preexec_fn=_end_with_parent,  # this process has no threads
+        )
+        told, status = _watch(process, parent, stop)
+        _end_leftovers()
+    if status == 0:
+        why = _unfinished(folder, aside)
+        if why is None:
+            _sync(aside)
+            aside.replace(folder / OUTCOME)
+            return DONE
+    elif status in STOPPED:
+        return status
+    elif told and status == -told:  # before the run had anything to save
+        return 128 + told
+    else:
+        why = _last_words(folder / LOG, began, status)
+    (folder / FAILURE).write_text(f"{why}\n", encoding="utf-8")
+    return FAILED
+
+
+def _watch(process: subprocess.Popen[bytes], parent: int | None, stop: StopSignal) -> tuple[int, int]:
+    """The signal it was told, 0 for none, and its exit status, negative for a signal.
+
+    It is told when this process is asked to stop, and when the parent is gone. Told of both, it ends at once.
+    """
+    told = times = 0
+    while (status := process.poll()) is None:
+        reasons = bool(stop.signal) + _orphaned(parent)
+        if reasons > times:
+            told, times = stop.signal or signal.SIGTERM, reasons
+            process.send_signal(told)
+        time.sleep(POLL_SECONDS)
+    return told, status
+
+
+def _unfinished(folder: Path, document: Path) -> str | None:
+    """Why a run that ended well is not all of the job; None when it is."""
+    wanted = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))["train"]["iterations"]
+    done = json.loads(document.read_text(encoding="utf-8"))["iterations"]
+    return None if done == wanted else f"ended after {done} of {wanted} iterations"
+
+
+def _last_words(log: Path, began: int, status: int) -> str:
+    """What a failed run said last, in one line."""
+    how = f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    with log.open("rb") as file:
+        file.seek(max(began, log.stat().st_size - LOG_TAIL_BYTES))
+        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    said = [line.removeprefix("icpo: ") for line in lines if line.startswith("icpo: ")]
+    last = (said or lines or [""])[-1]
+    return last if said else f"{how}{': ' if last else ''}{last}; log: {log}"
+
+
+def _end_leftovers() -> None:
+    for process in psutil.Process().children(recursive=True):
+        process.kill()
+
+
+def _end_with_parent() -> None:
+    """In the run's process: SIGTERM when the process that started it dies, however it dies."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

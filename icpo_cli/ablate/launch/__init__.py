@@ -1,0 +1,1 @@
+"""How the jobs of a study come to run: on this machine, or through SLURM."""
