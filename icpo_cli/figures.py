@@ -1,0 +1,151 @@
+"""Figures of curves, for a paper's column: one look for all that draw. The one module that imports matplotlib.
+
+Colours are Okabe and Ito's, which the colour-blind tell apart, without their yellow, which white swallows; line style
+and marker differ too, so that grey print will do. Figures are drawn without pyplot, which keeps state.
+"""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.2, 1.2)), (0, (8, 1.5, 1, 1.5, 1, 1.5)))
+MARKERS = ("o", "s", "^", "D", "v", "X")
+"""7 colours, 5 dashes and 6 markers share no divisor: 210 lines before a look recurs."""
+
+COLUMN_INCHES, PAGE_INCHES = 3.5, 7.2
+PANEL_INCHES = 1.9
+"""Height of one panel."""
+LINE_INCHES = 0.14
+"""Of legend or caption."""
+HANDLE_LETTERS = 10
+"""Letters in whose room a legend draws a line's look."""
+POINTS, SMALL_POINTS = 8, 7
+DPI = 200
+MARKERS_A_LINE = 8
+BAND_OPACITY = 0.18
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: y over x, [N] each, and a band from low to high where they are given (NaN: none at that point)."""
+
+    label: str
+    look: int
+    """Lines of one number look the same in every panel and figure."""
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+
+
+def draw(panels: Sequence[Panel], caption: str) -> Figure:
+    """Panels, three beside one another at most, under one legend; the caption below. One panel fits a column."""
+    across = min(len(panels), 3)
+    down = math.ceil(len(panels) / across)
+    width = COLUMN_INCHES if across == 1 else PAGE_INCHES
+    letters = int(width * 72 / (0.55 * SMALL_POINTS))  # that fit in a line
+    text = textwrap.fill(plain(caption), letters)
+
+    figure = Figure(dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    handles: dict[int, Line2D] = {}
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for panel, its_axes in zip(panels, axes, strict=False):
+        handles |= {line.look: _draw_line(its_axes, line) for line in panel.lines}
+        _dress(its_axes, panel)
+    for unused in axes[len(panels) :]:
+        unused.remove()
+    labels = {line.look: line.label for panel in panels for line in panel.lines}
+    looks = sorted(handles)
+    legend_rows = _add_legend(figure, [handles[look] for look in looks], [labels[look] for look in looks], letters)
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=SMALL_POINTS)
+    figure.set_size_inches(width, PANEL_INCHES * down + LINE_INCHES * (legend_rows + text.count("\n") + 2))
+    return figure
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """As STEM.png and STEM.pdf, each written aside and then renamed. Equal figures give equal files."""
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf")]
+    for path in paths:
+        aside = path.with_suffix(f"{path.suffix}.tmp")
+        undated = {"CreationDate": None} if path.suffix == ".pdf" else None
+        # 42: text stays text, which a publisher's tools ask for.
+        with matplotlib.rc_context({"pdf.fonttype": 42}):
+            figure.savefig(aside, format=path.suffix[1:], metadata=undated)
+        aside.replace(path)
+    return paths
+
+
+def plain(text: str) -> str:
+    """As it is to be read: no dollar begins mathematics, no control code moves the pen."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return shown.replace("$", r"\$")
+
+
+def _add_legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str], letters: int) -> int:
+    """Above the panels, in as many columns as `letters` a line leave room for; returns the lines of text it takes."""
+    room = letters - HANDLE_LETTERS
+    wrapped = [textwrap.fill(plain(label), room) for label in labels]
+    longest = max(len(row) for label in wrapped for row in label.splitlines())
+    columns = max(1, min(len(labels), letters // (longest + HANDLE_LETTERS)))
+    figure.legend(
+        handles,
+        wrapped,
+        loc="outside upper center",
+        ncols=columns,
+        fontsize=SMALL_POINTS,
+        frameon=False,
+        handlelength=3.2,
+    )
+    return math.ceil(len(labels) / columns) * max(label.count("\n") + 1 for label in wrapped)
+
+
+def _draw_line(axes: Axes, line: Line) -> Line2D:
+    colour = COLOURS[line.look % len(COLOURS)]
+    apart = max(1, math.ceil(len(line.x) / MARKERS_A_LINE))
+    (drawn,) = axes.plot(
+        line.x,
+        line.y,
+        color=colour,
+        linestyle=DASHES[line.look % len(DASHES)],
+        linewidth=1.2,
+        marker=MARKERS[line.look % len(MARKERS)],
+        markersize=3,
+        # Markers of two lines that run together do not cover each other.
+        markevery=(line.look * apart // 3 % apart, apart),
+    )
+    if len(line.low):
+        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=BAND_OPACITY, linewidth=0)
+    return drawn
+
+
+def _dress(axes: Axes, panel: Panel) -> None:
+    axes.set_title(plain(panel.title), fontsize=POINTS)
+    axes.set_xlabel(plain(panel.x_label), fontsize=SMALL_POINTS)
+    axes.set_ylabel(plain(panel.y_label), fontsize=SMALL_POINTS)
+    axes.tick_params(labelsize=SMALL_POINTS)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(True, linewidth=0.4, color="#DDDDDD")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
