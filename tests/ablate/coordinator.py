@@ -1,0 +1,25 @@
+"""The local launcher over the folders named, with the stand-in for `icpo`: coordinator.py JOBS FOLDER ..."""
+
+import sys
+import time
+from pathlib import Path
+
+from icpo_cli.ablate.launch.launcher import State, standing_on_disk
+from icpo_cli.ablate.launch.local import LocalLauncher, shares
+from icpo_cli.evaluate.stop import StopSignal
+from tests.ablate.jobs import JOB
+
+
+def main(at_once: int, folders: list[Path]) -> int:
+    with StopSignal() as stop, LocalLauncher(shares(at_once, uses_gpus=False), JOB) as launcher:
+        launcher.begin([folder for folder in folders if standing_on_disk(folder) is None])
+        while not all(standing.state.ended for standing in launcher.poll().values()):
+            if stop.signal:
+                launcher.stop(stop.signal)
+                return 128 + stop.signal
+            time.sleep(0.05)
+        return int(any(standing.state is not State.DONE for standing in launcher.poll().values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), [Path(folder) for folder in sys.argv[2:]]))

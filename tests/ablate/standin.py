@@ -1,0 +1,75 @@
+"""Stands for `icpo` where no engine is needed: `standin.py train CONFIG|--resume RUN --json`, as a run leaves things.
+
+Counts iterations into a journal, saves after each, hears SIGTERM as a run does. What it shall do wrong stands in the
+configuration's name: "fails", "exits early", "dies once", "deaf". STANDIN_SECONDS is the length of an iteration.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from icpo_cli.evaluate.stop import StopSignal
+from icpo_cli.track.journal import Entry, Journal
+
+
+def main(arguments: list[str]) -> int:
+    resumed = "--resume" in arguments
+    run = Path(arguments[arguments.index("--resume") + 1]) if resumed else None
+    config = yaml.safe_load((run / "config.yaml" if run else Path(arguments[1])).read_text())
+    name, iterations = config["name"], config["train"]["iterations"]
+    if "unusable" in name:
+        print("icpo: model.path: no such model", file=sys.stderr)
+        return 2
+    if run is None:
+        run = Path(config["train"]["output_dir"]) / f"{time.time_ns():x}"
+        run.mkdir()
+        (run / "config.yaml").write_text(Path(arguments[1]).read_text())
+    (run / "starts.jsonl").open("a").write(json.dumps(facts()) + "\n")
+    journal = Journal(run / "journal.jsonl")
+    saved = max((int(p.name[-5:]) for p in run.glob("checkpoints/iteration-*")), default=0)
+    journal.truncate(saved)
+    with StopSignal() as stop:
+        for iteration in range(saved + 1, iterations + 1):
+            time.sleep(float(os.environ.get("STANDIN_SECONDS", "0")))
+            if "dies once" in name and not resumed and iteration == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if "fails" in name and iteration == 2:
+                print("some traceback\nicpo: iteration 2: the loss was not finite; log: there", file=sys.stderr)
+                return 1
+            journal.append(Entry(iteration, 0, metrics(iteration)))
+            (run / "checkpoints" / f"iteration-{iteration:05d}").mkdir(parents=True)
+            if stop.signal and "deaf" not in name:
+                return 128 + stop.signal
+    done = iterations - 1 if "exits early" in name else iterations
+    print(json.dumps({"run_id": run.name, "iterations": done, "eval": {}}))
+    return 0
+
+
+def metrics(iteration: int) -> dict[str, float]:
+    return {
+        "reward/verif": 0.1 * iteration,
+        "accuracy": 0.5,
+        "entropy": 1.0 / iteration,
+        "omega": 0.25,
+        "seconds/iteration": 2.0,
+        "eval/heldout/avg_at_k": 50.0 + iteration,
+    }
+
+
+def facts() -> dict[str, object]:
+    return {
+        "pid": os.getpid(),
+        "cores": sorted(os.sched_getaffinity(0)),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "arguments": sys.argv[1:],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
