@@ -64,7 +64,7 @@ class Tracker:
     def describe(self, config: Config, facts: Mapping[str, str]) -> None:
         """What the run is: its configuration, code, packages and `facts` such as data fingerprint and device."""
         self._store.log_params(flatten(to_tree(config)))
-        self._store.log_tags({**facts, **_code_version(), **_package_versions()})
+        self._store.log_tags({**facts, **code_version(), **_package_versions()})
         self._store.log_artifact(self.folder / "config.yaml")
 
     def log(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
@@ -139,7 +139,7 @@ def _package_versions() -> dict[str, str]:
     return {**found, "package.python": platform.python_version()}
 
 
-def _code_version() -> dict[str, str]:
+def code_version() -> dict[str, str]:
     """Version and, in a checkout, the commit and whether files differ from it."""
     checkout = Path(icpo_cli.__file__).parent
 
