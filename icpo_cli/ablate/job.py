@@ -28,6 +28,8 @@ import yaml
 from icpo_cli.evaluate.stop import SIGNALS, StopSignal
 
 ICPO = (sys.executable, "-m", "icpo_cli")
+JOB = (sys.executable, "-m", "icpo_cli.ablate.job")
+"""This module's command."""
 CONFIG, OUTCOME, LOG, FAILURE, LOCK = "config.yaml", "outcome.json", "job.log", "failure.txt", "job.lock"
 DONE, FAILED, ALREADY_RUNNING = 0, 1, 75
 STOPPED = tuple(128 + number for number in SIGNALS)

@@ -46,6 +46,10 @@ class Launcher(Protocol):
     def poll(self) -> Mapping[Path, Standing]:
         """Start what there is room for; where each job stands now."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left that this process should wait for."""
+
     def stop(self, number: int) -> str:
         """Start no more, and end or leave what runs after signal `number`; what became of it, for the user."""
 

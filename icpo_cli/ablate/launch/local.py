@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from icpo_cli.ablate.job import DONE, FAILURE, LOG, STOPPED
+from icpo_cli.ablate.job import DONE, FAILURE, JOB, LOG, STOPPED
 from icpo_cli.ablate.launch.launcher import Standing, State, standing_on_disk
 from icpo_cli.errors import UserError
 
-JOB = (sys.executable, "-m", "icpo_cli.ablate.job")
 POLL_SECONDS = 0.2
 
 
@@ -95,6 +93,11 @@ class LocalLauncher:
             self._running[folder] = (self._start(folder, share), share)
             self._standings[folder] = Standing(State.RUNNING)
         return dict(self._standings)
+
+    @property
+    def finished(self) -> bool:
+        waiting = any(standing.state is State.WAITING for standing in self._standings.values())
+        return not self._running and (self._stopping or not waiting)
 
     def stop(self, number: int) -> str:
         self._stopping = True

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import types
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from icpo_cli.ablate.job import FAILURE
+from icpo_cli.ablate.job import FAILURE, JOB
 from icpo_cli.ablate.launch.launcher import Standing, State, standing_on_disk
 from icpo_cli.ablate.launch.slurm_settings import SlurmSettings, parameters, require_slurm
 from icpo_cli.errors import RunFailed
@@ -31,17 +30,17 @@ QUEUED = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 class RunJob:
     """What a task of the array does: submitit stores it and calls it on the node."""
 
-    def __init__(self, folder: str, settings: SlurmSettings) -> None:
+    def __init__(self, folder: str, settings: SlurmSettings, job: Sequence[str]) -> None:
         self._folder = folder
         self._settings = settings
+        self._job = job
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
         threads = {"OMP_NUM_THREADS": str(self._settings.cpus)}
         ranks = str(max(1, self._settings.gpus))
-        command = [sys.executable, "-m", "icpo_cli.ablate.job", self._folder]
         self._process = subprocess.Popen(
-            [*command, "--parent", str(os.getpid()), "--ranks", ranks, "--wait"],
+            [*self._job, self._folder, "--parent", str(os.getpid()), "--ranks", ranks, "--wait"],
             env={**os.environ, **threads},
             # Whether SLURM signals this process alone or its whole group, the job is told once: by us.
             start_new_session=True,
@@ -61,7 +60,7 @@ class RunJob:
             self._process.terminate()
             with contextlib.suppress(ChildProcessError):  # it has ended already
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        return DelayedSubmission(RunJob(self._folder, self._settings))
+        return DelayedSubmission(RunJob(self._folder, self._settings, self._job))
 
     def _forward(self, number: int, frame: types.FrameType | None) -> None:
         assert self._process is not None
@@ -71,13 +70,17 @@ class RunJob:
 class SlurmLauncher:
     """Jobs stay in SLURM when this process goes: the same command finds them in the queue again."""
 
-    def __init__(self, study_folder: Path, name: str, settings: SlurmSettings, at_once: int | None) -> None:
+    def __init__(
+        self, study_folder: Path, name: str, settings: SlurmSettings, at_once: int | None, job: Sequence[str] = JOB
+    ) -> None:
         """`at_once`: most jobs of the array that run together; None is all. Raises UserError without SLURM."""
         require_slurm()
         self._folder = study_folder / "slurm"
         self._name = name
         self._settings = settings
         self._at_once = at_once
+        self._job = tuple(job)
+        self._stopping = False
         self._ids: dict[Path, str] = {}
         self._standings: dict[Path, Standing] = {}
         self._missed: dict[Path, float] = {}
@@ -114,7 +117,12 @@ class SlurmLauncher:
                     self._standings[folder] = self._standing(folder, states.get(job))
         return dict(self._standings)
 
+    @property
+    def finished(self) -> bool:
+        return self._stopping or all(standing.state.ended for standing in self._standings.values())
+
     def stop(self, number: int) -> str:
+        self._stopping = True
         left = [job for folder, job in self._ids.items() if not self._standings[folder].state.ended]
         ids = sorted({job.split("_")[0] for job in left})
         return f"the jobs stay in SLURM; the same command watches them again, `scancel {' '.join(ids)}` ends them"
@@ -138,8 +146,9 @@ class SlurmLauncher:
 
         executor = submitit.SlurmExecutor(self._folder, max_num_timeout=MOST_TIME_LIMITS)
         executor.update_parameters(**parameters(self._name, self._settings, self._at_once))
+        tasks = [RunJob(str(folder), self._settings, self._job) for folder in folders]
         try:
-            return [job.job_id for job in executor.submit_array([RunJob(str(f), self._settings) for f in folders])]
+            return [job.job_id for job in executor.submit_array(tasks)]
         except submitit.core.utils.FailedJobError as error:  # sbatch's own words are its last line
             raise RunFailed(f"SLURM did not take the jobs: {str(error).strip().splitlines()[-1]}") from error
 
