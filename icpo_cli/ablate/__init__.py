@@ -1,0 +1,1 @@
+"""Studies: arms planned, launched as `icpo train` processes, and compared."""
