@@ -121,7 +121,7 @@ class Reward:
 
     verdict: Verdict
     answer: float
-    """1 or 0: the verdict as it is rewarded, which noise may have turned over."""
+    """1 or 0: the verdict as it is rewarded, which noise may have turned over, or a coin in its stead."""
     format: float
     """1 or 0."""
     noise: float

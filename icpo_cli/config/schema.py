@@ -149,6 +149,9 @@ class RewardConfig:
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    control: Literal["none", "random", "shuffled_golds"] = "none"
+    """A reward that teaches nothing true, to compare with: the answer's part a fair coin, or each training question
+    graded by another one's gold answer. Held-out questions and benchmarks keep theirs."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +213,8 @@ class TrainConfig:
     keep_checkpoints: int = 2
     """Newest checkpoints kept, beside the best."""
     output_dir: str = "runs"
+    shared_start: str | None = None
+    """A folder in which equal runs share their evaluation before the first iteration; null: each makes its own."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     collective_timeout_seconds: int = 1800
     """Deadline of every exchange between ranks; longer than the slowest rank's rollout."""
@@ -264,6 +269,8 @@ class TrackConfig:
     uri: str | None = None
     """Any MLflow store; null is mlflow.db in the working directory, artifacts in mlartifacts/ beside it."""
     experiment: str = "icpo"
+    parent: str | None = None
+    """The MLflow run that this one stands under, as those of a study do under the study's."""
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,11 @@ def prompts_of(prompts: Sequence[Prompt], seed: int, iteration: int, count: int)
     return chosen
 
 
+def seeds_of(seed: int, iteration: int, count: int) -> list[int]:
+    """The sampling seeds of an iteration's prompts, in their order."""
+    return [stable_hash(seed, iteration, place) for place in range(count)]
+
+
 def stable_hash(*parts: object) -> int:
     """62 bits that depend on the parts alone: the seed of every draw, in any process and on resume."""
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()

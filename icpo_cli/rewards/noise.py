@@ -8,6 +8,8 @@ from icpo_cli.data.prompts import stable_hash
 
 RANGE = 2**62
 """Of a stable hash."""
+DRAWS = ("noise", "sign", "flip", "coin")
+"""What chance decides of a response, each by a number of its own."""
 
 
 def noise_of(config: NoiseConfig, *place: object) -> float:
@@ -23,6 +25,16 @@ def rewarded_as_correct(correct: bool, config: NoiseConfig, *place: object) -> b
     return not correct if _uniform("flip", *place) < rate else correct
 
 
-def _uniform(*parts: object) -> float:
+def coin_of(*place: object) -> bool:
+    """A fair coin: the answer's part of the reward under reward.control=random."""
+    return _uniform("coin", *place) < 0.5
+
+
+def draws_of(*place: object) -> tuple[float, ...]:
+    """The numbers behind all of these at `place`, before any setting makes something of them."""
+    return tuple(_uniform(name, *place) for name in DRAWS)
+
+
+def _uniform(name: str, *place: object) -> float:
     """In [0, 1)."""
-    return stable_hash(*parts) / RANGE
+    return stable_hash(name, *place) / RANGE

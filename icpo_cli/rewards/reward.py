@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from icpo_cli.config.schema import RewardConfig
 from icpo_cli.records import Group, Reward, Verdict
-from icpo_cli.rewards.noise import noise_of, rewarded_as_correct
+from icpo_cli.rewards.noise import coin_of, noise_of, rewarded_as_correct
 from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 WITH_THINK = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
@@ -32,12 +32,18 @@ def rewards_of(
 
 
 def reward_of(response: str, verdict: Verdict, think: bool, config: RewardConfig, *place: object) -> Reward:
-    """The reward of one response; `place` is what its noise is drawn from."""
-    answer = float(rewarded_as_correct(verdict.correct, config.noise, *place))
+    """The reward of one response; `place` is what its noise, or a coin in the verdict's stead, is drawn from."""
+    answer = float(_answer(verdict, config, *place))
     format = float(is_well_formed(response, think))
     noise = noise_of(config.noise, *place)
     verif = config.answer_weight * answer + config.format_weight * format + noise
     return Reward(verdict, answer, format, noise, verif)
+
+
+def _answer(verdict: Verdict, config: RewardConfig, *place: object) -> bool:
+    if config.control == "random":
+        return coin_of(*place)
+    return rewarded_as_correct(verdict.correct, config.noise, *place)
 
 
 def is_well_formed(response: str, think: bool) -> bool:

@@ -46,6 +46,16 @@ class MlflowStore:
         except Exception as error:  # a store's own errors reach us bare: SQLAlchemy, HTTP, file system
             raise UserError(f"track.uri: {uri or 'mlflow.db'}: cannot be used: {_one_line(error)}") from error
 
+    @staticmethod
+    def check_parent(uri: str | None, run_id: str) -> None:
+        """Raises UserError where the store has no such run for others to stand under, or cannot be used."""
+        try:
+            found = _run(MlflowClient(_tracking_uri(uri)), run_id)
+        except Exception as error:
+            raise UserError(f"track.uri: {uri or 'mlflow.db'}: cannot be used: {_one_line(error)}") from error
+        if found is None:
+            raise UserError(f"track.parent: {run_id}: no such run in {uri or 'mlflow.db'}")
+
     @classmethod
     def open(cls, uri: str | None, run_id: str) -> "MlflowStore":
         """An existing run, set to running again."""

@@ -41,8 +41,12 @@ class Tracker:
     def create(cls, config: Config, output_dir: str | None = None, parent: str | None = None) -> "Tracker":
         """A new run: its MLflow run, a child of `parent` where that is known there, and a folder named by its id.
 
-        The folder stands in `output_dir`, else in train.output_dir.
+        The folder stands in `output_dir`, else in train.output_dir. Without a `parent` it stands under track.parent;
+        raises UserError where that is not there.
         """
+        if parent is None and config.track.parent is not None:
+            parent = config.track.parent
+            MlflowStore.check_parent(config.track.uri, parent)
         store = MlflowStore.create(config.track.uri, config.track.experiment, config.name, parent)
         folder = Path(output_dir or config.train.output_dir) / store.run_id
         folder.mkdir(parents=True)

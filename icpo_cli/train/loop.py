@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import PromptSet, prompts_of, stable_hash
+from icpo_cli.data.prompts import PromptSet, prompts_of, seeds_of
 from icpo_cli.data.templates import TEMPLATES
 from icpo_cli.errors import RunFailed
 from icpo_cli.evaluate.heldout import evaluate_heldout
@@ -86,7 +86,7 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Up
     think = TEMPLATES[config.data.template].think
     all_prompts = prompts_of(parts.prompts.train, config.seed, iteration, config.rollout.prompts_per_iteration)
     prompts = ranks.share(all_prompts)  # P
-    seeds = ranks.share([stable_hash(config.seed, iteration, place) for place in range(len(all_prompts))])
+    seeds = ranks.share(seeds_of(config.seed, iteration, len(all_prompts)))
 
     with clock.phase("rollout"):
         groups = parts.sampler.sample(prompts, seeds, config.rollout.group_size, config.rollout.temperature)

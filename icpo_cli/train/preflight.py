@@ -1,17 +1,18 @@
 """Everything a user can have got wrong, looked at before an engine starts."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from icpo_cli.config.check import check
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import PromptSet, load_prompts
+from icpo_cli.data.prompts import PromptSet, fingerprint, load_prompts
 from icpo_cli.errors import UserError
 from icpo_cli.evaluate.in_loop import Subset, load_subsets
 from icpo_cli.model import Architecture, locate, read_config
+from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.train.plan import check_lengths
 
@@ -27,12 +28,16 @@ class Prepared:
     """Asked beside the held-out questions."""
     verifier: Verifier
     """Whoever asked for it closes it."""
+    golds_unmoved: int
+    """Training prompts whose gold answer has the text of their own: all, unless reward.control shuffles golds."""
 
 
 def preflight(config: Config, ranks: int) -> Prepared:
     """Raises UserError, one line, for the first mistake found."""
     check(config, ranks)
-    check_writable(Path(config.train.output_dir))
+    check_writable(Path(config.train.output_dir), "train.output_dir")
+    if config.train.shared_start is not None:
+        check_writable(Path(config.train.shared_start), "train.shared_start")
     model = locate(config.model)
     check_lengths(config, Architecture.of(read_config(model)).max_position_embeddings)
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
@@ -43,14 +48,23 @@ def preflight(config: Config, ranks: int) -> Prepared:
     except BaseException:
         verifier.close()
         raise
-    return Prepared(model, tokenizer, prompts, benchmarks, verifier)
+    graded = controlled(prompts, config)
+    return Prepared(model, tokenizer, graded, benchmarks, verifier, unmoved(prompts.train, graded.train))
 
 
-def check_writable(folder: Path) -> None:
+def controlled(prompts: PromptSet, config: Config) -> PromptSet:
+    """As training grades them: with other prompts' golds, where reward.control asks for that."""
+    if config.reward.control != "shuffled_golds":
+        return prompts
+    train = shuffle_golds(prompts.train, config.seed)
+    return replace(prompts, train=train, fingerprint=fingerprint((*train, *prompts.heldout)))
+
+
+def check_writable(folder: Path, key: str) -> None:
     """The folder can be made, and written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"train.output_dir: {folder}: cannot be made: {error.strerror}") from None
+        raise UserError(f"{key}: {folder}: cannot be made: {error.strerror}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"train.output_dir: {folder}: cannot be written to")
+        raise UserError(f"{key}: {folder}: cannot be written to")

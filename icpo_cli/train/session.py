@@ -24,7 +24,13 @@ from icpo_cli.train.preflight import Prepared
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.stop import StopRequest
 
-MAY_CHANGE = ("train.save_every", "train.keep_checkpoints", "train.collective_timeout_seconds", "train.output_dir")
+MAY_CHANGE = (
+    "train.save_every",
+    "train.keep_checkpoints",
+    "train.collective_timeout_seconds",
+    "train.output_dir",
+    "train.shared_start",
+)
 """Settings that a resumed run may set anew: none of them changes what is computed."""
 
 
@@ -85,7 +91,7 @@ def run_training(
             if tracker is not None:
                 tracker.warn = observer.note
                 tracker.describe(config, _facts(prepared, profile.type, ranks))
-                _report_data(prepared, observer)
+                _report_data(config, prepared, observer)
             record = RunRecord(tracker, heldout_k(config)) if tracker else None
             checkpoints = Checkpoints(folder / "checkpoints", config.train.keep_checkpoints)
             if ranks.first:
@@ -183,6 +189,7 @@ def _facts(prepared: Prepared, device: str, ranks: Ranks) -> dict[str, str]:
         "data.dropped_too_long": str(prompts.too_long),
         "data.dropped_also_heldout": str(prompts.also_heldout),
         "data.dropped_unusable_gold": str(len(prompts.unusable)),
+        "data.golds_unmoved": str(prepared.golds_unmoved),
         "verifier.version": prepared.verifier.version,
         "device.type": device,
         "device.name": name,
@@ -190,7 +197,7 @@ def _facts(prepared: Prepared, device: str, ranks: Ranks) -> dict[str, str]:
     }
 
 
-def _report_data(prepared: Prepared, observer: Observer) -> None:
+def _report_data(config: Config, prepared: Prepared, observer: Observer) -> None:
     prompts = prepared.prompts
     text = f"{len(prompts.train)} training prompts, {len(prompts.heldout)} held out"
     if prompts.too_long:
@@ -200,4 +207,6 @@ def _report_data(prepared: Prepared, observer: Observer) -> None:
     if prompts.unusable:
         some = "; ".join(prompts.unusable[:3])
         text += f"; {len(prompts.unusable)} left out: their gold answer cannot be compared with ({some})"
+    if config.reward.control == "shuffled_golds":
+        text += f"; each graded by another one's gold answer, {prepared.golds_unmoved} of which have the same text"
     observer.note(text)

@@ -7,7 +7,7 @@ import pytest
 
 from icpo_cli.config.schema import NoiseConfig, RewardConfig
 from icpo_cli.records import Verdict, VerdictKind
-from icpo_cli.rewards.noise import noise_of, rewarded_as_correct
+from icpo_cli.rewards.noise import coin_of, draws_of, noise_of, rewarded_as_correct
 from icpo_cli.rewards.reward import reward_of
 
 PAPER = NoiseConfig(fraction=0.4, magnitude=0.3)
@@ -117,3 +117,26 @@ def test_noise_is_added_to_the_weighted_sum(response: str, kind: VerdictKind, wi
     assert {round(reward.verif, 9) for reward in rewards} == {round(without_noise + n, 9) for n in (0.3, -0.3)}
     for reward in rewards:
         assert reward.verif == pytest.approx(0.9 * reward.answer + 0.1 * reward.format + reward.noise)
+
+
+def test_a_coin_in_the_verdicts_stead_is_fair_and_knows_nothing_of_it() -> None:
+    config = RewardConfig(control="random", noise=NoiseConfig(false_positive=1.0, false_negative=1.0))
+    for kind, extracted in ((VerdictKind.CORRECT, "7"), (VerdictKind.WRONG, "8"), (VerdictKind.NO_ANSWER, None)):
+        verdict = Verdict(kind, extracted, "exact")
+        rewards = [reward_of(WELL_FORMED, verdict, True, config, *place) for place in PLACES]
+        assert {reward.verdict.kind for reward in rewards} == {kind}
+        assert [reward.answer for reward in rewards] == [float(coin_of(*place)) for place in PLACES]
+        assert {reward.verif for reward in rewards} == {1.0, 0.1}
+    assert expected(sum(coin_of(*place) for place in PLACES), len(PLACES), 0.5)
+    moved = [place for place in PLACES if noise_of(PAPER, *place) != 0]
+    assert expected(sum(coin_of(*place) for place in moved), len(moved), 0.5)
+
+
+def test_the_recorded_draws_are_those_that_noise_is_made_of() -> None:
+    config = NoiseConfig(fraction=0.4, magnitude=0.3, false_positive=0.25)
+    for place in PLACES[:500]:
+        noise, sign, flip, coin = draws_of(*place)
+        assert noise_of(config, *place) == (0.0 if noise >= 0.4 else 0.3 if sign < 0.5 else -0.3)
+        assert rewarded_as_correct(False, config, *place) == (flip < 0.25)
+        assert coin_of(*place) == (coin < 0.5)
+    assert len({draw for place in PLACES[:500] for draw in draws_of(*place)}) == 2000

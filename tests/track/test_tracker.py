@@ -74,3 +74,13 @@ def test_a_half_written_line_of_the_journal_is_dropped(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_used_is_a_users_mistake() -> None:
     with pytest.raises(UserError, match="cannot be used"):
         MlflowStore.create("sqlite:////proc/nowhere/x.db", "icpo", "run")
+
+
+def test_a_run_stands_under_its_parent_and_one_that_is_not_there_is_a_users_mistake(tracker: Tracker) -> None:
+    child = Tracker.create(load_config(["data.train.task=basic_arithmetic", f"track.parent={tracker.run_id}"]))
+    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+    assert client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == tracker.run_id
+    with pytest.raises(UserError, match=r"^track.parent: nosuchrun: no such run in mlflow.db$"):
+        Tracker.create(load_config(["data.train.task=basic_arithmetic", "track.parent=nosuchrun"]))
+    runs = client.search_runs([client.get_run(child.run_id).info.experiment_id])
+    assert {run.info.run_id for run in runs} == {tracker.run_id, child.run_id}
