@@ -1,0 +1,145 @@
+"""A study's curves: what every arm did over the iterations, mean and band over its seeds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from icpo_cli.ablate.collect import TITLES, JobRecord, Points, State, accuracy_metric, benches_of
+from icpo_cli.ablate.study import Arm, Study
+from icpo_cli.figures import Line, Panel, draw, save
+
+FOLDER = "curves"
+OVERVIEW = "all"
+WINDOWS_A_RUN, WIDEST_WINDOW = 40, 25
+"""A training metric is smoothed over a 40th of the run, 25 iterations at most."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric over the iterations."""
+
+    file: str
+    metric: str
+    """Its name in the journal."""
+    title: str
+    unit: str
+    smoothed: bool
+    """Whether single iterations say little: means over one batch of prompts do."""
+
+
+TRAINING = (
+    Curve("entropy", "entropy", "entropy", "nats a token", smoothed=True),
+    Curve("reward", "reward/verif", "reward", "mean over responses", smoothed=True),
+    Curve("omega", "omega", "omega", "omega", smoothed=False),
+    Curve("bonus_share", "bonus/share", "bonus share", "of bonus and reward", smoothed=True),
+    Curve("response_length", "response_tokens/mean", "response length", "tokens", smoothed=True),
+)
+UNIFORM_GROUPS = Curve("uniform_groups", "groups/uniform_reward_share", "uniform groups", "share of groups", True)
+"""Groups of equal rewards: what a coarse study is about."""
+
+
+def draw_curves(study: Study, records: Sequence[JobRecord], folder: Path) -> list[Path]:
+    """FOLDER/curves/NAME.png and .pdf of each metric that there is, and one figure of all; returns their paths."""
+    panels = {curve.file: _panel(curve, study, records) for curve in _curves(study, records)}
+    drawn = {name: panel for name, panel in panels.items() if panel.lines}
+    if not drawn:
+        return []
+    into = folder / FOLDER
+    into.mkdir(parents=True, exist_ok=True)
+    caption = caption_of(study, records)
+    paths = save(draw(list(drawn.values()), caption), into / OVERVIEW)
+    for name, panel in drawn.items():
+        paths += save(draw([panel], caption), into / name)
+    return paths
+
+
+def caption_of(study: Study, records: Sequence[JobRecord]) -> str:
+    """What lines and bands are."""
+    counts = {len(_shown(_of(arm, records))) for arm in study.arms} - {0}
+    many = sorted(count for count in counts if count > 2)
+    bands = []
+    if many:
+        seeds = str(many[0]) if many[0] == many[-1] else f"{many[0]} to {many[-1]}"
+        bands.append(f"± one standard error over {seeds} seeds")
+    if 2 in counts:
+        bands.append("from the lower to the higher of 2 seeds")
+    text = f"Line: mean over seeds; band: {', or '.join(bands)}." if bands else "One seed each: no band."
+    if bands and 1 in counts:
+        text += " Without a band: one seed."
+    window = _window(study)
+    if window > 1:
+        text += f" Accuracy and omega are as measured, the others a moving mean over {window} iterations."
+    return text
+
+
+def smooth(values: Sequence[float], window: int) -> list[float]:
+    """Centred moving mean over `window` (odd) values; towards the ends over as many as both sides have."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    half = [min(window // 2, place, len(values) - 1 - place) for place in range(len(values))]
+    return [float((sums[at + h + 1] - sums[at - h]) / (2 * h + 1)) for at, h in enumerate(half)]
+
+
+def _curves(study: Study, records: Sequence[JobRecord]) -> list[Curve]:
+    """Accuracies, then the training metrics."""
+    accuracies = [
+        Curve(f"accuracy_{bench}", accuracy_metric(bench), f"{TITLES[bench]} accuracy", "percent", smoothed=False)
+        for bench in benches_of(records)
+    ]
+    coarse = study.probe is not None or study.probe_run is not None
+    return [*accuracies, *TRAINING, *([UNIFORM_GROUPS] if coarse else [])]
+
+
+def _panel(curve: Curve, study: Study, records: Sequence[JobRecord]) -> Panel:
+    window = _window(study) if curve.smoothed else 1
+    lines = [
+        line
+        for look, arm in enumerate(study.arms)
+        if (line := _line(curve.metric, arm, look, _of(arm, records), window))
+    ]
+    return Panel(curve.title, "iteration", curve.unit, tuple(lines))
+
+
+def _line(metric: str, arm: Arm, look: int, records: Sequence[JobRecord], window: int) -> Line | None:
+    """An arm's mean over the seeds that are shown, at the iterations that all of them have; None without any."""
+    shown = _shown(records)
+    points: list[Points] = [record.series[metric] for record in shown if metric in record.series]
+    steps = sorted(set.intersection(*(set(dict(each)) for each in points))) if points else []
+    if not steps:
+        return None
+    held = [dict(each) for each in points]
+    values = np.array([smooth([each[step] for step in steps], window) for each in held])  # [seeds, steps]
+    mean, label = values.mean(0), _label(arm, records, shown)
+    if len(values) < 2:
+        return Line(label, look, steps, mean.tolist())
+    error = values.std(0, ddof=1) / math.sqrt(len(values))
+    low, high = (mean - error, mean + error) if len(values) > 2 else (values.min(0), values.max(0))
+    return Line(label, look, steps, mean.tolist(), low.tolist(), high.tolist())
+
+
+def _of(arm: Arm, records: Sequence[JobRecord]) -> list[JobRecord]:
+    return [record for record in records if record.arm == arm.name]
+
+
+def _shown(records: Sequence[JobRecord]) -> list[JobRecord]:
+    """The jobs that are done; while there is none, the one that came farthest.
+
+    A mean over seeds of different lengths would jump where one of them ends.
+    """
+    done = [record for record in records if record.state is State.DONE]
+    begun = [record for record in records if record.series]
+    return done or sorted(begun, key=lambda record: record.iterations)[-1:]
+
+
+def _label(arm: Arm, records: Sequence[JobRecord], shown: Sequence[JobRecord]) -> str:
+    if shown[0].state is not State.DONE:
+        return f"{arm.name} (seed {shown[0].seed}, {shown[0].state.value})"
+    return arm.name if len(shown) == len(records) else f"{arm.name} ({len(shown)} of {len(records)} seeds)"
+
+
+def _window(study: Study) -> int:
+    """Odd, and the same for all arms."""
+    wanted = max(arm.config.train.iterations for arm in study.arms) // WINDOWS_A_RUN
+    return min(wanted // 2 * 2 + 1, WIDEST_WINDOW)

@@ -1,0 +1,134 @@
+"""What a study writes down: its MLflow run, which its jobs stand under, and tables and curves, anew while it runs."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from icpo_cli.ablate.collect import State, collect
+from icpo_cli.ablate.curves import FOLDER, draw_curves
+from icpo_cli.ablate.fairness import to_markdown as fairness_markdown
+from icpo_cli.ablate.outcome import Outcome, outcome_of
+from icpo_cli.ablate.study import Study, jobs_of
+from icpo_cli.ablate.table import to_csv, to_markdown
+from icpo_cli.config.load import flatten, to_tree
+from icpo_cli.errors import UserError
+from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
+from icpo_cli.track.tracker import code_version
+
+STUDY = "study.json"
+RESULT = "result.json"
+
+Warn = Callable[[str], None]
+
+
+class StudyRecord:
+    """The record of a study while it is open. A store that goes away costs a warning, never the study."""
+
+    def __init__(self, study: Study, store: MlflowStore, warn: Warn) -> None:
+        self.study = study
+        self.run_id = store.run_id
+        self.jobs = jobs_of(study, store.run_id)
+        self._store = store
+        self._warn = warn
+
+    def describe(self) -> None:
+        """What the study is: arms, seeds, code, and the base arm's configuration."""
+        config = flatten(to_tree(self.study.arms[0].config))
+        # Seeds may come to a study later, and a parameter cannot be changed.
+        params = {key: value for key, value in config.items() if key != "seed"}
+        tags = {
+            "study.name": self.study.name,
+            "study.about": self.study.about,
+            "study.folder": str(self.study.folder),
+            "study.seeds": ", ".join(map(str, self.study.seeds)),
+            "study.arms": json.dumps({arm.name: arm.overrides for arm in self.study.arms}),
+        }
+        self._told(lambda: self._store.log_params(params))
+        self._told(lambda: self._store.log_tags(tags | code_version()))
+
+    def refresh(self) -> Outcome:
+        """Tables and curves anew, from what the jobs have left so far: into the study's folder, then to MLflow."""
+        folder, records = self.study.folder, collect(self.jobs)
+        outcome = outcome_of(self.study, self.run_id, records)
+        texts = {
+            "table.md": to_markdown(outcome),
+            "table.csv": to_csv(outcome),
+            "fairness.md": fairness_markdown(self.study, records),
+            RESULT: json.dumps(outcome.document(), indent=2),
+        }
+        for name, text in texts.items():
+            _write(folder / name, text)
+        curves = draw_curves(self.study, records, folder)
+        done = sum(job.state is State.DONE for job in records)
+        self._told(lambda: self._send([folder / name for name in texts], curves))
+        self._told(lambda: self._store.log_tags({"study.jobs_done": f"{done} of {len(records)}"}))
+        return outcome
+
+    def end(self, status: str) -> None:
+        """FINISHED, FAILED or KILLED."""
+        self._told(lambda: self._store.end(status))
+
+    def _send(self, files: list[Path], curves: list[Path]) -> None:
+        for path in files:
+            self._store.log_artifact(path)
+        for path in curves:
+            self._store.log_artifact(path, FOLDER)
+
+    def _told(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except STORE_ERRORS as error:
+            self._warn(f"MLflow did not answer; the study's record is in {self.study.folder}: {_one_line(error)}")
+
+
+@contextmanager
+def recorded(study: Study, warn: Warn) -> Iterator[StudyRecord]:
+    """The study's record, and its status in MLflow however the block ends.
+
+    FINISHED when all jobs are done, FAILED when one failed or the block raises, KILLED when it was left with jobs
+    that can go on. Raises UserError where no MLflow store can be used.
+    """
+    record = StudyRecord(study, _store(study, warn), warn)
+    status = "FAILED"
+    try:
+        record.describe()
+        yield record
+        status = _status(record.refresh())
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        record.end(status)
+
+
+def _store(study: Study, warn: Warn) -> MlflowStore:
+    """The study's run in MLflow: the one it had, where that is there still, else a new one."""
+    track, path = study.arms[0].config.track, study.folder / STUDY
+    if path.is_file():
+        try:
+            return MlflowStore.open(track.uri, json.loads(path.read_text(encoding="utf-8"))["run_id"])
+        except UserError as error:
+            warn(f"the study gets a new run in MLflow: {error}")
+    store = MlflowStore.create(track.uri, track.experiment, study.name)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    _write(path, json.dumps({"run_id": store.run_id, "study": study.name}))
+    return store
+
+
+def _status(outcome: Outcome) -> str:
+    states = {job.state for job in outcome.jobs}
+    if states & {State.WAITING, State.UNFINISHED}:
+        return "KILLED"
+    return "FAILED" if State.FAILED in states else "FINISHED"
+
+
+def _write(path: Path, text: str) -> None:
+    """Aside, then renamed: a reader, or a kill, finds no half."""
+    aside = path.with_name(f"{path.name}.tmp")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,209 @@
+import csv
+import math
+from pathlib import Path
+
+import pytest
+from icpo_cli.ablate.study import Study
+
+from icpo_cli.ablate.collect import collect
+from icpo_cli.ablate.fairness import to_markdown as fairness_markdown
+from icpo_cli.ablate.outcome import FINAL, LAST_QUARTER, Outcome, last_quarter, outcome_of
+from icpo_cli.ablate.table import notes, outcome_table, to_csv, to_markdown
+from tests.ablate.studies import FAIR, finish, job_of, jobs, make_study, write_run
+
+
+def outcome(study: Study) -> Outcome:
+    return outcome_of(study, "parent", collect(jobs(study)))
+
+
+def finish_arm(study: Study, arm: str, finals: dict[int, float]) -> None:
+    for seed, final in finals.items():
+        finish(job_of(study, arm, seed), {0: 20.0, 4: 30.0, 8: final}, fairness=FAIR)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """Two arms against the base, one against another: 3 comparisons."""
+    arms = {"grpo": None, "icpo": "grpo", "noisy grpo": "grpo", "noisy icpo": "noisy grpo"}
+    study = make_study(tmp_path, arms)
+    finish_arm(study, "grpo", {0: 50.0, 1: 60.0, 2: 70.0})
+    finish_arm(study, "icpo", {0: 52.0, 1: 64.0, 2: 79.0})  # 2, 4, 9 more
+    finish_arm(study, "noisy grpo", {0: 40.0, 1: 50.1, 2: 59.9})  # 10, 9.9, 10.1 less
+    finish_arm(study, "noisy icpo", {0: 60.0, 1: 70.0, 2: 80.0})  # 20, 19.9, 20.1 more than noisy grpo
+    return study
+
+
+def test_means_and_errors_are_over_seeds(study: Study) -> None:
+    icpo = outcome(study).arms[1]
+    # 52, 64, 79: mean 65, sample variance (169 + 1 + 196) / 2 = 183
+    assert icpo.final["heldout"].mean == 65
+    assert icpo.final["heldout"].stderr == pytest.approx(math.sqrt(183 / 3))
+    assert (icpo.before["heldout"].mean, icpo.before["heldout"].stderr) == (20, 0)
+    assert icpo.final["heldout"].values == {0: 52.0, 1: 64.0, 2: 79.0}
+
+
+def test_differences_are_paired_by_seed_and_corrected_for_their_number(study: Study) -> None:
+    found = outcome(study)
+    icpo = found.comparison("icpo", "heldout", FINAL)
+    assert icpo is not None and icpo.level == pytest.approx(1 - 0.05 / 3)
+    # t(1 - 0.05 / 6, 2) = 7.6488; the error of 2, 4, 9 is sqrt(13 / 3)
+    half = 7.6488 * math.sqrt(13 / 3)
+    assert icpo.paired.difference == 5
+    assert icpo.paired.interval == pytest.approx((5 - half, 5 + half), abs=2e-3)
+    assert icpo.verdict == "cannot be told apart"
+    noisy = found.comparison("noisy grpo", "heldout", FINAL)
+    assert noisy is not None and noisy.verdict == "worse"
+    # error of 10, 9.9, 10.1: 0.1 / sqrt(3)
+    assert noisy.paired.interval == pytest.approx((-10 - 7.6488 * 0.057735, -10 + 7.6488 * 0.057735), abs=1e-3)
+    other = found.comparison("noisy icpo", "heldout", FINAL)
+    assert other is not None and (other.against, other.verdict) == ("noisy grpo", "better")
+    assert other.paired.difference == pytest.approx(20)
+    assert found.comparison("grpo", "heldout", FINAL) is None
+
+
+def test_what_an_uncorrected_interval_would_tell_apart_is_not_told_apart(tmp_path: Path) -> None:
+    # 4, 5, 6: error 1 / sqrt(3); 5 - 4.303 * 0.577 > 0, but 5 - 17.28 * 0.577 < 0 with 15 comparisons
+    arms: dict[str, str | None] = {"grpo": None} | {f"arm {number}": "grpo" for number in range(15)}
+    for name, few in (("one", dict(list(arms.items())[:2])), ("many", arms)):
+        study = make_study(tmp_path / name, few)
+        finish_arm(study, "grpo", {0: 50.0, 1: 50.0, 2: 50.0})
+        finish_arm(study, "arm 0", {0: 54.0, 1: 55.0, 2: 56.0})
+        comparison = outcome(study).comparison("arm 0", "heldout", FINAL)
+        assert comparison is not None
+        assert comparison.verdict == ("better" if name == "one" else "cannot be told apart")
+
+
+def test_seeds_that_all_differ_by_the_same_show_no_spread(tmp_path: Path) -> None:
+    study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
+    finish_arm(study, "grpo", {0: 100 * 42 / 60, 1: 100 * 40 / 60})
+    finish_arm(study, "icpo", {0: 100 * 43 / 60, 1: 100 * 41 / 60})
+    assert outcome(study).comparisons[0].verdict == "cannot be told apart"
+
+
+def test_the_last_quarter_is_of_the_evaluations_after_the_first_iteration() -> None:
+    assert last_quarter([(0, 99.0), *((step, float(step)) for step in range(1, 9))]) == 7.5  # 7 and 8
+    assert last_quarter([(0, 99.0), *((step, float(step)) for step in range(1, 10))]) == 8  # 7, 8, 9: rounded up
+    assert last_quarter([(0, 99.0), (5, 40.0)]) == 40
+    assert math.isnan(last_quarter([(0, 99.0)])) and math.isnan(last_quarter([]))
+
+
+def test_the_last_quarter_has_comparisons_of_its_own(tmp_path: Path) -> None:
+    study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
+    for arm, more in (("grpo", 0.0), ("icpo", 3.0)):
+        for seed in study.seeds:
+            steady = dict.fromkeys(range(1, 8), 40.0 + more + 0.1 * seed * more)
+            finish(job_of(study, arm, seed), {0: 20.0, **steady, 8: 50.0})
+    found = outcome(study)
+    final, late = (found.comparison("icpo", "heldout", measure) for measure in (FINAL, LAST_QUARTER))
+    assert final is not None and late is not None
+    assert final.paired.difference == 0
+    assert late.paired.difference == pytest.approx((1.5 + 1.65) / 2)  # 7 and 8 of 8, the last being equal
+
+
+def test_only_jobs_that_are_done_count_and_the_others_are_named(study: Study) -> None:
+    (job_of(study, "icpo", 2).folder / "outcome.json").unlink()
+    failed = job_of(study, "icpo", 1).folder
+    (failed / "outcome.json").unlink()
+    (failed / "failure.txt").write_text("no room")
+    found = outcome(study)
+    assert found.partial and found.arms[1].final["heldout"].values == {0: 52.0}
+    comparison = found.comparison("icpo", "heldout", FINAL)
+    assert comparison is not None and (comparison.paired.n, comparison.paired.difference) == (1, 2)
+    assert comparison.level == pytest.approx(1 - 0.05 / 3)
+    row = outcome_table(found).rows[1]
+    assert row[:2] == ("icpo", "1 of 3, 1 unfinished, 1 failed")
+    assert notes(found)[0] == "10 of 12 jobs are done (1 unfinished, 1 failed); only those count here."
+    assert "no room" in to_markdown(found)
+    document = found.document()
+    assert document["arms"][1]["jobs"] == {"waiting": 0, "unfinished": 1, "failed": 1, "done": 1}
+    states = {(job["arm"], job["seed"]): (job["state"], job["failure"]) for job in document["jobs"]}
+    assert states["icpo", 1] == ("failed", "no room") and states["icpo", 2] == ("unfinished", None)
+
+
+def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
+    study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(7,))
+    finish_arm(study, "grpo", {7: 50.0})
+    finish_arm(study, "icpo", {7: 90.0})
+    found = outcome(study)
+    assert found.comparisons[0].verdict == "one seed: no interval"
+    assert (found.arms[1].final["heldout"].stderr, found.arms[1].final["heldout"].over) == (4.0, "questions")
+    assert outcome_table(found).rows[1][4:] == ("90.0 (± 4.0)", "90.0", "+40.0", "-", "one seed: no interval")
+    text = " ".join(notes(found))
+    assert "over its questions" in text and "One seed gives no interval" in text
+
+
+def test_a_study_that_has_only_begun(tmp_path: Path) -> None:
+    study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"})
+    found = outcome(study)
+    assert outcome_table(found).rows[0] == ("grpo", "0 of 3, 3 waiting", "0 of 8", "-", "-", "-", "", "", "base")
+    assert "No job was evaluated" in " ".join(notes(found))
+    write_run(job_of(study, "grpo", 0), {0: 20.0}, iterations=3)
+    found = outcome(study)
+    assert outcome_table(found).rows[0][:3] == ("grpo", "0 of 3, 2 waiting, 1 unfinished", "0 to 3 of 8")
+    assert outcome_table(found).rows[1][-1] == "no seed of both is done"
+    to_markdown(found), to_csv(found)
+
+
+def test_a_rows_columns_say_what_it_is_compared_with_where_that_differs(study: Study) -> None:
+    table = outcome_table(outcome(study))
+    assert table.headers[6:] == ("less", "difference", "interval", "")
+    assert [row[6] for row in table.rows] == ["", "grpo", "grpo", "noisy grpo"]
+    assert table.rows[1][3:6] == ("20.0 ± 0.0", "65.0 ± 7.8", "65.0 ± 7.8")
+    assert table.rows[2][7:] == ("-10.0", "-10.4 to -9.6", "worse")
+    assert "98.33 % each (Bonferroni)" in " ".join(notes(outcome(study)))
+
+
+def test_csv_has_every_number_and_seed(study: Study) -> None:
+    rows = list(csv.DictReader(to_csv(outcome(study)).splitlines()))
+    assert len(rows) == 4 * 3
+    row = next(row for row in rows if (row["arm"], row["measure"]) == ("icpo", "final"))
+    assert (row["mean"], row["seed_2"], row["against"], row["difference"]) == ("65.0", "79.0", "grpo", "5.0")
+    base = next(row for row in rows if (row["arm"], row["measure"]) == ("grpo", "final"))
+    assert base["difference"] == "" and base["mean"] == "60.0"
+
+
+def test_names_do_not_break_a_markdown_table(tmp_path: Path) -> None:
+    study = make_study(tmp_path, {"a|b": None, "c\nd": "a|b"})
+    table = [line for line in to_markdown(outcome(study)).splitlines() if line.startswith("|")]
+    assert any(line.startswith("| a\\|b |") for line in table) and any(line.startswith("| c d |") for line in table)
+
+
+def test_several_benchmarks_have_rows_and_comparisons_each(tmp_path: Path) -> None:
+    study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0,))
+    for arm in ("grpo", "icpo"):
+        job = job_of(study, arm, 0)
+        write_run(job, {8: 50.0}, run_id="other", bench="gpqa")
+        finish(job, {8: 60.0})
+        with (job.folder / "run0" / "journal.jsonl").open("a") as journal:
+            journal.write((job.folder / "other" / "journal.jsonl").read_text())
+    found = outcome(study)
+    assert [row[:2] for row in outcome_table(found).rows] == [
+        ("grpo", "held-out"),
+        ("icpo", "held-out"),
+        ("grpo", "GPQA"),
+        ("icpo", "GPQA"),
+    ]
+    assert found.comparisons[0].level == pytest.approx(1 - 0.05 / 2)
+
+
+def test_what_an_arm_was_not_given_alike_is_named(study: Study) -> None:
+    assert outcome(study).unfair == ()
+    assert "are equal across the arms of each seed" in fairness_markdown(study, collect(jobs(study)))
+    run = job_of(study, "noisy icpo", 1).folder / "run0"
+    (run / "fairness.json").write_text('{"prompts": "aa", "order": "xx", "sampling_seeds": "cc"}')
+    found = outcome(study)
+    assert [(each.arm, each.against, each.seed, each.facts) for each in found.unfair] == [
+        ("noisy icpo", "noisy grpo", 1, ("order", "noise_draws", "heldout"))
+    ]
+    text = fairness_markdown(study, collect(jobs(study)))
+    assert "1 of 12 jobs were not given what the job they are compared with was" in text
+    assert "data order, noise draws, held-out questions, from noisy grpo" in text
+    assert "1 jobs were not given" in " ".join(notes(found))
+
+
+def test_half_a_run_is_not_held_against_a_whole_one(study: Study) -> None:
+    job = job_of(study, "icpo", 0)
+    (job.folder / "run0" / "fairness.json").write_text('{"prompts": "half"}')
+    (job.folder / "outcome.json").unlink()
+    assert outcome(study).unfair == ()
+    assert "unfinished after 8 iterations: not compared" in fairness_markdown(study, collect(jobs(study)))
