@@ -1,0 +1,47 @@
+"""A study with the stand-in for `icpo`: study_process.py FOLDER ITERATIONS ARM[:WHAT] ...; prints how it ended."""
+
+import json
+import sys
+from pathlib import Path
+
+from icpo_cli.ablate.launch.local import LocalLauncher, shares
+from icpo_cli.ablate.run import Ended, run_study
+from icpo_cli.ablate.study import Arm, Study
+from icpo_cli.cli.ablate_display import PlainLines
+from icpo_cli.config.schema import Config, TrainConfig
+from icpo_cli.errors import UserError
+from tests.ablate.jobs import JOB
+
+
+def study_of(folder: Path, iterations: int, arms: list[str]) -> Study:
+    """`grpo:fails` is an arm whose runs fail: see standin.py."""
+    base = Config(train=TrainConfig(iterations=iterations, device="cpu"))
+    names = [arm.replace(":", " ") for arm in arms]
+    return Study(
+        name="schedule",
+        about="",
+        arms=tuple(Arm(name, {}, base, None if name == names[0] else names[0]) for name in names),
+        seeds=(0,),
+        probe=None,
+        probe_run=None,
+        folder=folder,
+    )
+
+
+def run(folder: Path, iterations: int, arms: list[str]) -> Ended:
+    return run_study(
+        study_of(folder, iterations, arms),
+        lambda at_once: LocalLauncher(shares(at_once or 1, uses_gpus=False), JOB),
+        1,
+        PlainLines(sys.stderr),
+        lambda run, folder: None,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        ended = run(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    except UserError as error:
+        sys.exit(str(error))
+    states = {view.job.arm: str(view.standing.state) for view in ended.jobs}
+    print(json.dumps({"states": states, "stopped_by": ended.stopped_by, "not_done": len(ended.not_done)}))

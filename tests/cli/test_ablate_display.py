@@ -1,0 +1,76 @@
+"""What a user sees of a study while it runs."""
+
+import io
+import os
+from pathlib import Path
+
+from icpo_cli.ablate.study import Job
+from rich.console import Console
+
+from icpo_cli.ablate.launch.launcher import Standing, State
+from icpo_cli.ablate.progress import JobView, Progress
+from icpo_cli.cli.ablate_display import LiveTable, PlainLines, table_of
+from icpo_cli.config.schema import Config, TrainConfig
+
+
+def view(arm: str, state: State, progress: Progress | None = None, why: str = "") -> JobView:
+    job = Job(arm, 0, Config(train=TrainConfig(iterations=20)), Path(arm))
+    return JobView(job, Standing(state, why), progress or Progress())
+
+
+HALFWAY = Progress(10, 10, 61.5, 0.512, 1.25, 0.75, 2.0)
+
+
+def test_a_line_when_something_changes_and_none_otherwise() -> None:
+    stream = io.StringIO()
+    lines = PlainLines(stream)
+    lines.show([view("grpo", State.RUNNING), view("icpo", State.WAITING)])
+    lines.show([view("grpo", State.RUNNING, Progress(3, reward=0.4)), view("icpo", State.WAITING)])
+    lines.show([view("grpo", State.RUNNING, HALFWAY), view("icpo", State.WAITING)])
+    lines.show([view("grpo", State.FAILED, HALFWAY, "the loss was not finite"), view("icpo", State.RUNNING)])
+    assert stream.getvalue().splitlines() == [
+        "grpo seed 0: running  0/20",
+        "grpo seed 0: running  10/20  held-out 61.5 % after 10  reward 0.512  entropy 1.250  omega 0.75  "
+        "s/iteration 2.0  eta 0:00:20",
+        "grpo seed 0: failed  10/20  held-out 61.5 % after 10  reward 0.512  entropy 1.250  omega 0.75  "
+        "s/iteration 2.0  the loss was not finite",
+        "icpo seed 0: running  0/20",
+    ]
+
+
+def test_names_cannot_write_to_the_terminal() -> None:
+    stream = io.StringIO()
+    PlainLines(stream).show([view("a\x1b[2Jb", State.RUNNING)])
+    assert "\x1b" not in stream.getvalue()
+
+
+def drawn(views: list[JobView], rows: int) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(table_of(views, "schedule", rows))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_table_has_every_job_and_how_many_are_in_each_state() -> None:
+    text = drawn([view("grpo", State.DONE, HALFWAY), view("icpo", State.RUNNING, HALFWAY)], 20)
+    [row] = [line for line in text.splitlines() if " running " in line and line.startswith("icpo ")]
+    assert row.split() == ["icpo", "0", "running", "10/20", "61.5", "%", "0.512", "1.250", "0.75", "2.0", "0:00:20"]
+    assert "1 running, 1 done of 2 jobs" in text
+
+
+def test_where_not_all_jobs_have_room_those_at_work_are_shown() -> None:
+    views = [view(f"arm{place}", State.DONE) for place in range(30)]
+    views[17] = view("arm17", State.RUNNING)
+    views[25] = view("arm25", State.FAILED)
+    text = drawn(views, 3)
+    assert [line.split()[0] for line in text.splitlines() if line.startswith("arm")][1:] == ["arm0", "arm17", "arm25"]
+    assert "1 running, 28 done, 1 failed of 30 jobs" in text
+
+
+def test_the_live_table_says_why_a_job_failed() -> None:
+    here, there = os.openpty()
+    with os.fdopen(there, "w") as stream, LiveTable(stream, "schedule") as table:
+        table.show([view("grpo", State.FAILED, why="the loss was not finite")])
+        table.show([view("grpo", State.FAILED, why="the loss was not finite")])
+    assert os.read(here, 65536).decode().count("the loss was not finite") == 1
+    os.close(here)
