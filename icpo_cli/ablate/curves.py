@@ -43,20 +43,20 @@ UNIFORM_GROUPS = Curve("uniform_groups", "groups/uniform_reward_share", "uniform
 
 def draw_curves(study: Study, records: Sequence[JobRecord], folder: Path) -> list[Path]:
     """FOLDER/curves/NAME.png and .pdf of each metric that there is, and one figure of all; returns their paths."""
-    panels = {curve.file: _panel(curve, study, records) for curve in _curves(study, records)}
-    drawn = {name: panel for name, panel in panels.items() if panel.lines}
+    panels = [(curve, _panel(curve, study, records)) for curve in _curves(study, records)]
+    drawn = [(curve, panel) for curve, panel in panels if panel.lines]
     if not drawn:
         return []
     into = folder / FOLDER
     into.mkdir(parents=True, exist_ok=True)
-    caption = caption_of(study, records)
-    paths = save(draw(list(drawn.values()), caption), into / OVERVIEW)
-    for name, panel in drawn.items():
-        paths += save(draw([panel], caption), into / name)
+    whole = caption_of(study, records, [curve for curve, _ in drawn])
+    paths = save(draw([panel for _, panel in drawn], whole), into / OVERVIEW)
+    for curve, panel in drawn:
+        paths += save(draw([panel], caption_of(study, records, [curve])), into / curve.file)
     return paths
 
 
-def caption_of(study: Study, records: Sequence[JobRecord]) -> str:
+def caption_of(study: Study, records: Sequence[JobRecord], curves: Sequence[Curve]) -> str:
     """What lines and bands are."""
     counts = {len(_shown(_of(arm, records))) for arm in study.arms} - {0}
     many = sorted(count for count in counts if count > 2)
@@ -69,17 +69,18 @@ def caption_of(study: Study, records: Sequence[JobRecord]) -> str:
     text = f"Line: mean over seeds; band: {', or '.join(bands)}." if bands else "One seed each: no band."
     if bands and 1 in counts:
         text += " Without a band: one seed."
-    window = _window(study)
-    if window > 1:
-        text += f" Accuracy and omega are as measured, the others a moving mean over {window} iterations."
+    smoothed = [curve.title for curve in curves if curve.smoothed]
+    if smoothed and _window(study) > 1:
+        which = "" if len(curves) == 1 else f" of {', '.join(smoothed)}"
+        text += f" Moving mean{which} over {_window(study)} iterations."
     return text
 
 
 def smooth(values: Sequence[float], window: int) -> list[float]:
-    """Centred moving mean over `window` (odd) values; towards the ends over as many as both sides have."""
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    half = [min(window // 2, place, len(values) - 1 - place) for place in range(len(values))]
-    return [float((sums[at + h + 1] - sums[at - h]) / (2 * h + 1)) for at, h in enumerate(half)]
+    """Centred moving mean over `window` (odd) values; at the ends over those of them that there are."""
+    sums, half = np.concatenate([[0.0], np.cumsum(values)]), window // 2
+    spans = [(max(at - half, 0), min(at + half + 1, len(values))) for at in range(len(values))]
+    return [float((sums[end] - sums[start]) / (end - start)) for start, end in spans]
 
 
 def _curves(study: Study, records: Sequence[JobRecord]) -> list[Curve]:

@@ -1,9 +1,9 @@
-"""Whether the arms of a seed were given the same: hashes that each run recorded, laid side by side."""
+"""Whether the arms of a seed are given the same: hashes that each run records, laid side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icpo_cli.ablate.collect import JobRecord, State
+from icpo_cli.ablate.collect import JobRecord
 from icpo_cli.ablate.markdown import markdown_table
 from icpo_cli.ablate.study import Study
 
@@ -14,14 +14,14 @@ FACTS = {
     "noise_draws": "noise draws",
     "heldout": "held-out questions",
 }
-"""What a run hashes over all its iterations, and what that is in words."""
+"""What a run hashes at its start, over all its iterations, and what that is in words."""
 SHOWN = 10
 """Digits of a hash in the report."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm that was not given what the arm it is compared with was."""
+    """A job that is not given what the job it is compared with is."""
 
     arm: str
     against: str
@@ -31,12 +31,12 @@ class Difference:
 
 
 def differences(study: Study, records: Sequence[JobRecord]) -> list[Difference]:
-    """Of jobs that are done, each against that of the arm it is compared with: hashes of half a run say nothing."""
-    done = {(record.arm, record.seed): record.fairness for record in records if record.state is State.DONE}
+    """Of all jobs that have recorded their hashes, each against that of the arm it is compared with."""
+    given = {(record.arm, record.seed): record.fairness for record in records}
     found = []
     for seed in study.seeds:
         for arm in study.arms:
-            mine, others = done.get((arm.name, seed)), done.get((arm.against or "", seed))
+            mine, others = given.get((arm.name, seed)), given.get((arm.against or "", seed))
             if mine and others and arm.against is not None:
                 facts = tuple(fact for fact in FACTS if mine.get(fact) != others.get(fact))
                 if facts:
@@ -50,29 +50,25 @@ def to_markdown(study: Study, records: Sequence[JobRecord]) -> str:
     rows = []
     for record in sorted(records, key=lambda record: study.seeds.index(record.seed)):
         hashes = [record.fairness.get(fact, "-")[:SHOWN] for fact in FACTS]
-        remark = _remark(record, differing.get((record.arm, record.seed)))
+        remark = _remark(differing.get((record.arm, record.seed)))
         rows.append((str(record.seed), record.arm, *hashes, remark))
     table = markdown_table(("seed", "arm", *FACTS.values(), "differs"), rows)
-    return f"# What the arms were given\n\n{summary(study, records)}\n\n{table}"
+    return f"# What the arms are given\n\n{summary(study, records)}\n\n{table}"
 
 
 def summary(study: Study, records: Sequence[JobRecord]) -> str:
     """In a sentence."""
-    recorded = [record for record in records if record.state is State.DONE and record.fairness]
-    if not recorded:
-        return "No job that is done has recorded hashes of what it was given."
+    recorded = sum(bool(record.fairness) for record in records)
     found = differences(study, records)
     if found:
-        return f"{len(found)} of {len(recorded)} jobs were not given what the job they are compared with was."
+        return f"{len(found)} of {recorded} jobs are not given what the job they are compared with is."
+    if not recorded:
+        return "No job has recorded hashes of what it is given."
     equal = f"{', '.join(FACTS.values())} are equal across the arms of each seed"
-    return f"In the {len(recorded)} jobs that are done, of {len(records)}, {equal}."
+    return f"In the {recorded} of {len(records)} jobs that have begun, {equal}."
 
 
-def _remark(record: JobRecord, difference: Difference | None) -> str:
-    if record.state is not State.DONE:
-        return f"{record.state.value} after {record.iterations} iterations: not compared"
-    if not record.fairness:
-        return "nothing recorded"
+def _remark(difference: Difference | None) -> str:
     if difference is None:
         return ""
     return f"{', '.join(FACTS[fact] for fact in difference.facts)}, from {difference.against}"

@@ -261,6 +261,7 @@ def _job_json(job: JobRecord, benches: Sequence[str]) -> dict[str, Any]:
         "run_id": job.run_id,
         "folder": str(job.folder),
         "failure": job.failure or None,
+        "fairness": job.fairness,
         "newest": {bench: {"iteration": step, "accuracy": value} for bench, (step, value) in newest.items()},
     }
 

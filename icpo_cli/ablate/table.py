@@ -11,6 +11,11 @@ from icpo_cli.ablate.outcome import FINAL, LAST_QUARTER, ONE_SEED, ArmOutcome, C
 
 MEASURES = {FINAL: "final", LAST_QUARTER: "last quarter"}
 
+COMPARISON_NOTE = """p: of the paired t test, uncorrected. could show: the true difference that as many seeds of this \
+spread show in 80 % of cases. The intervals of one measure hold together; who picks from both measures is wrong up to \
+twice as often.
+"""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -77,7 +82,7 @@ def notes(outcome: Outcome) -> list[str]:
     if outcome.comparisons:
         found.append(_comparison_note(outcome))
     if outcome.unfair:
-        found.append(f"{len(outcome.unfair)} jobs were not given what the job they are compared with was: fairness.md.")
+        found.append(f"{len(outcome.unfair)} jobs are not given what the job they are compared with is: fairness.md.")
     return found
 
 
@@ -87,7 +92,7 @@ def to_markdown(outcome: Outcome) -> str:
     lines += [f"{note}\n" for note in notes(outcome)]
     if outcome.comparisons:
         lines += ["## Comparisons", "", _markdown(comparison_table(outcome))]
-        lines.append("could show: the true difference that as many seeds of this spread show in 80 % of cases.\n")
+        lines.append(COMPARISON_NOTE)
     lines += ["## Jobs", "", _markdown(job_table(outcome))]
     return "\n".join(lines)
 
@@ -139,8 +144,8 @@ def _comparison_note(outcome: Outcome) -> str:
     level = 100 * outcome.comparisons[0].level
     each = f", {level:.4g} % each (Bonferroni)" if count > 1 else ""
     text = (
-        f"difference: {to}, in percentage points, of the final accuracy, paired by seed; interval: Student's, over "
-        f"seeds, so that {'all ' if count > 1 else ''}{count} hold{'' if count > 1 else 's'} with 95 %{each}. "
+        f"difference: {to}, in percentage points, of the final accuracy, by the seeds that both have; interval: "
+        f"Student's, over seeds; {f'all {count} hold at once' if count > 1 else 'it holds'} with 95 %{each}. "
         "cannot be told apart: the interval holds 0, or all seeds differ by the same, which shows no spread."
     )
     if any(comparison.verdict == ONE_SEED for comparison in outcome.comparisons):

@@ -7,7 +7,7 @@ import pytest
 from icpo_cli import figures
 from icpo_cli.ablate import curves
 from icpo_cli.ablate.collect import collect
-from icpo_cli.ablate.curves import caption_of, draw_curves, smooth
+from icpo_cli.ablate.curves import TRAINING, caption_of, draw_curves, smooth
 from icpo_cli.ablate.study import Study
 from icpo_cli.figures import Panel
 from tests.ablate.studies import finish, job_of, jobs, make_study, write_run
@@ -78,7 +78,7 @@ def test_mean_and_band_are_over_seeds(tmp_path: Path, panels: list[Panel]) -> No
     assert (icpo.y[1], icpo.low[1], icpo.high[1]) == (55, 50, 60)  # of the two that are done: lower and higher
     assert icpo.label == "icpo (2 of 3 seeds)"
     assert (late.label, list(late.y), list(late.low)) == ("late (seed 0, unfinished)", [20, 33], [])
-    assert caption_of(study, collect(jobs(study))) == (
+    assert caption_of(study, collect(jobs(study)), TRAINING) == (
         "Line: mean over seeds; band: ± one standard error over 3 seeds, or from the lower to the higher of 2 seeds. "
         "Without a band: one seed."
     )
@@ -90,7 +90,7 @@ def test_one_seed_has_no_band(tmp_path: Path, panels: list[Panel]) -> None:
     finish(job_of(study, "grpo", 0), {0: 20.0, 8: 40.0})
     draw_curves(study, collect(jobs(study)), tmp_path)
     assert all(not line.low for panel in panels for line in panel.lines)
-    assert caption_of(study, collect(jobs(study))) == "One seed each: no band."
+    assert caption_of(study, collect(jobs(study)), TRAINING) == "One seed each: no band."
 
 
 def test_nothing_yet_is_no_figure(tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_uniform_groups_are_drawn_for_a_coarse_study(tmp_path: Path) -> None:
     assert "uniform_groups" not in drawn(replace(study, probe_run=None))
 
 
-def test_smoothing_keeps_the_ends_and_straight_lines() -> None:
-    assert smooth([3.0, 0.0, 3.0, 0.0, 3.0], 3) == [3, 2, 1, 2, 3]
-    assert smooth([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 5) == pytest.approx([0, 1, 2, 3, 4, 5])
+def test_smoothing_is_a_centred_mean_over_what_there_is() -> None:
+    assert smooth([3.0, 0.0, 3.0, 0.0, 3.0], 3) == [1.5, 2, 1, 2, 1.5]
+    assert smooth([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 3) == pytest.approx([0.5, 1, 2, 3, 4, 4.5])
     assert smooth([1.0, 5.0], 1) == [1, 5]
 
 
@@ -123,6 +123,11 @@ def test_a_long_run_is_smoothed_and_says_so(tmp_path: Path, panels: list[Panel])
     journal = job_of(study, "grpo", 0).folder / "run0" / "journal.jsonl"
     journal.write_text(journal.read_text().replace('"entropy": 10.0,', '"entropy": 15.0,'))  # of iteration 100
     draw_curves(study, collect(jobs(study)), tmp_path)
-    assert "the others a moving mean over 5 iterations" in caption_of(study, collect(jobs(study)))
+    captions = [caption_of(study, collect(jobs(study)), shown) for shown in (TRAINING[:3], TRAINING[:1], TRAINING[2:3])]
+    assert [text.removeprefix("One seed each: no band.") for text in captions] == [
+        " Moving mean of entropy, reward over 5 iterations.",
+        " Moving mean over 5 iterations.",
+        "",
+    ]
     assert panel(panels, "entropy").lines[0].y[99] == pytest.approx(10 + 5 / 5)
     assert panel(panels, "omega").lines[0].y[99] == pytest.approx(10)

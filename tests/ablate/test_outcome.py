@@ -3,11 +3,11 @@ import math
 from pathlib import Path
 
 import pytest
-from icpo_cli.ablate.study import Study
 
 from icpo_cli.ablate.collect import collect
 from icpo_cli.ablate.fairness import to_markdown as fairness_markdown
 from icpo_cli.ablate.outcome import FINAL, LAST_QUARTER, Outcome, last_quarter, outcome_of
+from icpo_cli.ablate.study import Study
 from icpo_cli.ablate.table import notes, outcome_table, to_csv, to_markdown
 from tests.ablate.studies import FAIR, finish, job_of, jobs, make_study, write_run
 
@@ -196,14 +196,18 @@ def test_what_an_arm_was_not_given_alike_is_named(study: Study) -> None:
         ("noisy icpo", "noisy grpo", 1, ("order", "noise_draws", "heldout"))
     ]
     text = fairness_markdown(study, collect(jobs(study)))
-    assert "1 of 12 jobs were not given what the job they are compared with was" in text
+    assert "1 of 12 jobs are not given what the job they are compared with is" in text
     assert "data order, noise draws, held-out questions, from noisy grpo" in text
-    assert "1 jobs were not given" in " ".join(notes(found))
+    assert "1 jobs are not given" in " ".join(notes(found))
 
 
-def test_half_a_run_is_not_held_against_a_whole_one(study: Study) -> None:
-    job = job_of(study, "icpo", 0)
-    (job.folder / "run0" / "fairness.json").write_text('{"prompts": "half"}')
-    (job.folder / "outcome.json").unlink()
+def test_a_difference_shows_before_the_jobs_are_done(tmp_path: Path) -> None:
+    study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
+    assert "No job has recorded" in fairness_markdown(study, collect(jobs(study)))
+    write_run(job_of(study, "grpo", 0), {}, iterations=0, fairness=FAIR)
+    write_run(job_of(study, "icpo", 0), {}, iterations=0)
     assert outcome(study).unfair == ()
-    assert "unfinished after 8 iterations: not compared" in fairness_markdown(study, collect(jobs(study)))
+    write_run(job_of(study, "icpo", 1), {}, iterations=0, fairness=FAIR | {"order": "xx"})
+    assert "In the 2 of 4 jobs that have begun" in fairness_markdown(study, collect(jobs(study)))
+    write_run(job_of(study, "grpo", 1), {}, iterations=0, fairness=FAIR)
+    assert [(each.arm, each.seed, each.facts) for each in outcome(study).unfair] == [("icpo", 1, ("order",))]
