@@ -12,7 +12,7 @@ LAYERS = [
     {"evaluate"},
     {"rollout", "learner", "track"},
     {"objective", "rewards", "data"},
-    {"config", "records", "statistics", "errors", "model", "device", "figures", "__init__"},
+    {"config", "records", "statistics", "errors", "model", "sizes", "device", "figures", "__init__"},
 ]
 """Highest first; a part imports its own layer's and lower ones. evaluate stands under train, which may use it."""
 

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from icpo_cli.config.schema import MethodConfig
 from icpo_cli.objective.advantage import group_advantage
-from icpo_cli.objective.omega import SCHEDULES, OmegaCurve
 from icpo_cli.objective.preference import preference_score
 from icpo_cli.objective.shaping import cap, preference_bonus
 
@@ -44,11 +43,3 @@ def derive(confidence: Tensor, reward: Tensor, omega: float, method: MethodConfi
         advantage=group_advantage(final_reward, std, eps),
         grpo_advantage=group_advantage(reward, std, eps),
     )
-
-
-def omega_at(iteration: int, method: MethodConfig, iterations: int) -> float:
-    """The bonus weight of an iteration in 0..iterations; 0 for a method without the bonus."""
-    if method.bonus == "none":
-        return 0.0
-    curve = OmegaCurve(method.omega.max, method.omega.min, method.omega.warmup_fraction, iterations)
-    return SCHEDULES[method.omega.schedule](iteration, curve)

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from icpo_cli.config.schema import MethodConfig
+
 
 @dataclass(frozen=True)
 class OmegaCurve:
@@ -57,3 +59,11 @@ SCHEDULES: dict[str, Callable[[float, OmegaCurve], float]] = {
     "warmup_retention": warmup_retention,
     "warmup_decay": warmup_decay,
 }
+
+
+def omega_at(iteration: int, method: MethodConfig, iterations: int) -> float:
+    """The bonus weight of an iteration in 0..iterations; 0 for a method without the bonus."""
+    if method.bonus == "none":
+        return 0.0
+    curve = OmegaCurve(method.omega.max, method.omega.min, method.omega.warmup_fraction, iterations)
+    return SCHEDULES[method.omega.schedule](iteration, curve)

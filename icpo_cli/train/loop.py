@@ -20,7 +20,8 @@ from icpo_cli.evaluate.table import result_text
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.confidence import CONFIDENCE
-from icpo_cli.objective.methods import Derivation, derive, omega_at
+from icpo_cli.objective.methods import Derivation, derive
+from icpo_cli.objective.omega import omega_at
 from icpo_cli.records import Batch, Evaluation, Reward, Update
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rewards.verifier import Verifier

@@ -3,12 +3,8 @@
 from dataclasses import dataclass
 
 from icpo_cli.config.schema import Config
-from icpo_cli.errors import UserError
-from icpo_cli.model import Architecture, architecture_of
-
-GIB = 2**30
-ACTIVATION_VALUES = 34
-"""Values of hidden size kept a token and layer for the backward: a transformer block's usual count."""
+from icpo_cli.model import architecture_of
+from icpo_cli.sizes import check_lengths, memory_gib
 
 
 @dataclass(frozen=True)
@@ -47,34 +43,3 @@ def plan(config: Config, ranks: int) -> Plan:
         ranks=ranks,
         memory_gib=memory_gib(config, architecture, ranks) if architecture else None,
     )
-
-
-def check_lengths(config: Config, positions: int) -> None:
-    """Prompt and response fit the model's context together."""
-    wanted = config.rollout.max_prompt_tokens + config.rollout.max_response_tokens
-    if wanted > positions:
-        raise UserError(
-            f"rollout.max_prompt_tokens {config.rollout.max_prompt_tokens} + rollout.max_response_tokens "
-            f"{config.rollout.max_response_tokens} = {wanted} is over the model's {positions} positions"
-        )
-
-
-def memory_gib(config: Config, architecture: Architecture, ranks: int) -> dict[str, float]:
-    """Estimated peak of each part on one rank."""
-    learner, stage = config.learner, config.learner.zero_stage
-    width = 2 if config.model.dtype == "bfloat16" else 4
-    weights = architecture.parameters * width
-    shard = {at: ranks if stage >= at else 1 for at in (1, 2, 3)}
-    kept = 2 if learner.gradient_checkpointing else ACTIVATION_VALUES
-    longest = config.rollout.max_prompt_tokens + config.rollout.group_size * config.rollout.max_response_tokens
-    tokens = max(learner.micro_batch_tokens, longest)
-    parts = {
-        "policy_weights": weights / shard[3],
-        "gradients": architecture.parameters * (4 if stage > 0 else width) / shard[2],
-        "optimizer": architecture.parameters * (12 if width == 2 else 8) / shard[1],
-        "reference": weights / shard[3] if learner.kl_coef > 0 else 0,
-        "activations": tokens * architecture.hidden_size * architecture.num_hidden_layers * kept * width,
-        "logits": 3 * learner.logit_chunk_tokens * architecture.vocab_size * 4,
-        "sampler_weights": weights,
-    }
-    return {name: round(size / GIB, 2) for name, size in parts.items()}

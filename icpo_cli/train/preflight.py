@@ -14,7 +14,7 @@ from icpo_cli.evaluate.in_loop import Subset, load_subsets
 from icpo_cli.model import Architecture, locate, read_config
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
 from icpo_cli.rewards.verifier import Verifier
-from icpo_cli.train.plan import check_lengths
+from icpo_cli.sizes import check_lengths
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from icpo_cli.config.schema import MethodConfig, OmegaConfig
-from icpo_cli.objective.methods import omega_at
+from icpo_cli.objective.omega import omega_at
 
 
 @pytest.mark.parametrize(
