@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from icpo_cli.ablate.study import Job
-
 from icpo_cli.ablate.job import CONFIG
 from icpo_cli.ablate.launch.launcher import Standing
+from icpo_cli.ablate.study import Job
 
 JOURNAL = "journal.jsonl"
 SHOWN = {"reward/verif": "reward", "entropy": "entropy", "omega": "omega"}

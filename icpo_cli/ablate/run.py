@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
-from icpo_cli.ablate.study import Job, Study
-
 from icpo_cli.ablate.collect import collect
 from icpo_cli.ablate.fairness import FACTS, Difference
 from icpo_cli.ablate.job import CONFIG, newest_run
@@ -17,6 +15,7 @@ from icpo_cli.ablate.launch.launcher import Launcher, Standing, State, standing_
 from icpo_cli.ablate.outcome import Outcome, outcome_of
 from icpo_cli.ablate.progress import JobView, JournalReader
 from icpo_cli.ablate.record import StudyRecord, recorded
+from icpo_cli.ablate.study import Job, Study
 from icpo_cli.config.load import to_yaml
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.evaluate.stop import StopSignal
