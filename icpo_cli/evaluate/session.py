@@ -40,6 +40,7 @@ def evaluate_model(config: Config, subject: Subject, names: Sequence[str], wish:
             for task, prompts, folder, identity in prepared.works
         ]
         verifier = stack.enter_context(Verifier(config.reward))
+        verifier.start()
         stop = stack.enter_context(StopSignal())
         facts = {"eval.source": "model", "model.name": subject.name, "model.fingerprint": prepared.fingerprint}
         record = stack.enter_context(recorded(config, subject.run_id, facts, loaded, verifier, stop, watch))

@@ -21,11 +21,15 @@ PRELOADED = ["icpo_cli.rewards.rules.equivalence"]
 
 
 class Sandbox:
-    """A pool of workers, made at the first comparison. One that is ended or dies is replaced."""
+    """A pool of workers, made on start() or at the first comparison. One that is ended or dies is replaced."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
         self._pool: ProcessPool | None = None
+
+    def start(self) -> None:
+        """Make the workers while the caller does something else: they take seconds to import what they need."""
+        self._submit(_nothing, ())
 
     def compare(self, rule: Callable[[Gold, str], Verdict], pairs: Sequence[tuple[Gold, str]]) -> list[Verdict]:
         """The rule's verdict on each (gold, answer), in order. `rule` is a function of a module."""
@@ -102,6 +106,10 @@ BROKEN = (RuntimeError, CancelledError)
 
 class Ended(Exception):
     """A comparison tried to end its process."""
+
+
+def _nothing() -> None:
+    """A worker that has done this is ready."""
 
 
 def _contained(function: Callable[..., Any], *arguments: Any) -> Any:

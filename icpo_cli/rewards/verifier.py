@@ -63,6 +63,10 @@ class Verifier:
         """Of the rules and the judge: equal versions give equal verdicts."""
         return VERIFIER_VERSION if self._judge is None else f"{VERIFIER_VERSION}-{self._judge.version}"
 
+    def start(self) -> None:
+        """Make the sandbox ready beside other work; verify() does it otherwise."""
+        self._sandbox.start()
+
     def verify(self, answers: Sequence[Answer], grading: Grading) -> list[Verdict]:
         """A verdict an answer, in order."""
         rule, extract = RULES[grading.rule], EXTRACTORS[grading.extract]
