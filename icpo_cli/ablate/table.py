@@ -175,10 +175,9 @@ def _seeds(arm: ArmOutcome) -> str:
 
 
 def _iterations(arm: ArmOutcome) -> str:
+    """Done of wanted; from the fewest to the most where jobs differ."""
     fewest, most = arm.iterations
-    if fewest == arm.wanted:
-        return str(fewest)
-    return f"{fewest} of {arm.wanted}" if fewest == most else f"{fewest} to {most} of {arm.wanted}"
+    return f"{fewest}/{arm.wanted}" if fewest == most else f"{fewest}-{most}/{arm.wanted}"
 
 
 def _mean(mean: Mean) -> str:

@@ -135,11 +135,11 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
 def test_a_study_that_has_only_begun(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"})
     found = outcome(study)
-    assert outcome_table(found).rows[0] == ("grpo", "0 of 3, 3 waiting", "0 of 8", "-", "-", "-", "", "", "base")
+    assert outcome_table(found).rows[0] == ("grpo", "0 of 3, 3 waiting", "0/8", "-", "-", "-", "", "", "base")
     assert "No job was evaluated" in " ".join(notes(found))
     write_run(job_of(study, "grpo", 0), {0: 20.0}, iterations=3)
     found = outcome(study)
-    assert outcome_table(found).rows[0][:3] == ("grpo", "0 of 3, 2 waiting, 1 unfinished", "0 to 3 of 8")
+    assert outcome_table(found).rows[0][:3] == ("grpo", "0 of 3, 2 waiting, 1 unfinished", "0-3/8")
     assert outcome_table(found).rows[1][-1] == "no seed of both is done"
     to_markdown(found), to_csv(found)
 
