@@ -81,7 +81,8 @@ class SlurmLauncher:
         self._at_once = at_once
         self._job = tuple(job)
         self._stopping = False
-        self._ids: dict[Path, str] = {}
+        self.ids: dict[Path, str] = {}
+        """SLURM's name of each job: ARRAY_TASK."""
         self._standings: dict[Path, Standing] = {}
         self._missed: dict[Path, float] = {}
         self._asked = -ASK_SECONDS
@@ -98,19 +99,19 @@ class SlurmLauncher:
         queued = self._queue(known.values())
         if queued is None:
             raise RunFailed("SLURM does not answer: squeue failed; the same command goes on when it does")
-        self._ids |= {folder: known[str(folder)] for folder in folders if known.get(str(folder)) in queued}
-        fresh = [folder for folder in folders if folder not in self._ids]
+        self.ids |= {folder: known[str(folder)] for folder in folders if known.get(str(folder)) in queued}
+        fresh = [folder for folder in folders if folder not in self.ids]
         for folder in fresh:
             (folder / FAILURE).unlink(missing_ok=True)
         if fresh:
-            self._ids |= dict(zip(fresh, self._submit(fresh), strict=True))
-        self._store_ids(known | {str(folder): job for folder, job in self._ids.items()})
+            self.ids |= dict(zip(fresh, self._submit(fresh), strict=True))
+        self._store_ids(known | {str(folder): job for folder, job in self.ids.items()})
         self._standings |= {folder: Standing(State.WAITING) for folder in folders}
 
     def poll(self) -> Mapping[Path, Standing]:
         if time.monotonic() - self._asked >= ASK_SECONDS:
             self._asked = time.monotonic()
-            open_jobs = {folder: job for folder, job in self._ids.items() if not self._standings[folder].state.ended}
+            open_jobs = {folder: job for folder, job in self.ids.items() if not self._standings[folder].state.ended}
             states = self._queue(open_jobs.values()) if open_jobs else {}
             if states is not None:
                 for folder, job in open_jobs.items():
@@ -123,7 +124,7 @@ class SlurmLauncher:
 
     def stop(self, number: int) -> str:
         self._stopping = True
-        left = [job for folder, job in self._ids.items() if not self._standings[folder].state.ended]
+        left = [job for folder, job in self.ids.items() if not self._standings[folder].state.ended]
         ids = sorted({job.split("_")[0] for job in left})
         return f"the jobs stay in SLURM; the same command watches them again, `scancel {' '.join(ids)}` ends them"
 
