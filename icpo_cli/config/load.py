@@ -35,8 +35,8 @@ def load_config(arguments: Sequence[str], beneath: Sequence[Layer] = ()) -> Conf
     """
     overrides = [argument for argument in arguments if is_override(argument)]
     files = [Path(argument) for argument in arguments if not is_override(argument)]
-    layers = [layer for file in files for layer in _read_file(file, ())]
-    layers += [_parse_override(override) for override in overrides]
+    layers = [layer for file in files for layer in file_layers(file)]
+    layers += [override_layer(override) for override in overrides]
     return resolve([*beneath, *layers])
 
 
@@ -105,10 +105,20 @@ def nearest(word: str, valid: Sequence[str]) -> str:
     return f"; nearest: {close[0]}" if close else f"; allowed: {', '.join(valid)}"
 
 
-def _read_file(path: Path, parents: tuple[Path, ...]) -> list[Layer]:
-    """A file's layers: those it includes first, then its own."""
+def file_layers(path: Path, parents: tuple[Path, ...] = ()) -> list[Layer]:
+    """A file's layers: those it includes first, then its own. Raises UserError."""
     if path.resolve() in parents:
         raise UserError(f"{path}: includes itself")
+    named = read_yaml(path)
+    include = named.pop("include", [])
+    layers: list[Layer] = []
+    for name in [include] if isinstance(include, str) else include:
+        layers += file_layers(path.parent / name, (*parents, path.resolve()))
+    return [*layers, Layer(str(path), named)]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A file's keys and values. Raises UserError."""
     try:
         values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except FileNotFoundError:
@@ -119,15 +129,11 @@ def _read_file(path: Path, parents: tuple[Path, ...]) -> list[Layer]:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: must hold keys and values, not {type(values).__name__}")
-    named = typing.cast(dict[str, Any], values)
-    include = named.pop("include", [])
-    layers: list[Layer] = []
-    for name in [include] if isinstance(include, str) else include:
-        layers += _read_file(path.parent / name, (*parents, path.resolve()))
-    return [*layers, Layer(str(path), named)]
+    return typing.cast(dict[str, Any], values)
 
 
-def _parse_override(text: str) -> Layer:
+def override_layer(text: str) -> Layer:
+    """Of one key=value. Raises UserError."""
     try:
         values = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=False)
     except (yaml.YAMLError, OmegaConfBaseException) as error:
