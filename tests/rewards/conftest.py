@@ -1,10 +1,14 @@
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from icpo_cli.config.schema import RewardConfig
+from icpo_cli.config.schema import JudgeConfig, RewardConfig
+from icpo_cli.rewards.judge import OpenAIJudge
 from icpo_cli.rewards.verifier import Verifier
+from tests.rewards.faulty_server import FaultyServer
+from tests.rewards.judging import JudgeOf
 
 HANGS_AFTER = 30
 """Seconds after which what should take milliseconds is ended, so that the other tests go on."""
@@ -29,3 +33,24 @@ def ended_if_it_hangs() -> Iterator[None]:
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    with FaultyServer() as running:
+        yield running
+
+
+@pytest.fixture
+def judge_of(server: FaultyServer, tmp_path: Path) -> Iterator[JudgeOf]:
+    """A judge at the faulty server; those of one test share a cache."""
+    made: list[OpenAIJudge] = []
+
+    def make(**settings: object) -> OpenAIJudge:
+        usual = {"mode": "alone", "url": server.url, "retries": 1, "cache": str(tmp_path / "judge.sqlite")}
+        made.append(OpenAIJudge(JudgeConfig(**{**usual, **settings})))
+        return made[-1]
+
+    yield make
+    for judge in made:
+        judge.close()

@@ -1,0 +1,19 @@
+"""What tests of the judge share: cases, and the settings they are asked under."""
+
+from collections.abc import Callable
+
+from icpo_cli.records import VerdictKind
+from icpo_cli.rewards.judge import Case, OpenAIJudge
+from tests.rewards.faulty_server import says
+
+CORRECT, WRONG, ERROR = VerdictKind.CORRECT, VerdictKind.WRONG, VerdictKind.ERROR
+DENIES = says("Another value.\nVerdict: WRONG")
+JudgeOf = Callable[..., OpenAIJudge]
+
+
+def case(name: str) -> Case:
+    return Case(f"What is {name}?", "one half", f"answer-{name}")
+
+
+def kinds(judge: OpenAIJudge, *names: str) -> list[VerdictKind]:
+    return [verdict.kind for verdict in judge.judge([case(name) for name in names])]
