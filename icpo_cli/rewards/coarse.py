@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from icpo_cli.records import UNDECIDED, VerdictKind
 
+UNIFORM = ("all_right", "all_wrong")
+"""Of the reasons, those that keep a prompt."""
+
 
 @dataclass(frozen=True)
 class CoarseSelection:
@@ -24,14 +27,15 @@ class CoarseSelection:
 
 def select_uniform(verdicts: Mapping[str, Sequence[VerdictKind]]) -> CoarseSelection:
     """Of a probe's verdicts, {prompt id: those of its responses}. An answer that is missing is not right."""
-    reasons = {prompt: _reason(kinds) for prompt, kinds in verdicts.items()}
+    reasons = {prompt: reason_of(kinds) for prompt, kinds in verdicts.items()}
     return CoarseSelection(
-        kept={prompt: reason for prompt, reason in reasons.items() if reason in ("all_right", "all_wrong")},
-        dropped={prompt: reason for prompt, reason in reasons.items() if reason in ("mixed", "undecided")},
+        kept={prompt: reason for prompt, reason in reasons.items() if reason in UNIFORM},
+        dropped={prompt: reason for prompt, reason in reasons.items() if reason not in UNIFORM},
     )
 
 
-def _reason(kinds: Sequence[VerdictKind]) -> str:
+def reason_of(kinds: Sequence[VerdictKind]) -> str:
+    """What a group's verdicts are: all_right, all_wrong, mixed or undecided."""
     if any(kind in UNDECIDED for kind in kinds):
         return "undecided"
     right = sum(kind is VerdictKind.CORRECT for kind in kinds)

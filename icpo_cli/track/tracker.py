@@ -68,7 +68,7 @@ class Tracker:
     def describe(self, config: Config, facts: Mapping[str, str]) -> None:
         """What the run is: its configuration, code, packages and `facts` such as data fingerprint and device."""
         self._store.log_params(flatten(to_tree(config)))
-        self._store.log_tags({**facts, **code_version(), **_package_versions()})
+        self._store.log_tags({**facts, **code_version(), **package_versions()})
         self._store.log_artifact(self.folder / "config.yaml")
 
     def log(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
@@ -94,7 +94,7 @@ class Tracker:
         self._send()
 
     def tag(self, tags: Mapping[str, str]) -> None:
-        """Facts that are known only at the end."""
+        """Facts beside those it was described by, such as are known only at the end."""
         try:
             self._store.log_tags(tags)
         except STORE_ERRORS as error:
@@ -133,7 +133,7 @@ class Tracker:
         return Entry(entry.step, entry.time_ms, fresh)
 
 
-def _package_versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
         try:

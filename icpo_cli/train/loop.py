@@ -14,15 +14,15 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import PromptSet, prompts_of, seeds_of
 from icpo_cli.data.templates import TEMPLATES
 from icpo_cli.errors import RunFailed
-from icpo_cli.evaluate.heldout import evaluate_heldout
-from icpo_cli.evaluate.in_loop import Subset, evaluate_subset
+from icpo_cli.evaluate.evaluator import Evaluator
+from icpo_cli.evaluate.in_loop import Subset
 from icpo_cli.evaluate.table import result_text
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.methods import Derivation, derive
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.records import Batch, Evaluation, Reward, Update
+from icpo_cli.records import Batch, Reward, Update
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.handover import Probe, check_handover
@@ -48,6 +48,7 @@ class Parts:
     tokenizer: PreTrainedTokenizerBase
     sampler: Sampler
     verifier: Verifier
+    evaluator: Evaluator
     learner: Learner
     ranks: Ranks
     record: RunRecord | None
@@ -147,16 +148,14 @@ def _evaluate(parts: Parts, iteration: int) -> float | None:
     """Benchmarks, and held-out accuracy in percent after `iteration` iterations; None without held-out questions."""
     for subset in parts.benchmarks:
         parts.observer.phase(iteration, f"eval {subset.task.name}")
-        result = evaluate_subset(subset, parts.sampler, parts.verifier, parts.config, parts.ranks)
+        result = parts.evaluator.benchmark(iteration, subset)
         if parts.record is not None:
             parts.record.benchmark(iteration, result)
             parts.observer.note(f"after {iteration} iterations: {result_text(result)}")
     if not parts.prompts.heldout:
         return None
     parts.observer.phase(iteration, "eval")
-    evaluation: Evaluation = evaluate_heldout(
-        parts.prompts.heldout, parts.sampler, parts.verifier, parts.config, parts.ranks
-    )
+    evaluation = parts.evaluator.heldout(iteration, parts.prompts.heldout)
     if parts.record is not None:
         parts.record.evaluation(iteration, evaluation)
         parts.observer.evaluation(iteration, evaluation)

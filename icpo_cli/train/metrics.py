@@ -8,7 +8,8 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from icpo_cli.records import UNDECIDED, Update, VerdictKind
+from icpo_cli.records import Update, VerdictKind
+from icpo_cli.rewards.coarse import UNIFORM, reason_of
 from icpo_cli.track.parquet import Row
 
 
@@ -22,6 +23,7 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
     confidence, advantage = column("confidence"), column("advantage")
     tokens = np.array([len(row["tokens"]) for row in rows], dtype=float)
     verdicts = [row["verdict"] for row in rows]
+    reasons = [reason_of([VerdictKind(kind) for kind in group]) for group in np.reshape(verdicts, verif.shape)]  # [P]
     metrics = {
         "reward/verif": verif.mean(),
         "reward/final": final.mean(),
@@ -38,8 +40,10 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "bonus/mean": bonus.mean(),
         "bonus/share": np.abs(bonus).sum() / max(np.abs(bonus).sum() + np.abs(verif).sum(), 1e-12),
         "groups/uniform_reward_share": np.mean([_uniform(group) for group in verif]),
-        "groups/undecided_share": np.mean([_undecided(group) for group in np.reshape(verdicts, verif.shape)]),
+        "groups/uniform_verdict_share": np.mean([reason in UNIFORM for reason in reasons]),
+        "groups/undecided_share": reasons.count("undecided") / len(reasons),
         "groups/uniform_final_share": np.mean([_uniform(group) for group in final]),
+        "groups/zero_advantage_share": np.mean((advantage == 0).all(-1)),
         "advantage/std": advantage.std(),
         "advantage/max": np.abs(advantage).max(),
         "entropy": float((column("entropy_mean").ravel() * tokens).sum() / max(tokens.sum(), 1)),
@@ -76,10 +80,6 @@ def machine_metrics(seconds: Mapping[str, float], response_tokens: float, device
     if device.type == "cuda":
         metrics["memory/peak_device_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
     return metrics
-
-
-def _undecided(group: np.ndarray) -> bool:
-    return not UNDECIDED.isdisjoint(group)
 
 
 def _uniform(group: np.ndarray) -> bool:

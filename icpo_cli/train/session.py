@@ -1,5 +1,6 @@
 """A run from its configuration to its outcome: the parts are made, the loop runs, the record is closed."""
 
+import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from icpo_cli.config.load import diff, load_config
 from icpo_cli.config.schema import Config
 from icpo_cli.device import device_profile
 from icpo_cli.errors import UserError
+from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.heldout import heldout_k
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.ranks import Ranks, join, leave
@@ -18,6 +20,7 @@ from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.track.runs import find_run
 from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.checkpoint import Checkpoints, LoopState, read_state
+from icpo_cli.train.fairness import FAIRNESS, fairness_of
 from icpo_cli.train.loop import Parts, train
 from icpo_cli.train.observer import Observer
 from icpo_cli.train.preflight import Prepared
@@ -91,6 +94,7 @@ def run_training(
             if tracker is not None:
                 tracker.warn = observer.note
                 tracker.describe(config, _facts(prepared, profile.type, ranks))
+                _record_fairness(config, prepared, tracker)
                 _report_data(config, prepared, observer)
             record = RunRecord(tracker, heldout_k(config)) if tracker else None
             checkpoints = Checkpoints(folder / "checkpoints", config.train.keep_checkpoints)
@@ -106,6 +110,7 @@ def run_training(
                         tokenizer=prepared.tokenizer,
                         sampler=sampler,
                         verifier=prepared.verifier,
+                        evaluator=Evaluator(config, prepared.model, sampler, prepared.verifier, ranks, observer.note),
                         learner=learner,
                         ranks=ranks,
                         record=record,
@@ -195,6 +200,15 @@ def _facts(prepared: Prepared, device: str, ranks: Ranks) -> dict[str, str]:
         "device.name": name,
         "device.ranks": str(ranks.size),
     }
+
+
+def _record_fairness(config: Config, prepared: Prepared, tracker: Tracker) -> None:
+    """Into the run's folder and, as tags fairness.*, into MLflow."""
+    fairness = fairness_of(config, prepared.prompts)
+    path = tracker.folder / FAIRNESS
+    path.write_text(json.dumps(fairness, indent=2), encoding="utf-8")
+    tracker.tag({f"fairness.{name}": value for name, value in fairness.items()})
+    tracker.log_artifact(path)
 
 
 def _report_data(config: Config, prepared: Prepared, observer: Observer) -> None:

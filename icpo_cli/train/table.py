@@ -6,7 +6,7 @@ from torch import Tensor
 
 from icpo_cli.objective.confidence import is_clamped
 from icpo_cli.objective.methods import Derivation
-from icpo_cli.records import Group, Reward, Scores
+from icpo_cli.records import AnswerKind, Group, Reward, Scores
 from icpo_cli.track.parquet import Row
 
 
@@ -26,6 +26,8 @@ def response_table(
                     "prompt_id": group.prompt.id,
                     "question": group.prompt.question,
                     "gold": group.prompt.gold.answer,
+                    "gold_kind": _value(group.prompt.gold.kind),
+                    "gold_choices": list(group.prompt.gold.choices),
                     "response": g + 1,
                     "text": response.text,
                     "tokens": list(response.tokens),
@@ -53,6 +55,10 @@ def response_table(
                 }
             )
     return rows
+
+
+def _value(kind: AnswerKind | None) -> str | None:
+    return None if kind is None else kind.value
 
 
 def _mean(values: Tensor) -> float:

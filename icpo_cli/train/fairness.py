@@ -1,0 +1,74 @@
+"""What a run is given, as hashes: equal across arms that differ in nothing but what a study compares."""
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from icpo_cli.config.schema import Config
+from icpo_cli.data.prompts import PromptSet, fingerprint, prompts_of, seeds_of
+from icpo_cli.records import Prompt
+from icpo_cli.rewards.noise import draws_of
+
+FAIRNESS = "fairness.json"
+RESPONSES_HASHED = 100_000
+"""Whose noise draws are hashed, at most: a second's work."""
+
+
+def fairness_of(config: Config, prompts: PromptSet) -> dict[str, str]:
+    """sha256 of each thing that is asked or drawn, over every iteration of the run, whether it is done or not.
+
+    They are functions of seed and prompts, and are drawn here by the functions that the loop draws them by.
+
+    - prompts: ids and tokens, in the source's order
+    - order: the prompts' ids, iteration by iteration
+    - sampling_seeds: of each iteration's prompts
+    - noise_draws: the uniform numbers behind noise, flips and coins of every response, whatever settings make of them
+    - noise_iterations, no hash: the iterations whose noise draws these are, some where all are over RESPONSES_HASHED
+    - heldout: ids, questions, golds and tokens
+    """
+    batches = list(_batches(config, prompts.train))
+    some = noise_iterations(config)
+    return {
+        "prompts": _sha256(_prompt_bytes(prompt) for prompt in prompts.train),
+        "order": _sha256(repr([prompt.id for prompt in batch]).encode() for batch in batches),
+        "sampling_seeds": _sha256(
+            np.array(seeds_of(config.seed, iteration, len(batch))).tobytes()
+            for iteration, batch in enumerate(batches, 1)
+        ),
+        "noise_draws": _sha256(_noise_bytes(config, iteration, batches[iteration - 1]) for iteration in some),
+        "noise_iterations": f"{len(some)} of {len(batches)}, evenly spread from {some[0]} to {some[-1]}",
+        "heldout": fingerprint(prompts.heldout),
+    }
+
+
+def noise_iterations(config: Config) -> list[int]:
+    """Those whose noise draws are hashed: all, or as many as RESPONSES_HASHED allows, evenly spread."""
+    responses = config.rollout.prompts_per_iteration * config.rollout.group_size
+    count = min(config.train.iterations, max(1, RESPONSES_HASHED // responses))
+    return [int(iteration) for iteration in np.linspace(1, config.train.iterations, count).round()]
+
+
+def _batches(config: Config, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
+    """Each iteration's prompts, from one draw of the whole run: the order knows no iterations."""
+    count = config.rollout.prompts_per_iteration
+    order = prompts_of(prompts, config.seed, 1, config.train.iterations * count)
+    return (order[start : start + count] for start in range(0, len(order), count))
+
+
+def _prompt_bytes(prompt: Prompt) -> bytes:
+    return repr((prompt.id, len(prompt.tokens))).encode() + array("q", prompt.tokens).tobytes()
+
+
+def _noise_bytes(config: Config, iteration: int, batch: Sequence[Prompt]) -> bytes:
+    numbers = range(config.rollout.group_size)
+    draws = [draws_of(config.seed, iteration, prompt.id, number) for prompt in batch for number in numbers]
+    return np.array(draws).tobytes()
+
+
+def _sha256(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

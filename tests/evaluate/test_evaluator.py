@@ -1,0 +1,181 @@
+"""The evaluation before the first iteration is shared by runs for which its numbers are the same, and no others."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from icpo_cli.config.load import load_config
+from icpo_cli.config.schema import Config, RewardConfig
+from icpo_cli.evaluate.evaluator import Evaluator
+from icpo_cli.evaluate.in_loop import Subset
+from icpo_cli.learner.ranks import Ranks
+from icpo_cli.records import Gold, Group, Prompt, Response
+from icpo_cli.rewards.verifier import Verifier
+from tests.evaluate.benchmark import make_task, prompts_for
+
+ALONE = Ranks(0, 1, 0, torch.device("cpu"))
+HELDOUT = [Prompt(str(n), f"{n} + 1 = ?", Gold(str(n + 1)), (7, n)) for n in range(4)]
+
+
+class GroupSampler:
+    """Half the responses right, by the prompt's last token; counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
+        self.asked += 1
+        return [Group(prompt, (self._response(prompt.tokens[-1]),) * count) for prompt in prompts]
+
+    def _response(self, n: int) -> Response:
+        return Response(f"<answer>{n + 1 if n % 2 else 0}</answer>", (5, 6, 7), (-0.1, -0.2, -0.3), "stop")
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[Verifier]:
+    with Verifier(RewardConfig()) as made:
+        yield made
+
+
+@dataclasses.dataclass
+class Bench:
+    """Makes evaluators of runs that share a folder, and one model."""
+
+    folder: Path
+    verifier: Verifier
+    notes: list[str]
+
+    def config(self, *settings: str) -> Config:
+        return load_config(["data.train.task=x", f"train.shared_start={self.folder}", *settings])
+
+    def evaluator(self, *settings: str, model: Path | None = None) -> tuple[Evaluator, GroupSampler]:
+        sampler: Any = GroupSampler()
+        folder = model or self.folder / "model"
+        config = self.config(*settings)
+        return Evaluator(config, folder, sampler, self.verifier, ALONE, self.notes.append), sampler
+
+
+@pytest.fixture
+def bench(tmp_path: Path, verifier: Verifier) -> Bench:
+    make_model(tmp_path / "model", b"weights")
+    return Bench(tmp_path, verifier, [])
+
+
+def make_model(folder: Path, weights: bytes) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(weights)
+    return folder
+
+
+def test_the_second_run_takes_over_what_the_first_measured(bench: Bench) -> None:
+    first, asked = bench.evaluator()
+    measured = first.heldout(0, HELDOUT)
+    assert (measured.avg_at_k, measured.n, asked.asked, bench.notes) == (50.0, 4, 1, [])
+    second, not_asked = bench.evaluator()
+    assert second.heldout(0, HELDOUT) == measured  # its seconds too
+    assert not_asked.asked == 0
+    [path] = bench.folder.glob("heldout-*.json")
+    assert bench.notes == [f"heldout before the first iteration: taken over from {path}"]
+
+
+def test_a_benchmarks_result_comes_back_equal(bench: Bench) -> None:
+    task = make_task(count=5, k=3, limit=4)
+    subset = Subset(task, tuple(prompts_for(task)))
+    measured = bench.evaluator("eval.pass_at=[2,3]")[0].benchmark(0, subset)
+    second, not_asked = bench.evaluator("eval.pass_at=[2,3]")
+    taken = second.benchmark(0, subset)
+    assert not_asked.asked == 0
+    assert repr(taken) == repr(measured)  # NaN is not equal to itself
+    assert vars(taken).keys() == vars(measured).keys() and taken.missing_ids == measured.missing_ids == ()
+    assert taken.pass_at_k.keys() == {2, 3} and taken.missing.questions == 1
+
+
+def test_after_an_iteration_each_run_makes_its_own(bench: Bench) -> None:
+    for iteration in (1, 10):
+        evaluator, sampler = bench.evaluator()
+        evaluator.heldout(iteration, HELDOUT)
+        assert sampler.asked == 1
+    assert list(bench.folder.glob("heldout-*")) == []
+
+
+SAME = (
+    "method=grpo",
+    "method.omega.max=0.5",
+    "reward.noise.fraction=0.4",
+    "reward.control=random",
+    "reward.control=shuffled_golds",
+    "reward.format_weight=0",
+    "learner.learning_rate=1e-3",
+    "train.iterations=7",
+    "rollout.group_size=9",
+    "rollout.temperature=0.5",
+    "name=other",
+    "track.parent=abc",
+    "data.train.size=5",
+)
+OTHER = (
+    "seed=1",
+    "eval.k=2",
+    "eval.temperature=0.5",
+    "rollout.max_response_tokens=16",
+    "rollout.engine.max_num_seqs=8",
+    "model.dtype=float32",
+    "reward.extract=auto",
+    "reward.rule=rlpr",
+)
+
+
+@pytest.mark.parametrize("setting", SAME)
+def test_what_changes_no_number_is_shared_across(setting: str, bench: Bench) -> None:
+    bench.evaluator()[0].heldout(0, HELDOUT)
+    evaluator, sampler = bench.evaluator(setting)
+    evaluator.heldout(0, HELDOUT)
+    assert sampler.asked == 0
+
+
+@pytest.mark.parametrize("setting", OTHER)
+def test_what_may_change_a_number_is_not(setting: str, bench: Bench) -> None:
+    bench.evaluator()[0].heldout(0, HELDOUT)
+    evaluator, sampler = bench.evaluator(setting)
+    evaluator.heldout(0, HELDOUT)
+    assert sampler.asked == 1
+
+
+CHANGES: dict[str, Callable[[Prompt], Prompt]] = {
+    "tokens": lambda prompt: dataclasses.replace(prompt, tokens=(8, *prompt.tokens)),
+    "gold": lambda prompt: dataclasses.replace(prompt, gold=Gold("5")),
+    "id": lambda prompt: dataclasses.replace(prompt, id=f"x{prompt.id}"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_other_questions_are_asked(change: str, bench: Bench) -> None:
+    bench.evaluator()[0].heldout(0, HELDOUT)
+    evaluator, sampler = bench.evaluator()
+    evaluator.heldout(0, [CHANGES[change](HELDOUT[0]), *HELDOUT[1:]])
+    assert sampler.asked == 1
+
+
+def test_other_weights_and_another_verifier(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.evaluator()[0].heldout(0, HELDOUT)
+    evaluator, sampler = bench.evaluator(model=make_model(bench.folder / "other", b"WEIGHTS"))
+    evaluator.heldout(0, HELDOUT)
+    assert sampler.asked == 1
+    monkeypatch.setattr("icpo_cli.rewards.verifier.VERIFIER_VERSION", "2")
+    evaluator, sampler = bench.evaluator()
+    evaluator.heldout(0, HELDOUT)
+    assert sampler.asked == 1
+
+
+def test_verdicts_that_the_machine_decided_are_not_passed_on(bench: Bench) -> None:
+    slow = [*HELDOUT, Prompt("slow", "?", Gold(""), (7, 1))]  # an empty gold answer is an error
+    measured = bench.evaluator()[0].heldout(0, slow)
+    assert measured.verdicts["error"] == 1
+    evaluator, sampler = bench.evaluator()
+    evaluator.heldout(0, slow)
+    assert sampler.asked == 1 and bench.notes == []

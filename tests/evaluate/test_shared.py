@@ -1,0 +1,138 @@
+"""One of several runs makes the numbers, the others take them; a file that is not whole is not believed."""
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from icpo_cli.evaluate.shared import Numbers, Shelf, taken_or_made
+from icpo_cli.learner.ranks import Ranks
+
+PROCESS = Path(__file__).with_name("sharing_process.py")
+ALONE = Ranks(0, 1, 0, torch.device("cpu"))
+IDENTITY = {"model": "m", "seeds": (1, 2)}
+
+
+def made_of(folder: Path, identity: dict, numbers: Numbers, lasting: bool = True) -> tuple[Numbers, bool]:
+    return taken_or_made(Shelf(folder, "numbers", identity), ALONE, lambda: numbers, lambda made: lasting)
+
+
+def file_of(folder: Path) -> Path:
+    [path] = folder.glob("numbers-*.json")
+    return path
+
+
+def test_equal_runs_have_the_numbers_of_the_first_and_others_their_own(tmp_path: Path) -> None:
+    assert made_of(tmp_path, IDENTITY, {"accuracy": 50.1}) == ({"accuracy": 50.1}, False)
+    assert made_of(tmp_path, IDENTITY, {"accuracy": 0.0}) == ({"accuracy": 50.1}, True)
+    assert made_of(tmp_path, {**IDENTITY, "model": "n"}, {"accuracy": 7.0}) == ({"accuracy": 7.0}, False)
+
+
+def test_numbers_come_back_as_they_were(tmp_path: Path) -> None:
+    made_of(tmp_path, IDENTITY, {"third": 1 / 3, "missing": math.nan, "at": {1: 0.5, 16: 0.25, 2: 0.5}, "ci": (1.5, 2)})
+    numbers, taken = made_of(tmp_path, IDENTITY, {})
+    assert taken and math.isnan(numbers.pop("missing"))
+    assert numbers == {"third": 1 / 3, "at": {"1": 0.5, "16": 0.25, "2": 0.5}, "ci": [1.5, 2]}
+
+
+def test_a_torn_file_is_never_believed(tmp_path: Path) -> None:
+    made_of(tmp_path, IDENTITY, {"accuracy": 50.1})
+    path = file_of(tmp_path)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert made_of(tmp_path, IDENTITY, {"accuracy": 9.0}) == ({"accuracy": 9.0}, False), length
+    path.write_bytes(whole.replace(b"50.1", b"51.1"))
+    assert made_of(tmp_path, IDENTITY, {"accuracy": 9.0}) == ({"accuracy": 9.0}, False)
+    for other in ({}, [], None, {**json.loads(whole), "identity": {}}):
+        path.write_text(json.dumps(other))
+        assert made_of(tmp_path, IDENTITY, {"accuracy": 9.0}) == ({"accuracy": 9.0}, False), other
+
+
+def test_what_does_not_last_is_made_again(tmp_path: Path) -> None:
+    assert made_of(tmp_path, IDENTITY, {"errors": 1}, lasting=False) == ({"errors": 1}, False)
+    assert made_of(tmp_path, IDENTITY, {"errors": 0}) == ({"errors": 0}, False)
+
+
+def test_a_run_that_fails_lets_the_next_one_make_them(tmp_path: Path) -> None:
+    def fail() -> Numbers:
+        raise RuntimeError("out of memory")
+
+    shelf = Shelf(tmp_path, "numbers", IDENTITY)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        taken_or_made(shelf, ALONE, fail, lambda made: True)
+    assert made_of(tmp_path, IDENTITY, {"accuracy": 1.0}) == ({"accuracy": 1.0}, False)
+
+
+def start(folder: Path, run: str, seconds: float, ranks: int = 1) -> list[subprocess.Popen[bytes]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    environment = {**os.environ, **place, "PYTHONPATH": str(PROCESS.parents[2])}
+    command = [sys.executable, str(PROCESS), str(folder), run, str(seconds)]
+    return [subprocess.Popen(command, env={**environment, "RANK": str(rank)}) for rank in range(ranks)]
+
+
+def ends_well(*processes: subprocess.Popen[bytes]) -> bool:
+    return all(process.wait(timeout=60) == 0 for process in processes)
+
+
+def outcome(folder: Path, run: str, rank: int = 0) -> list:
+    return json.loads((folder / f"{run}-{rank}").read_text())
+
+
+def wait_until_made(folder: Path) -> None:
+    while not (folder / "made").exists():
+        time.sleep(0.02)
+
+
+def test_of_runs_that_start_at_once_one_makes_them(tmp_path: Path) -> None:
+    """In threads: a lock belongs to whoever opened its file, and each run opens it anew."""
+    makers: list[int] = []
+
+    def run(number: int) -> tuple[Numbers, bool]:
+        def make() -> Numbers:
+            makers.append(number)
+            time.sleep(0.2)
+            return {"by": number}
+
+        return taken_or_made(Shelf(tmp_path, "numbers", IDENTITY), ALONE, make, lambda made: True)
+
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(run, range(8)))
+    [maker] = makers
+    assert outcomes == [({"by": maker}, number != maker) for number in range(8)]
+
+
+def test_a_killed_run_lets_go(tmp_path: Path) -> None:
+    [first] = start(tmp_path, "first", 600)
+    wait_until_made(tmp_path)
+    [second] = start(tmp_path, "second", 0)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert ends_well(second)
+    assert outcome(tmp_path, "second") == [{"by": "second"}, False]
+
+
+def test_all_ranks_of_a_run_wait_and_take_together(tmp_path: Path) -> None:
+    first = start(tmp_path, "first", 1)
+    wait_until_made(tmp_path)
+    second = start(tmp_path, "second", 0, ranks=2)
+    assert ends_well(*first, *second)
+    assert (tmp_path / "made").read_text().split() == ["first"]
+    assert [outcome(tmp_path, "second", rank) for rank in (0, 1)] == [[{"by": "first"}, True]] * 2
+
+
+def test_all_ranks_of_a_run_make_them_together(tmp_path: Path) -> None:
+    assert ends_well(*start(tmp_path, "both", 0, ranks=2))
+    assert (tmp_path / "made").read_text().split() == ["both", "both"]
+    assert [outcome(tmp_path, "both", rank) for rank in (0, 1)] == [[{"by": "both"}, False]] * 2
