@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,16 @@ def resolve(layers: Sequence[Layer]) -> Config:
         method = layer.values.get("method")
         if isinstance(method, dict) and "name" in method:
             name = method["name"]
-    tree = OmegaConf.structured(Config)
-    for layer in (_preset(str(name)), *layers):
+    layers = [_preset(str(name)), *layers]
+    values: dict[str, Any] = {}
+    for layer in layers:
         _check_keys(layer.values, Config, "", layer.origin)
-        tree = _merge(tree, layer)
+        _check_plain(layer)
+        values = lay_over(values, layer.values)
+    try:
+        tree = OmegaConf.merge(_schema(), values)
+    except OmegaConfBaseException:
+        tree = _merge_one_by_one(layers)  # raises too, and knows which layer is at fault
     config = OmegaConf.to_object(tree)
     assert isinstance(config, Config)
     return config
@@ -65,6 +72,16 @@ def to_tree(config: Config) -> dict[str, Any]:
 def to_yaml(config: Config) -> str:
     """The resolved configuration: enough to repeat the run."""
     return yaml.safe_dump(to_tree(config), sort_keys=False, allow_unicode=True)
+
+
+def lay_over(beneath: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Sections are merged, everything else is replaced."""
+    both = {
+        key: lay_over(beneath[key], value)
+        for key, value in values.items()
+        if isinstance(value, dict) and isinstance(beneath.get(key), dict)
+    }
+    return {**beneath, **values, **both}
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -154,17 +171,32 @@ def _preset(name: str) -> Layer:
     return Layer(f"preset {name}", {**values, "method": {"name": name, **values["method"]}})
 
 
-def _merge(tree: DictConfig, layer: Layer) -> DictConfig:
+@cache
+def _schema() -> DictConfig:
+    """The schema's defaults. Merging leaves it as it is."""
+    tree = OmegaConf.structured(Config)
     # Frozen dataclasses make read-only nodes; layering is the one writer, before the Config exists.
     _set_writable(tree)
+    return typing.cast(DictConfig, tree)
+
+
+def _merge_one_by_one(layers: Sequence[Layer]) -> DictConfig:
+    """Raises UserError for the first layer with a value that its key does not take."""
+    tree = _schema()
+    for layer in layers:
+        try:
+            tree = typing.cast(DictConfig, OmegaConf.merge(tree, layer.values))
+        except OmegaConfBaseException as error:
+            key = error.full_key or next(iter(layer.values), "")
+            raise UserError(f"{layer.origin}: {key}: {_explain(key, layer.values)}") from None
+        _set_writable(tree)
+    return tree
+
+
+def _check_plain(layer: Layer) -> None:
     for key, value in flatten(layer.values).items():
         if isinstance(value, str) and "${" in value:
             raise UserError(f"{layer.origin}: {key}: '${{' is not allowed: values are taken as they are written")
-    try:
-        return typing.cast(DictConfig, OmegaConf.merge(tree, layer.values))
-    except OmegaConfBaseException as error:
-        key = error.full_key or next(iter(layer.values), "")
-        raise UserError(f"{layer.origin}: {key}: {_explain(key, layer.values)}") from None
 
 
 def _set_writable(node: Any) -> None:

@@ -1,0 +1,39 @@
+"""Settings that change nothing beside others: a bonus's without the bonus, a warm-up's without a warm-up."""
+
+from dataclasses import fields
+
+from icpo_cli.config.schema import Config, JudgeConfig, MethodConfig
+
+BONUS = ("confidence", "delta", "tau", "omega.schedule", "omega.max", "omega.min", "omega.warmup_fraction")
+"""What the bonus is made of, under method."""
+
+
+def idle_keys(config: Config) -> dict[str, str]:
+    """Dotted keys that no run of this configuration is changed by, each with the reason."""
+    return {**_method(config.method), **_reward(config)}
+
+
+def _method(method: MethodConfig) -> dict[str, str]:
+    idle = {}
+    if method.bonus == "none":
+        idle = {f"method.{key}": f"method {method.name} has no bonus" for key in BONUS}
+    elif method.omega.schedule in ("constant", "linear_decay"):
+        idle["method.omega.warmup_fraction"] = f"the schedule {method.omega.schedule} has no warm-up"
+        if method.omega.schedule == "constant":
+            idle["method.omega.min"] = "the schedule constant stays at its maximum"
+    if method.advantage.std == "none":
+        idle["method.advantage.eps"] = "the advantage is not divided by a std"
+    return idle
+
+
+def _reward(config: Config) -> dict[str, str]:
+    noise, judge = config.reward.noise, config.reward.judge
+    idle = {}
+    if noise.fraction == 0:
+        idle["reward.noise.magnitude"] = "reward.noise.fraction is 0"
+    elif noise.magnitude == 0:
+        idle["reward.noise.fraction"] = "reward.noise.magnitude is 0"
+    if judge.mode == "off":
+        names = [field.name for field in fields(JudgeConfig) if field.name != "mode"]
+        idle |= {f"reward.judge.{name}": "reward.judge.mode is off" for name in names}
+    return idle
