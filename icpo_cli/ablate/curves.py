@@ -116,7 +116,7 @@ def _line(metric: str, arm: Arm, look: int, records: Sequence[JobRecord], window
     if len(values) < 2:
         return Line(label, look, steps, mean.tolist())
     error = values.std(0, ddof=1) / math.sqrt(len(values))
-    low, high = (mean - error, mean + error) if len(values) > 2 else (values.min(0), values.max(0))
+    low, high = mean - error, mean + error  # of two seeds that is from the lower to the higher
     return Line(label, look, steps, mean.tolist(), low.tolist(), high.tolist())
 
 

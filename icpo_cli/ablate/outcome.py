@@ -149,8 +149,8 @@ def _arm(arm: Arm, records: Sequence[JobRecord], benches: Sequence[str]) -> ArmO
         states=dict(Counter(record.state for record in records)),
         iterations=(min(reached), max(reached)),
         wanted=arm.config.train.iterations,
-        before={bench: _at(done, bench, first=True) for bench in benches},
-        final={bench: _at(done, bench, first=False) for bench in benches},
+        before={bench: _at(done, bench, 0) for bench in benches},
+        final={bench: _at(done, bench, -1) for bench in benches},
         last_quarter={
             bench: _mean({record.seed: last_quarter(record.accuracy(bench)) for record in done}, math.nan)
             for bench in benches
@@ -158,15 +158,14 @@ def _arm(arm: Arm, records: Sequence[JobRecord], benches: Sequence[str]) -> ArmO
     )
 
 
-def _at(records: Sequence[JobRecord], bench: str, first: bool) -> Mean:
-    """At the first evaluation, if that was before the first iteration, or at the last."""
-    place = 0 if first else -1
+def _at(records: Sequence[JobRecord], bench: str, place: int) -> Mean:
+    """At one of the evaluations: 0 is the first, which is before the first iteration, -1 the last."""
     values, errors = {}, []
     for record in records:
         points = record.accuracy(bench)
-        if points and (points[0][0] == 0 if first else points[-1][0] > 0):
-            values[record.seed] = points[place][1]
-            errors.append(dict(record.series.get(f"eval/{bench}/stderr", [])).get(points[place][0], math.nan))
+        if points:
+            step, values[record.seed] = points[place]
+            errors.append(dict(record.series.get(f"eval/{bench}/stderr", [])).get(step, math.nan))
     return _mean(values, errors[0] if errors else math.nan)
 
 

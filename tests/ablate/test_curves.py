@@ -85,6 +85,17 @@ def test_mean_and_band_are_over_seeds(tmp_path: Path, panels: list[Panel]) -> No
     assert [line.look for line in panel(panels, "entropy").lines] == [0, 1, 2]
 
 
+def test_an_iteration_that_one_seed_lacks_is_left_out(tmp_path: Path, panels: list[Panel]) -> None:
+    """Values that are not finite are not in the journal."""
+    study = make_study(tmp_path, {"grpo": None}, seeds=(0, 1))
+    for job in jobs(study):
+        finish(job, {0: 20.0, 8: 40.0})
+    journal = job_of(study, "grpo", 1).folder / "run0" / "journal.jsonl"
+    journal.write_text(journal.read_text().replace('"entropy": 0.3,', ""))
+    draw_curves(study, collect(jobs(study)), tmp_path)
+    assert list(panel(panels, "entropy").lines[0].x) == [1, 2, 4, 5, 6, 7, 8]
+
+
 def test_one_seed_has_no_band(tmp_path: Path, panels: list[Panel]) -> None:
     study = make_study(tmp_path, {"grpo": None}, seeds=(0,))
     finish(job_of(study, "grpo", 0), {0: 20.0, 8: 40.0})

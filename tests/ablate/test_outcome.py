@@ -120,6 +120,12 @@ def test_only_jobs_that_are_done_count_and_the_others_are_named(study: Study) ->
     assert states["icpo", 1] == ("failed", "no room") and states["icpo", 2] == ("unfinished", None)
 
 
+def test_a_seed_that_the_other_arm_lacks_is_not_paired(study: Study) -> None:
+    (job_of(study, "grpo", 1).folder / "outcome.json").unlink()
+    icpo = outcome(study).comparison("icpo", "heldout", FINAL)
+    assert icpo is not None and (icpo.paired.n, icpo.paired.difference) == (2, 5.5)  # 2 and 9
+
+
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(7,))
     finish_arm(study, "grpo", {7: 50.0})
