@@ -17,17 +17,26 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
     aside.replace(path)
 
 
-def read_table(path: Path) -> list[Row]:
+def read_table(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
+    """All columns, or those named, which must be there. Raises OSError or pyarrow.ArrowInvalid."""
+    from pyarrow import parquet
+
+    return list(parquet.read_table(path, columns=columns and list(columns)).to_pylist())
+
+
+def column_names(path: Path) -> list[str]:
     """Raises OSError or pyarrow.ArrowInvalid."""
     from pyarrow import parquet
 
-    return list(parquet.read_table(path).to_pylist())
+    return list(parquet.read_schema(path).names)
 
 
 def _storable(rows: Sequence[Row]) -> list[Row]:
     """Model text may hold lone surrogates, which parquet's UTF-8 refuses."""
 
     def storable(value: Any) -> Any:
+        if isinstance(value, list) and value and isinstance(value[0], str):
+            return [storable(item) for item in value]
         return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
     return [{key: storable(value) for key, value in row.items()} for row in rows]

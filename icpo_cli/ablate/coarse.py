@@ -1,0 +1,148 @@
+"""Coarse data: the questions whose responses in a probe run were all right or all wrong, as a data set of their own.
+
+FOLDER/coarse.jsonl   a question a line: id, question, answer, kind, choices, and the reason why it was kept
+FOLDER/coarse.json    what it was selected from, with counts
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from icpo_cli.config.load import load_config
+from icpo_cli.config.schema import SourceConfig
+from icpo_cli.errors import UserError
+from icpo_cli.records import VerdictKind
+from icpo_cli.rewards.coarse import CoarseSelection, select_uniform
+from icpo_cli.track.parquet import Row, column_names, read_table
+
+QUESTIONS, RECORD = "coarse.jsonl", "coarse.json"
+COLUMNS = ("prompt_id", "question", "gold", "gold_kind", "gold_choices", "response", "verdict")
+"""What a run's stored responses must tell of each."""
+
+
+@dataclass(frozen=True)
+class CoarseData:
+    """What was selected, and from what."""
+
+    probe: str
+    """The run's id."""
+    iterations: int
+    """Of the probe, that were looked at: up to the end of its first epoch."""
+    prompts: int
+    """Kept."""
+    counts: dict[str, int]
+    """Prompts by reason: all_right and all_wrong are kept, mixed and undecided are not."""
+    fingerprint: str
+    """sha256 of the questions' file."""
+
+
+def coarse_source(probed: SourceConfig, folder: Path) -> SourceConfig:
+    """data.train of the arms, known before the probe has run. `probed`: the probe's own."""
+    return SourceConfig(
+        source="file",
+        path=str(folder / QUESTIONS),
+        id_column="id",
+        choices_column="choices" if probed.choices_column else None,
+        kind=probed.kind,
+    )
+
+
+def select_coarse(run: Path, folder: Path) -> CoarseData:
+    """Select from the probe run of that folder, and write it down. Doing it again changes nothing.
+
+    Raises UserError where the run has no verdicts by prompt, or graded by wrong golds, where nothing is left, and
+    where the folder holds another selection, on which arms may have trained.
+    """
+    if load_config([str(run / "config.yaml")]).reward.control == "shuffled_golds":
+        raise UserError(f"probe {run.name}: was graded by shuffled golds (reward.control): its verdicts select nothing")
+    groups, iterations = _first_epoch(run)
+    selection = select_uniform({name: [VerdictKind(row["verdict"]) for row in rows] for name, rows in groups.items()})
+    if not selection.kept:
+        raise UserError(
+            f"probe {run.name}: no question is left: none of its {len(groups)} groups was all right or all wrong "
+            f"({_counts_text(selection)})"
+        )
+    text = "".join(_line(groups[name][0], reason) for name, reason in selection.kept.items())
+    found = CoarseData(
+        probe=run.name,
+        iterations=iterations,
+        prompts=len(selection.kept),
+        counts=selection.counts,
+        fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+    )
+    _check_same(folder / RECORD, found)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / QUESTIONS, text)
+    _write(folder / RECORD, json.dumps(asdict(found), indent=2))
+    return found
+
+
+def _first_epoch(run: Path) -> tuple[dict[str, list[Row]], int]:
+    """The rows of each prompt's first group, in the run's order, and the iterations that they are from."""
+    files = sorted((run / "responses").glob("iteration-*.parquet"))
+    if not files:
+        raise UserError(
+            f"probe {run.name}: has no verdicts by prompt: {run / 'responses'} holds no iteration-*.parquet"
+        )
+    first: dict[str, list[Row]] = {}
+    for number, path in enumerate(files):
+        before = len(first)
+        for rows in _groups(_read(run, path)):
+            first.setdefault(rows[0]["prompt_id"], rows)
+        if len(first) == before:
+            return first, number
+    return first, len(files)
+
+
+def _read(run: Path, path: Path) -> list[Row]:
+    try:
+        missing = [name for name in COLUMNS if name not in column_names(path)]
+        if missing:
+            raise UserError(f"probe {run.name}: has no verdicts by prompt: {path} has no column '{missing[0]}'")
+        return read_table(path, COLUMNS)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are of these
+        raise UserError(f"probe {run.name}: {path} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Each begins with its response 1."""
+    starts = [place for place, row in enumerate(rows) if row["response"] == 1]
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        yield list(rows[start:end])
+
+
+def _line(row: Row, reason: str) -> str:
+    values: dict[str, Any] = {
+        "id": row["prompt_id"],
+        "question": row["question"],
+        "answer": row["gold"],
+        "kind": row["gold_kind"],
+        "choices": row["gold_choices"],
+        "reason": reason,
+    }
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _check_same(path: Path, found: CoarseData) -> None:
+    if not path.exists():
+        return
+    held = json.loads(path.read_text(encoding="utf-8"))
+    if held["fingerprint"] != found.fingerprint:
+        raise UserError(
+            f"probe {found.probe}: selects other questions than {path} holds, from probe {held['probe']}; "
+            f"move {path.parent} away for a study of its own"
+        )
+
+
+def _counts_text(selection: CoarseSelection) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in selection.counts.items())
+
+
+def _write(path: Path, text: str) -> None:
+    """Aside, then renamed."""
+    aside = path.with_name(f"{path.name}.tmp")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)

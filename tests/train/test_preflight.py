@@ -1,0 +1,48 @@
+"""What is found before an engine starts: folders that cannot be written to, golds as they are to be graded by."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from icpo_cli.config.load import load_config
+from icpo_cli.errors import UserError
+from icpo_cli.train.preflight import Prepared, preflight
+
+
+@pytest.fixture
+def prepare(lab_config: Path) -> Callable[..., Prepared]:
+    def prepared(*settings: str) -> Prepared:
+        found = preflight(load_config([str(lab_config), *settings]), 1)
+        found.verifier.close()
+        return found
+
+    return prepared
+
+
+def test_shuffled_golds_are_the_training_prompts_alone(
+    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain, shuffled = prepare(), prepare("reward.control=shuffled_golds")
+    assert plain.golds_unmoved == len(plain.prompts.train)
+    assert shuffled.golds_unmoved == 0
+    assert shuffled.prompts.heldout == plain.prompts.heldout
+    pairs = list(zip(plain.prompts.train, shuffled.prompts.train, strict=True))
+    assert all((a.id, a.question, a.tokens) == (b.id, b.question, b.tokens) for a, b in pairs)
+    assert all(a.gold.answer != b.gold.answer for a, b in pairs)
+    assert shuffled.prompts.fingerprint != plain.prompts.fingerprint
+    other = prepare("reward.control=shuffled_golds", "seed=1")
+    assert [p.gold for p in other.prompts.train] != [p.gold for p in shuffled.prompts.train]
+    assert prepare("reward.control=random").prompts == plain.prompts
+
+
+@pytest.mark.parametrize("key", ["train.output_dir", "train.shared_start"])
+def test_a_folder_that_cannot_be_made_is_named(
+    key: str, prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text(json.dumps({}))
+    with pytest.raises(UserError, match=rf"^{key}: .*/file/below: cannot be made: Not a directory$"):
+        prepare(f"{key}={tmp_path / 'file' / 'below'}")
