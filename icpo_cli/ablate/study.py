@@ -28,6 +28,8 @@ class Probe:
 
     config: Config
     """Resolved; train.iterations covers its epochs."""
+    counted: bool = True
+    """False in the plan of one whose data set is not here: its iterations are not known then."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,12 @@ def slug(name: str) -> str:
 
 def _job(study: Study, arm: Arm, seed: int, parent: str) -> Job:
     folder = study.folder / slug(arm.name) / f"seed-{seed}"
+    start = arm.config.train.shared_start or str(study.folder / "start")
     config = replace(
         arm.config,
         name=f"{study.name} {arm.name} seed {seed}",
         seed=seed,
-        train=replace(arm.config.train, output_dir=str(folder)),
+        train=replace(arm.config.train, output_dir=str(folder), shared_start=start),
         track=replace(arm.config.track, parent=parent),
     )
     return Job(arm.name, seed, config, folder)

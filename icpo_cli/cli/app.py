@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import icpo_cli
-from icpo_cli.cli import bench, config, data, eval, explain, grade, model, train
+from icpo_cli.cli import ablate, bench, config, data, eval, explain, grade, model, train
 
 app = typer.Typer(
     name="icpo",
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("eval")(eval.evaluate)
+app.command("ablate")(ablate.ablate)
 app.command("explain")(explain.explain)
 app.command("grade")(grade.grade)
 app.add_typer(model.app, name="model")

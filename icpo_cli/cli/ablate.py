@@ -1,0 +1,135 @@
+"""`icpo ablate`: a study, from its plan to the table of its arms."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icpo_cli.errors import RunFailed, UserError
+
+if TYPE_CHECKING:
+    from icpo_cli.ablate.plan import Machine
+    from icpo_cli.ablate.run import Ended
+    from icpo_cli.ablate.study import Study
+
+
+def ablate(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="schedule, noise, coarse, scale, sensitivity, or a study file.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="Beneath every arm; no file: the quickstart."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Each arm runs once with each.")] = "0,1,2",
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", help="Runs at once; here they divide cores and GPUs, default 1.")
+    ] = None,
+    dial: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=V1,V2", help="An arm for each value; KEY alone: the study's. May be repeated."),
+    ] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="All combinations of the dials' values.")] = False,
+    control: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="random_reward or shuffled_golds; may be repeated.")
+    ] = None,
+    probe: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Select coarse data from this run: its id or folder.")
+    ] = None,
+    launcher: Annotated[str, typer.Option(metavar="local|slurm", help="Where the runs are started.")] = "local",
+    slurm: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="What each run asks of SLURM; may be repeated.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print arms and plan; start nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
+) -> None:
+    """Compare configurations over seeds. Interrupted, the same command goes on with what is not done."""
+    from icpo_cli.ablate.launch.choose import launchers_of
+    from icpo_cli.ablate.plan import check_study
+    from icpo_cli.ablate.read import Wish, read_study
+
+    wish = Wish(study, settings or [], seeds, dial or [], grid, control or [], probe)
+    read = read_study(wish, fetch=not dry_run)
+    new_launcher = launchers_of(read, launcher, slurm or [])
+    machine = _machine(read, launcher, slurm or [], jobs)
+    check_study(read, machine.ranks)
+    selected = _selected(read)
+    if dry_run:
+        _print_plan(read, machine, selected, _script(read, launcher, slurm or [], jobs), as_json)
+        return
+    from icpo_cli.ablate.run import run_study
+    from icpo_cli.cli.ablate_display import stderr_view
+
+    _report(run_study(read, new_launcher, jobs, stderr_view(read.name)), as_json)
+
+
+def _machine(study: "Study", launcher: str, slurm: list[str], jobs: int | None) -> "Machine":
+    """What each run will have. Raises UserError on more jobs at once than there is room for."""
+    from icpo_cli.ablate.launch.local import shares
+    from icpo_cli.ablate.launch.slurm_settings import slurm_settings
+    from icpo_cli.ablate.plan import Machine
+
+    devices = {arm.config.train.device for arm in study.arms}
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs: {jobs} jobs at once; at least 1")
+    if launcher == "slurm":
+        return Machine(ranks=max(1, slurm_settings(slurm).gpus), cores=None, at_once=jobs)
+    share = shares(jobs or 1, uses_gpus=devices != {"cpu"})[0]
+    if "cuda" in devices and not share.gpus:
+        raise UserError("train.device: cuda, but no GPU is to be seen here; use train.device=cpu or --launcher slurm")
+    return Machine(max(1, len(share.gpus)), None if share.gpus else len(share.cores), jobs or 1)
+
+
+def _selected(study: "Study") -> dict[str, int] | None:
+    """Prompts of the run of --probe by reason; None without one. Raises UserError where it selects nothing."""
+    if study.probe_run is None:
+        return None
+    import tempfile
+
+    from icpo_cli.ablate.coarse import select_coarse
+
+    with tempfile.TemporaryDirectory() as folder:
+        return select_coarse(Path(study.probe_run), Path(folder)).counts
+
+
+def _script(study: "Study", launcher: str, slurm: list[str], jobs: int | None) -> str | None:
+    from icpo_cli.ablate.launch.choose import slurm_script
+
+    return slurm_script(study, slurm, jobs) if launcher == "slurm" else None
+
+
+def _print_plan(
+    study: "Study", machine: "Machine", selected: dict[str, int] | None, script: str | None, as_json: bool
+) -> None:
+    from icpo_cli.ablate.plan import plan
+    from icpo_cli.cli.ablate_plan import plan_text
+
+    planned = plan(study, machine, selected)
+    if as_json:
+        document = planned.document()
+        typer.echo(json.dumps(document if script is None else {**document, "script": script}))
+        return
+    typer.echo(plan_text(planned))
+    if script is not None:
+        typer.echo(f"\nthe batch script\n\n{script}")
+
+
+def _report(ended: "Ended", as_json: bool) -> None:
+    from icpo_cli.cli.ablate_outcome import print_outcome
+
+    if as_json:
+        typer.echo(json.dumps(ended.outcome.document()))
+    else:
+        print_outcome(ended.outcome)
+    if ended.stopped_by:
+        typer.echo("stopped: the same command goes on with what is not done", err=True)
+        raise typer.Exit(128 + ended.stopped_by)
+    if ended.not_done:
+        first = ended.not_done[0]
+        more = f" (and {len(ended.not_done) - 1} more)" if len(ended.not_done) > 1 else ""
+        raise RunFailed(
+            f"{len(ended.not_done)} of {len(ended.jobs)} runs are not done: "
+            f"{first.job.arm} seed {first.job.seed} {first.standing.state}: {first.standing.why}{more}; "
+            "the same command tries them again"
+        )

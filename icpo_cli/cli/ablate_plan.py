@@ -1,0 +1,103 @@
+"""What a user sees of a study before it runs: its arms, what differs, and omega drawn over the iterations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from icpo_cli.ablate.plan import Plan, PlannedArm, PlannedProbe, omega_curve
+from icpo_cli.cli.display import BARS, printable
+
+WIDTH, ROWS = 48, 3
+"""Characters of a drawn curve."""
+UNITS = (
+    ("s", 1.0, 90.0),
+    ("min", 60.0, 90.0),
+    ("h", 3600.0, 48.0),
+    ("days", 86400.0, 700.0),
+    ("years", 31557600.0, 0.0),
+)
+"""Name, seconds, and how many of it before the next is used; 0: always."""
+
+
+def plan_text(plan: Plan) -> str:
+    study = plan.study
+    seeds = ", ".join(map(str, study.seeds))
+    lines = [
+        f"study {study.name}: {study.about}",
+        f"{len(plan.arms)} arms, seeds {seeds}: {plan.runs} runs in {study.folder}",
+        f"one after another {duration(plan.seconds)}",
+    ]
+    lines += [f"  {basis}" for basis in dict.fromkeys(planned.estimate.basis for planned in plan.arms)]
+    memory = [planned.memory_gib for planned in plan.arms if planned.memory_gib is not None]
+    if memory and plan.machine.at_once is not None:
+        most = max(memory) * plan.machine.ranks * plan.machine.at_once
+        lines.append(f"memory at most {most:.1f} GiB with {plan.machine.at_once} at once, key-value cache apart")
+    if plan.probe is not None:
+        lines.append(_probe_line(plan.probe))
+    top = max((planned.arm.config.method.omega.max for planned in plan.arms if planned.omega), default=0.0)
+    for planned in plan.arms:
+        lines += ["", *_arm_lines(planned, top)]
+    return "\n".join(printable(line.rstrip()) for line in lines)
+
+
+def duration(seconds: float | None) -> str:
+    """In the unit that reads best."""
+    if seconds is None:
+        return "in a time that is not known"
+    name, size, _ = next(unit for unit in UNITS if seconds < unit[1] * unit[2] or unit[2] == 0)
+    return f"about {seconds / size:.2g} {name}" if seconds < 10 * size else f"about {seconds / size:,.0f} {name}"
+
+
+def area(values: Sequence[float], top: float, rows: int) -> list[str]:
+    """Values from 0 to `top` as columns of blocks, the highest row first."""
+    steps = [round(value / (top or 1.0) * rows * len(BARS)) for value in values]
+    return ["".join(_block(step - row * len(BARS)) for step in steps) for row in reversed(range(rows))]
+
+
+def _block(step: int) -> str:
+    """A row's part of a column that is so many eighths high above the row's foot."""
+    return " " if step <= 0 else BARS[min(step, len(BARS)) - 1]
+
+
+def _probe_line(probe: PlannedProbe) -> str:
+    if probe.run is not None:
+        counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in (probe.selected or {}).items())
+        return f"data from probe {probe.run}: {counts}"
+    iterations = (
+        "as many iterations as its epochs have" if probe.iterations is None else f"{probe.iterations} iterations"
+    )
+    return f"probe first: {iterations}, {duration(probe.estimate.seconds)}; its uniform groups are the arms' data"
+
+
+def _arm_lines(planned: PlannedArm, top: float) -> list[str]:
+    arm = planned.arm
+    compared = "base" if arm.against is None else f"against {arm.against}"
+    memory = "not known" if planned.memory_gib is None else f"{planned.memory_gib:.1f} GiB"
+    lines = [
+        f"{arm.name}  ({compared})",
+        f"  {planned.iterations:,} iterations, {duration(planned.estimate.seconds)} a run, memory {memory} a rank",
+    ]
+    width = max((len(key) for key in planned.differs), default=0)
+    lines += [f"  {key:<{width}}  {_value(old)} → {_value(new)}" for key, (old, new) in planned.differs.items()]
+    return lines + (_omega_lines(planned, top) if planned.omega else ["  no omega: the method has no bonus"])
+
+
+def _omega_lines(planned: PlannedArm, top: float) -> list[str]:
+    """The curve with its axes, and its values at some iterations."""
+    drawn = area(_curve(planned), top, ROWS)
+    scale = [f"{top:g}", *[""] * (ROWS - 2), "0"]
+    margin = max(len(text) for text in scale)
+    lines = [f"  omega {text:>{margin}} │{row}" for text, row in zip(scale, drawn, strict=True)]
+    lines[1:] = [line.replace("omega", "     ", 1) for line in lines[1:]]
+    last = str(planned.iterations)
+    lines.append(f"          {' ' * margin}0{last:>{WIDTH - 1}}")
+    return [*lines, "  " + ", ".join(f"{value:.4g} at {point}" for point, value in planned.omega.items())]
+
+
+def _curve(planned: PlannedArm) -> list[float]:
+    points = [round(place * planned.iterations / (WIDTH - 1)) for place in range(WIDTH)]
+    curve = omega_curve(planned.arm.config, points)
+    return [curve[point] for point in points] if curve else []
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value)
