@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
+from icpo_cli.ablate.coarse import CoarseData, select_coarse
 from icpo_cli.ablate.collect import collect
 from icpo_cli.ablate.fairness import FACTS, Difference
 from icpo_cli.ablate.job import CONFIG, newest_run
@@ -19,12 +20,12 @@ from icpo_cli.ablate.study import Job, Study
 from icpo_cli.config.load import to_yaml
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.evaluate.stop import StopSignal
-from icpo_cli.track.runs import find_run
 
 POLL_SECONDS = 1.0
 REFRESH_SECONDS = 120.0
 """Between two tables and curves while jobs run: drawing takes cores from them."""
-PROBE = "probe"
+PROBE, START = "probe", "start"
+"""Folders of a study beside those of its arms."""
 
 
 class StudyView(Protocol):
@@ -60,20 +61,19 @@ def run_study(
     new_launcher: Callable[[int | None], Launcher],
     at_once: int | None,
     view: StudyView,
-    select_coarse: Callable[[Path, Path], None],
 ) -> Ended:
     """Run what is not done. The same call goes on with a study that was interrupted in any way.
 
-    new_launcher(n): a launcher of n jobs at once. select_coarse(run, folder): from a probe run to a study's data set.
-    Raises UserError before anything runs, RunFailed where the probe cannot be had.
+    new_launcher(n): a launcher of n jobs at once; None is its own default. Raises UserError before anything runs,
+    or when the probe's verdicts select nothing, and RunFailed where the probe cannot be had.
     """
     launcher, probe_launcher = new_launcher(at_once), new_launcher(1)
     study.folder.mkdir(parents=True, exist_ok=True)
-    with _locked(study.folder), StopSignal() as stop, view, recorded(study, view.note) as record:
+    with _locked(study.folder), StopSignal() as stop, recorded(study, view.note) as record, view:
         if study.probe is not None:
             probe_run = _probed(study, probe_launcher, record, view, stop)
             if probe_run is not None:
-                select_coarse(probe_run, study.folder)
+                view.note(coarse_text(select_coarse(probe_run, study.folder)))
         jobs = [] if stop.signal else record.jobs
         views = _run(jobs, launcher, record, view, stop)
         outcome = outcome_of(study, record.run_id, collect(record.jobs))
@@ -81,6 +81,11 @@ def run_study(
             view.note(unfair_text(difference))
         cut_short = not jobs or any(each.standing.state not in (State.DONE, State.FAILED) for each in views)
         return Ended(outcome, views, stop.signal if cut_short else 0)
+
+
+def coarse_text(data: CoarseData) -> str:
+    counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in data.counts.items())
+    return f"{data.prompts} questions selected by probe {data.probe}: {counts}"
 
 
 def unfair_text(difference: Difference) -> str:
@@ -92,13 +97,14 @@ def _probed(study: Study, launcher: Launcher, record: StudyRecord, view: StudyVi
     """The probe run: the one that was named, or the study's own, run now if it has not been. None when stopped."""
     assert study.probe is not None
     if study.probe_run is not None:
-        return find_run(Path(study.probe.config.train.output_dir), study.probe_run, "--probe")
+        return Path(study.probe_run)
     folder = study.folder / PROBE
     config = study.probe.config
+    start = config.train.shared_start or str(study.folder / START)
     config = replace(
         config,
         name=f"{study.name} {PROBE}",
-        train=replace(config.train, output_dir=str(folder)),
+        train=replace(config.train, output_dir=str(folder), shared_start=start),
         track=replace(config.track, parent=record.run_id),
     )
     [ended] = _run([Job(PROBE, config.seed, config, folder)], launcher, record, view, stop)

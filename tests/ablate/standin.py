@@ -41,6 +41,8 @@ def main(arguments: list[str]) -> int:
             if "fails" in name and iteration == 2:
                 print("some traceback\nicpo: iteration 2: the loss was not finite; log: there", file=sys.stderr)
                 return 1
+            if name.endswith("probe"):
+                write_responses(run, iteration)
             journal.append(Entry(iteration, 0, metrics(iteration)))
             (run / "checkpoints" / f"iteration-{iteration:05d}").mkdir(parents=True)
             if stop.signal and "deaf" not in name:
@@ -48,6 +50,20 @@ def main(arguments: list[str]) -> int:
     done = iterations - 1 if "exits early" in name else iterations
     print(json.dumps({"run_id": run.name, "iterations": done, "eval": {}}))
     return 0
+
+
+def write_responses(run: Path, iteration: int) -> None:
+    """One question an iteration, with two responses: right, wrong, mixed, right, ..."""
+    from icpo_cli.track.parquet import write_table
+
+    verdicts = [("correct", "correct"), ("wrong", "wrong"), ("correct", "wrong")][(iteration - 1) % 3]
+    question = {"prompt_id": f"q{iteration}", "question": f"{iteration} + 1", "gold": str(iteration + 1)}
+    rows = [
+        {**question, "gold_kind": "number", "gold_choices": None, "response": place + 1, "verdict": verdict}
+        for place, verdict in enumerate(verdicts)
+    ]
+    (run / "responses").mkdir(exist_ok=True)
+    write_table(rows, run / "responses" / f"iteration-{iteration:05d}.parquet")
 
 
 def metrics(iteration: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A study with the stand-in for `icpo`: study_process.py FOLDER ITERATIONS ARM[:WHAT] ...; prints how it ended."""
+"""A study with the stand-in for `icpo`: study_process.py FOLDER ITERATIONS [probe] ARM[:WHAT] ...; prints its end."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from icpo_cli.ablate.launch.local import LocalLauncher, shares
 from icpo_cli.ablate.run import Ended, run_study
-from icpo_cli.ablate.study import Arm, Study
+from icpo_cli.ablate.study import Arm, Probe, Study
 from icpo_cli.cli.ablate_display import PlainLines
 from icpo_cli.config.schema import Config, TrainConfig
 from icpo_cli.errors import UserError
@@ -16,13 +16,13 @@ from tests.ablate.jobs import JOB
 def study_of(folder: Path, iterations: int, arms: list[str]) -> Study:
     """`grpo:fails` is an arm whose runs fail: see standin.py."""
     base = Config(train=TrainConfig(iterations=iterations, device="cpu"))
-    names = [arm.replace(":", " ") for arm in arms]
+    names = [arm.replace(":", " ") for arm in arms if arm != "probe"]
     return Study(
         name="schedule",
         about="",
         arms=tuple(Arm(name, {}, base, None if name == names[0] else names[0]) for name in names),
         seeds=(0,),
-        probe=None,
+        probe=Probe(base) if "probe" in arms else None,
         probe_run=None,
         folder=folder,
     )
@@ -34,7 +34,6 @@ def run(folder: Path, iterations: int, arms: list[str]) -> Ended:
         lambda at_once: LocalLauncher(shares(at_once or 1, uses_gpus=False), JOB),
         1,
         PlainLines(sys.stderr),
-        lambda run, folder: None,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.ablate.jobs import ENVIRONMENT, HERE, alive, kill, starts_of, steps_of, under_way, until
 
-ITERATIONS = 12
+ITERATIONS = 24
 
 
 def start(folder: Path, *arms: str, seconds: float = 0.0) -> subprocess.Popen:
@@ -70,6 +70,19 @@ def test_an_interrupted_study_goes_on_with_the_same_command(tmp_path: Path) -> N
     assert [len(each) for each in starts.values()] == [1, 3, 3]
     assert steps_of(job(tmp_path, "icpo")) == list(range(1, ITERATIONS + 1))
     assert not any(alive(each["pid"]) for each in starts["icpo"])
+
+
+def test_the_probe_runs_first_and_selects_the_arms_data(tmp_path: Path) -> None:
+    process = start(tmp_path, "probe", "grpo", seconds=0.05)
+    until(lambda: exists(tmp_path, "grpo"))
+    assert (tmp_path / "study" / "probe" / "outcome.json").is_file()
+    questions = (tmp_path / "study" / "coarse.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in questions] == [f"q{n}" for n in range(1, ITERATIONS + 1) if n % 3]
+    kill(process)
+    ended, said = finish(start(tmp_path, "probe", "grpo"))
+    assert ended["states"] == {"grpo": "done"}
+    assert "16 questions selected by probe" in said
+    assert len(starts_of(tmp_path / "study" / "probe")) == 1
 
 
 def test_two_commands_do_not_work_on_one_study(tmp_path: Path) -> None:
