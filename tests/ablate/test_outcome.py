@@ -207,6 +207,13 @@ def test_what_an_arm_was_not_given_alike_is_named(study: Study) -> None:
     assert "1 jobs are not given" in " ".join(notes(found))
 
 
+def test_an_arm_is_held_against_the_one_it_is_compared_with(study: Study) -> None:
+    for arm in ("noisy grpo", "noisy icpo"):
+        path = job_of(study, arm, 0).folder / "run0" / "fairness.json"
+        path.write_text(path.read_text().replace("bb", "xx"))
+    assert [(each.arm, each.against) for each in outcome(study).unfair] == [("noisy grpo", "grpo")]
+
+
 def test_a_difference_shows_before_the_jobs_are_done(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
     assert "No job has recorded" in fairness_markdown(study, collect(jobs(study)))
