@@ -70,7 +70,7 @@ def dial_variations(dials: Mapping[str, Sequence[Any]], grid: bool, origin: str)
     dials = {_full_key(key): values for key, values in dials.items()}
     for key, values in dials.items():
         if not values:
-            raise UserError(f"{origin} {key}: no values")
+            raise UserError(f"{origin}: {key}: no values")
         _check_of_the_study(key, origin)
     if grid:
         combined = itertools.product(*dials.values())
@@ -102,10 +102,11 @@ def with_variations(drafts: Sequence[Draft], of: Sequence[str] | None, variation
         taken |= live
         if not live:
             continue
-        name = known.setdefault(effective(draft.arm.config), draft.arm.name)
-        is_arm[parent.arm.name, place] = name
-        if name == draft.arm.name:
+        does = effective(draft.arm.config)
+        if does not in known:
+            known[does] = draft.arm.name
             made.append((draft, parent.arm, place))
+        is_arm[parent.arm.name, place] = known[does]
     _check_taken(parents, variations, taken)
     varied = []
     for draft, parent_arm, place in made:
@@ -187,7 +188,7 @@ def _check_taken(parents: Sequence[Draft], variations: Sequence[Variation], take
         for key in variation.settings:
             if key not in taken:
                 config = resolve([*parents[0].layers, *setting_layers(variation.settings, variation.origin)])
-                raise UserError(f"{variation.origin} {key}: has no effect in any arm: {idle_keys(config)[key]}")
+                raise UserError(f"{variation.origin}: {key}: has no effect in any arm: {idle_keys(config)[key]}")
 
 
 def _check_of_the_study(key: str, origin: str) -> None:

@@ -84,7 +84,7 @@ def read_study(wish: Wish, fetch: bool) -> Study:
     dials = _dials(file, wish.dials)
     if wish.grid and not dials:
         raise UserError(f"--grid: study {file.name} has no dials; give --dial KEY=V1,V2")
-    origin = "--dial" if wish.dials else f"{file.source}: dials:"
+    origin = "--dial" if wish.dials else f"{file.source}: dials"
     controls = [*control_variations(file.controls, f"{file.source}: controls")]
     controls += control_variations([name for name in wish.controls if name not in file.controls], "--control")
     turned = with_variations(drafts, file.dial_arms, dial_variations(dials, wish.grid or file.grid, origin))
@@ -175,7 +175,7 @@ def _check_overrides(overrides: Sequence[Layer], arms: Sequence[Arm]) -> None:
 
 def _check_slugs(file: StudyFile, arms: Sequence[Arm]) -> None:
     """Each arm has a folder of its own."""
-    taken = dict.fromkeys(RESERVED, "a folder of the study's own")
+    taken = dict.fromkeys(RESERVED, "the study's own")
     for arm in arms:
         folder = slug(arm.name)
         if not folder.strip("."):
