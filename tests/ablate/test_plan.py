@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from icpo_cli.ablate.plan import Machine, Plan, check_study, plan
+from icpo_cli.ablate.read import Wish, read_study
+from icpo_cli.errors import UserError
+
+HERE = Machine(ranks=1, cores=2, at_once=1)
+
+
+def planned(study: str, *arguments: str, machine: Machine = HERE, seeds: str = "0,1") -> Plan:
+    return plan(read_study(Wish(study, arguments, seeds), fetch=False), machine)
+
+
+@pytest.fixture(autouse=True)
+def _no_past_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_what_differs_is_told_from_the_base_arm() -> None:
+    arms = {each.arm.name: each for each in planned("noise").arms}
+    assert arms["grpo"].differs == {}
+    assert arms["icpo-noise"].differs == {
+        "method.name": ("grpo", "icpo"),
+        "method.bonus": ("none", "preference"),
+        "reward.noise.fraction": (0.0, 0.4),
+    }
+
+
+@pytest.mark.parametrize(("iterations", "points"), [(500, [0, 50, 100, 250, 500]), (14, [0, 1, 3, 7, 14]), (1, [0, 1])])
+def test_omega_is_shown_at_shares_of_the_run(iterations: int, points: list[int]) -> None:
+    grpo, *others = planned("schedule", f"train.iterations={iterations}").arms
+    assert grpo.omega == {}
+    assert all(list(each.omega) == points for each in others)
+
+
+def test_time_is_of_a_run_and_of_all_of_them() -> None:
+    found = planned("schedule")
+    one = found.arms[0].estimate.seconds
+    assert one is not None and found.seconds == pytest.approx(one * 5 * 2)
+    assert found.runs == 10
+    elsewhere = planned("schedule", machine=Machine(ranks=8, cores=None, at_once=None))
+    assert elsewhere.seconds is None and elsewhere.document()["arms"][0]["seconds_estimate"] is None
+
+
+def test_a_probe_is_counted_in() -> None:
+    found = planned("coarse")
+    assert found.probe is not None and found.probe.iterations == 167
+    assert found.seconds is not None and found.probe.estimate.seconds is not None
+    each = found.arms[0].estimate.seconds
+    assert each is not None and found.seconds == pytest.approx(4 * each + found.probe.estimate.seconds)
+    unknown = planned("coarse", "data.train.source=hub", "data.train.path=no/such")
+    assert unknown.document()["probe"]["iterations"] is None and unknown.seconds is None
+
+
+def test_memory_is_the_models_and_is_not_made_up() -> None:
+    arms = {each.arm.name: each for each in planned("scale", machine=Machine(8, None, None)).arms}
+    gib = {name: each.memory_gib for name, each in arms.items()}
+    assert gib["qwen2.5-3b-grpo"] is not None and gib["qwen2.5-14b-grpo"] is not None
+    assert gib["qwen2.5-3b-grpo"] < gib["qwen2.5-14b-grpo"]
+    assert planned("schedule", "model.path=nobody/met-before").arms[0].memory_gib is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ranks", "says"),
+    [
+        (["learner.mini_batch_prompts=5"], 1, "arm grpo: learner.mini_batch_prompts: 5 does not divide"),
+        ([], 5, "arm grpo: learner.mini_batch_prompts: 12 prompts cannot be shared evenly by 5 ranks"),
+        (["rollout.max_response_tokens=9000"], 1, "arm grpo: rollout.max_prompt_tokens 256 + "),
+        (["method.omega.min=2"], 1, "arm grpo: method.omega.min: 2.0 is above method.omega.max 1.0"),
+        (["model.path=./nothing"], 1, "arm grpo: model.path: ./nothing: no such folder"),
+    ],
+)
+def test_what_no_run_could_start_with_is_told_with_its_arm(arguments: list[str], ranks: int, says: str) -> None:
+    study = read_study(Wish("noise", arguments), fetch=False)
+    with pytest.raises(UserError) as error:
+        check_study(study, ranks)
+    assert says in str(error.value)
