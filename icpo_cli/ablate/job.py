@@ -52,13 +52,15 @@ def main(arguments: Sequence[str], icpo: Sequence[str] = ICPO) -> int:
     if not (folder / CONFIG).is_file():
         parser.error(f"{folder}: holds no {CONFIG}")
     with StopSignal() as stop, (folder / LOCK).open("a") as lock:
-        while not _locked(lock.fileno()):
+        if not _locked(lock.fileno()):
             if not options.wait:
                 print(f"{folder}: this job is running already", file=sys.stderr)
                 return ALREADY_RUNNING
-            if stop.signal or _orphaned(options.parent):
-                return 128 + (stop.signal or signal.SIGTERM)
-            time.sleep(POLL_SECONDS)
+            print(f"{folder}: waits for an earlier process of this job to end", file=sys.stderr)
+            while not _locked(lock.fileno()):
+                if stop.signal or _orphaned(options.parent):
+                    return 128 + (stop.signal or signal.SIGTERM)
+                time.sleep(POLL_SECONDS)
         if (folder / OUTCOME).is_file():
             return DONE
         (folder / FAILURE).unlink(missing_ok=True)
