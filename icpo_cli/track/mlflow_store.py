@@ -1,6 +1,8 @@
 """The MLflow side of a run. The one module that imports mlflow."""
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -104,7 +106,21 @@ STORE_ERRORS = (MlflowException, OSError)
 
 
 def _tracking_uri(uri: str | None) -> str:
-    return uri or f"sqlite:///{Path('mlflow.db').resolve()}"
+    if uri is not None:
+        return uri
+    database = Path("mlflow.db").resolve()
+    if not database.exists():
+        _make_database(database)
+    return f"sqlite:///{database}"
+
+
+def _make_database(path: Path) -> None:
+    """Made aside, then named: one whose making was cut short by a kill could never be used."""
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
+        with contextlib.suppress(FileExistsError):  # another process was first
+            path.hardlink_to(made)
 
 
 def _run(client: MlflowClient, run_id: str) -> Run | None:

@@ -1,4 +1,8 @@
 import math
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -84,3 +88,16 @@ def test_a_run_stands_under_its_parent_and_one_that_is_not_there_is_a_users_mist
         Tracker.create(load_config(["data.train.task=basic_arithmetic", "track.parent=nosuchrun"]))
     runs = client.search_runs([client.get_run(child.run_id).info.experiment_id])
     assert {run.info.run_id for run in runs} == {tracker.run_id, child.run_id}
+
+
+def test_a_process_killed_while_it_makes_the_database_leaves_none(tmp_path: Path) -> None:
+    code = "from icpo_cli.track.mlflow_store import MlflowStore; MlflowStore.create(None, 'icpo', 'run')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    )
+    while not list(tmp_path.glob(".mlflow-*/mlflow.db")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "mlflow.db").exists()
