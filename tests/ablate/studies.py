@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from icpo_cli.ablate.study import Arm, Job, Study
-
 from icpo_cli.config.load import load_config
 from icpo_cli.track.journal import Entry, Journal
 

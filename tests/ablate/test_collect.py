@@ -3,9 +3,9 @@ import os
 from pathlib import Path
 
 import pytest
-from icpo_cli.ablate.study import Study
 
 from icpo_cli.ablate.collect import State, benches_of, collect, series_of
+from icpo_cli.ablate.study import Study
 from tests.ablate.studies import FAIR, finish, job_of, jobs, make_study, write_run
 
 

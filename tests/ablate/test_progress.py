@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from icpo_cli.ablate.study import Job
 
 from icpo_cli.ablate.launch.launcher import Standing, State
 from icpo_cli.ablate.progress import JobView, JournalReader, Progress
+from icpo_cli.ablate.study import Job
 from icpo_cli.config.schema import Config, TrainConfig
 
 
