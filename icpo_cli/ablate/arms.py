@@ -41,7 +41,7 @@ class Variation:
         """How the arm's name goes on: delta=0.3."""
         if self.control is not None:
             return self.control
-        return " ".join(f"{key.partition('.')[2] or key}={_text(value)}" for key, value in self.settings.items())
+        return " ".join(f"{_short_key(key)}={_text(value)}" for key, value in self.settings.items())
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,11 @@ def _check_of_the_study(key: str, origin: str) -> None:
 
 def _full_key(key: str) -> str:
     return "method.name" if key == "method" else key
+
+
+def _short_key(key: str) -> str:
+    """Without its section: delta, omega.max."""
+    return "method" if key == "method.name" else key.partition(".")[2] or key
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:

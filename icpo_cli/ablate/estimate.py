@@ -15,6 +15,8 @@ from icpo_cli.track.journal import Journal
 
 FLOPS_A_CORE = {"bfloat16": 120e9, "float32": 50e9}
 """What a model's forward and backward reach on a core of the x86-64 machine that icpo is developed on."""
+STEP_SECONDS = 0.5
+"""Of an iteration or evaluation there, however small the model."""
 PAST_RUNS = 50
 """The newest that are looked at."""
 PROBE_AND_JOBS = ("*/probe/*/journal.jsonl", "*/*/seed-*/*/journal.jsonl")
@@ -56,7 +58,8 @@ def estimate(config: Config, past: Sequence[PastRun], cores: int | None) -> Esti
     if cores is None or architecture is None:
         return NOT_KNOWN
     rate = FLOPS_A_CORE[config.model.dtype] * cores
-    seconds = 2 * architecture.parameters * _passes(config) / rate
+    steps = config.train.iterations + evaluations(config)
+    seconds = 2 * architecture.parameters * _passes(config) / rate + STEP_SECONDS * steps
     speed = f"{rate / 1e9:.0f} GFLOP/s, {cores} core{'s' if cores > 1 else ''}"
     basis = f"counted, not measured: full-length responses at {speed}; an order of magnitude"
     return Estimate(seconds, basis)

@@ -21,7 +21,7 @@ from icpo_cli.ablate.arms import (
     with_variations,
 )
 from icpo_cli.ablate.coarse import coarse_source
-from icpo_cli.ablate.study import Arm, Probe, Study, slug
+from icpo_cli.ablate.study import PROBE, START, Arm, Probe, Study, slug
 from icpo_cli.ablate.study_file import StudyFile, read_study_file
 from icpo_cli.config.idle import idle_keys
 from icpo_cli.config.load import (
@@ -34,14 +34,14 @@ from icpo_cli.config.load import (
     resolve,
     to_tree,
 )
-from icpo_cli.config.schema import Config, SourceConfig
+from icpo_cli.config.schema import Config, DataConfig
 from icpo_cli.data.sources import load_questions
 from icpo_cli.errors import UserError
 from icpo_cli.track.runs import find_run
 
 STUDIES = "studies"
 """The folder of studies, beside train.output_dir."""
-RESERVED = ("probe", "curves", "start", "slurm")
+RESERVED = (PROBE, START, "curves", "slurm")
 """Folders of a study beside those of its arms."""
 EPOCHS = "epochs"
 CHANGE_NOTHING = (
@@ -92,9 +92,12 @@ def read_study(wish: Wish, fetch: bool) -> Study:
     arms = [draft.arm for draft in [*turned, *controlled[len(drafts) :]]]
     _check_overrides(overrides, arms)
     _check_slugs(file, arms)
-    probe = _probe(file, [*beneath, seed], fetch)
+    identity: dict[str, Any] = {arm.name: _identity(arm.config) for arm in arms}
+    probe, known_by = _probe(file, [*beneath, seed], fetch) or (None, None)
     probe_run = _probe_run(file, probe, wish.probe)
-    folder = _folder(file, arms, probe, probe_run)
+    if probe is not None:
+        identity[PROBE] = [known_by, probe_run and Path(probe_run).name]
+    folder = _folder(file, arms[0].config, identity)
     return Study(
         name=file.name,
         about=file.about,
@@ -185,7 +188,8 @@ def _check_slugs(file: StudyFile, arms: Sequence[Arm]) -> None:
         taken[folder] = f"arm '{arm.name}'"
 
 
-def _probe(file: StudyFile, beneath: Sequence[Layer], fetch: bool) -> Probe | None:
+def _probe(file: StudyFile, beneath: Sequence[Layer], fetch: bool) -> tuple[Probe, dict[str, Any]] | None:
+    """The probe, and what it is known by: its iterations are not among that, which a plan may not know."""
     if file.probe is None:
         return None
     origin = f"{file.source}: probe"
@@ -197,18 +201,22 @@ def _probe(file: StudyFile, beneath: Sequence[Layer], fetch: bool) -> Probe | No
         raise UserError(f"{origin}: train.iterations: follows from {EPOCHS}")
     config = resolve([*beneath, *setting_layers(settings, origin)])
     check_not_idle(config, settings, origin)
-    rows = _rows(config.data.train, fetch)
-    if rows is None:
-        return Probe(config, counted=False)
-    iterations = math.ceil(epochs * rows / config.rollout.prompts_per_iteration)
-    return Probe(replace(config, train=replace(config.train, iterations=iterations)))
+    identity = {**_identity(config), "train.iterations": None, EPOCHS: epochs}
+    questions = _questions(config.data, fetch)
+    if questions is None:
+        return Probe(config, counted=False), identity
+    iterations = max(1, math.ceil(epochs * questions / config.rollout.prompts_per_iteration))
+    return Probe(replace(config, train=replace(config.train, iterations=iterations))), identity
 
 
-def _rows(source: SourceConfig, fetch: bool) -> int | None:
-    """At most so many questions; None where they would have to be fetched."""
-    if source.source == "reasoning_gym":
-        return source.size
-    return len(load_questions(source)) if fetch or source.source == "file" else None
+def _questions(data: DataConfig, fetch: bool) -> int | None:
+    """To train on: those that are not held out. None where they would have to be fetched to be counted."""
+    sources = [data.train, *([] if data.heldout is None else [data.heldout])]
+    if not fetch and any(source.source == "hub" for source in sources):
+        return None
+    train, *heldout = [load_questions(source) for source in sources]
+    held_out = {question.text for questions in heldout for question in questions}
+    return sum(question.text not in held_out for question in train)
 
 
 def _probe_run(file: StudyFile, probe: Probe | None, wanted: str | None) -> str | None:
@@ -219,12 +227,9 @@ def _probe_run(file: StudyFile, probe: Probe | None, wanted: str | None) -> str 
     return str(find_run(Path(probe.config.train.output_dir), wanted, "--probe"))
 
 
-def _folder(file: StudyFile, arms: Sequence[Arm], probe: Probe | None, probe_run: str | None) -> Path:
-    identity: dict[str, Any] = {arm.name: _identity(arm.config) for arm in arms}
-    if probe is not None:
-        identity[""] = [_identity(probe.config), probe_run and Path(probe_run).name]
+def _folder(file: StudyFile, base: Config, identity: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return Path(arms[0].config.train.output_dir).parent / STUDIES / f"{slug(file.name)}-{digest[:8]}"
+    return Path(base.train.output_dir).parent / STUDIES / f"{slug(file.name)}-{digest[:8]}"
 
 
 def _identity(config: Config) -> dict[str, Any]:

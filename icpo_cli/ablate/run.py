@@ -16,7 +16,7 @@ from icpo_cli.ablate.launch.launcher import Launcher, Standing, State, standing_
 from icpo_cli.ablate.outcome import Outcome, outcome_of
 from icpo_cli.ablate.progress import JobView, JournalReader
 from icpo_cli.ablate.record import StudyRecord, recorded
-from icpo_cli.ablate.study import Job, Study
+from icpo_cli.ablate.study import PROBE, START, Job, Study
 from icpo_cli.config.load import to_yaml
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.evaluate.stop import StopSignal
@@ -24,8 +24,6 @@ from icpo_cli.evaluate.stop import StopSignal
 POLL_SECONDS = 1.0
 REFRESH_SECONDS = 120.0
 """Between two tables and curves while jobs run: drawing takes cores from them."""
-PROBE, START = "probe", "start"
-"""Folders of a study beside those of its arms."""
 
 
 class StudyView(Protocol):

@@ -7,6 +7,9 @@ from typing import Any
 
 from icpo_cli.config.schema import Config
 
+PROBE, START = "probe", "start"
+"""Folders of a study beside those of its arms: its probe's run, and the evaluation that its runs share."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -69,7 +72,7 @@ def slug(name: str) -> str:
 
 def _job(study: Study, arm: Arm, seed: int, parent: str) -> Job:
     folder = study.folder / slug(arm.name) / f"seed-{seed}"
-    start = arm.config.train.shared_start or str(study.folder / "start")
+    start = arm.config.train.shared_start or str(study.folder / START)
     config = replace(
         arm.config,
         name=f"{study.name} {arm.name} seed {seed}",

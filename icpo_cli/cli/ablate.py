@@ -1,6 +1,7 @@
 """`icpo ablate`: a study, from its plan to the table of its arms."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,9 +59,12 @@ def ablate(
     if dry_run:
         _print_plan(read, machine, selected, _script(read, launcher, slurm or [], jobs), as_json)
         return
+    # Set before MLflow is imported, whose notes on making its tables would stand among the study's.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from icpo_cli.ablate.run import run_study
     from icpo_cli.cli.ablate_display import stderr_view
 
+    typer.echo(f"study {read.name}: {len(read.arms)} arms, {len(read.seeds)} seeds, in {read.folder}", err=True)
     _report(run_study(read, new_launcher, jobs, stderr_view(read.name)), as_json)
 
 

@@ -30,7 +30,7 @@ def plan_text(plan: Plan) -> str:
     memory = [planned.memory_gib for planned in plan.arms if planned.memory_gib is not None]
     if memory and plan.machine.at_once is not None:
         most = max(memory) * plan.machine.ranks * plan.machine.at_once
-        lines.append(f"memory at most {most:.1f} GiB with {plan.machine.at_once} at once, key-value cache apart")
+        lines.append(f"memory at most {_gib(most)} with {plan.machine.at_once} at once, key-value cache apart")
     if plan.probe is not None:
         lines.append(_probe_line(plan.probe))
     top = max((planned.arm.config.method.omega.max for planned in plan.arms if planned.omega), default=0.0)
@@ -71,7 +71,7 @@ def _probe_line(probe: PlannedProbe) -> str:
 def _arm_lines(planned: PlannedArm, top: float) -> list[str]:
     arm = planned.arm
     compared = "base" if arm.against is None else f"against {arm.against}"
-    memory = "not known" if planned.memory_gib is None else f"{planned.memory_gib:.1f} GiB"
+    memory = "not known" if planned.memory_gib is None else _gib(planned.memory_gib)
     lines = [
         f"{arm.name}  ({compared})",
         f"  {planned.iterations:,} iterations, {duration(planned.estimate.seconds)} a run, memory {memory} a rank",
@@ -97,6 +97,10 @@ def _curve(planned: PlannedArm) -> list[float]:
     points = [round(place * planned.iterations / (WIDTH - 1)) for place in range(WIDTH)]
     curve = omega_curve(planned.arm.config, points)
     return [curve[point] for point in points] if curve else []
+
+
+def _gib(size: float) -> str:
+    return f"{size:.1f} GiB" if size >= 0.1 else "under 0.1 GiB"
 
 
 def _value(value: Any) -> str:

@@ -46,7 +46,7 @@ def test_time_is_of_a_run_and_of_all_of_them() -> None:
 
 def test_a_probe_is_counted_in() -> None:
     found = planned("coarse")
-    assert found.probe is not None and found.probe.iterations == 167
+    assert found.probe is not None and found.probe.iterations == 111
     assert found.seconds is not None and found.probe.estimate.seconds is not None
     each = found.arms[0].estimate.seconds
     assert each is not None and found.seconds == pytest.approx(4 * each + found.probe.estimate.seconds)

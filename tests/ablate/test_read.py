@@ -1,5 +1,6 @@
 """From a command line to arms: layers, dials, controls, probe, folder."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,12 @@ def test_a_dial_makes_an_arm_of_each_value_where_it_has_an_effect(tmp_path: Path
     assert arm.config.method.delta == 0.3
 
 
+def test_a_dial_over_methods(tmp_path: Path) -> None:
+    study = read(write(tmp_path, TOY), dials=["method=dapo"])
+    assert list(arms(study))[2:] == ["grpo method=dapo"]  # the icpo arm with DAPO is the same one
+    assert arms(study)["grpo method=dapo"].config.learner.clip_ratio_high == 0.28
+
+
 def test_a_dialled_arm_is_compared_with_its_like() -> None:
     found = against(read("noise", dials=["reward.noise.fraction=0.2,0.4"]))
     assert found["grpo-noise noise.fraction=0.2"] == "grpo"
@@ -184,7 +191,7 @@ def test_jobs_run_seed_by_seed_with_names_and_folders_of_their_own(tmp_path: Pat
 
 
 def test_a_probe_trains_for_its_epochs_and_the_arms_on_what_it_selects(tmp_path: Path) -> None:
-    study = read("coarse", "data.train.size=250")
+    study = read("coarse", "data.train.size=250", "data.heldout=null")
     assert study.probe is not None and study.probe.counted and study.probe_run is None
     assert study.probe.config.train.iterations == 21  # 250 questions, 12 an iteration
     assert (study.probe.config.method.name, study.probe.config.data.train.size) == ("grpo", 250)
@@ -192,12 +199,23 @@ def test_a_probe_trains_for_its_epochs_and_the_arms_on_what_it_selects(tmp_path:
         assert arm.config.data.train.path == str(study.folder / "coarse.jsonl")
         assert arm.config.train.iterations == 14
         assert arm.config.data.heldout == study.probe.config.data.heldout
-    rows = write(tmp_path, '{"question": "q", "answer": "1"}\n' * 30, "rows.jsonl")
-    study = read("coarse", "data.train.source=file", f"data.train.path={rows}", "rollout.prompts_per_iteration=12")
-    assert study.probe is not None and study.probe.config.train.iterations == 3
-    # A data set of the hub is not fetched to be counted when nothing is to be started.
-    study = read("coarse", "data.train.source=hub", "data.train.path=no/such")
+
+
+def test_an_epoch_is_of_the_questions_that_are_not_held_out(tmp_path: Path) -> None:
+    train = [{"question": f"q{number}", "answer": "1"} for number in range(40)]
+    write(tmp_path, "".join(json.dumps(row) + "\n" for row in train), "train.jsonl")
+    write(tmp_path, "".join(json.dumps(row) + "\n" for row in train[:10]), "heldout.jsonl")
+    files = [f"data.{name}={{source: file, path: {tmp_path / name}.jsonl}}" for name in ("train", "heldout")]
+    study = read(write(tmp_path, TOY + "probe: {method: grpo, epochs: 2}\n"), *files)
+    assert study.probe is not None and study.probe.config.train.iterations == 5  # 2 x 30 questions, 12 an iteration
+
+
+def test_a_data_set_of_the_hub_is_not_fetched_to_be_counted_when_nothing_is_to_be_started() -> None:
+    hub = ("data.train.source=hub", "data.train.path=no/such")
+    study = read("coarse", *hub)
     assert study.probe is not None and not study.probe.counted
+    with pytest.raises(UserError, match="data set no/such, split train: cannot be loaded"):
+        read("coarse", *hub, fetch=True)
 
 
 def test_a_probe_can_be_a_run_that_was_made_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

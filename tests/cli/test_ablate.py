@@ -230,4 +230,4 @@ def test_a_mistake_is_one_line_and_status_2(name: str, options: list[str], here:
 
 def test_json_is_one_document(here: Path, icpo: Callable) -> None:
     done = icpo("ablate", "coarse", "--dry-run", "--json")
-    assert done.status == 0 and json.loads(done.out)["probe"]["iterations"] == 167
+    assert done.status == 0 and json.loads(done.out)["probe"]["iterations"] == 111
