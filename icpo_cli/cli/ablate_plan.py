@@ -30,7 +30,7 @@ def plan_text(plan: Plan) -> str:
     memory = [planned.memory_gib for planned in plan.arms if planned.memory_gib is not None]
     if memory and plan.machine.at_once is not None:
         most = max(memory) * plan.machine.ranks * plan.machine.at_once
-        lines.append(f"memory at most {_gib(most)} with {plan.machine.at_once} at once, key-value cache apart")
+        lines.append(f"memory with {plan.machine.at_once} at once: {_gib(most)}, key-value cache apart")
     if plan.probe is not None:
         lines.append(_probe_line(plan.probe))
     top = max((planned.arm.config.method.omega.max for planned in plan.arms if planned.omega), default=0.0)
