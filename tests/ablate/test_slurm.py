@@ -22,7 +22,10 @@ def answers() -> bool:
     return bool(found) and subprocess.run(["sinfo"], capture_output=True, check=False).returncode == 0
 
 
-pytestmark = pytest.mark.skipif(not answers(), reason="no SLURM answers here; scripts/slurm start")
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(not answers(), reason="no SLURM answers here; scripts/slurm start"),
+]
 
 
 @pytest.fixture(autouse=True)
