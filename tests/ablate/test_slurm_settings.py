@@ -71,3 +71,12 @@ def test_a_launcher_that_is_not_known(tmp_path: Path) -> None:
         launchers_of(study_of(tmp_path), "slrm", [])
     with pytest.raises(UserError, match="--slurm cpus=2: only with --launcher slurm"):
         launchers_of(study_of(tmp_path), "local", ["cpus=2"])
+
+
+def test_nothing_is_asked_of_slurm_where_nothing_is_left_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setattr(shutil, "which", lambda command: f"/nowhere/{command}")
+    with launchers_of(study_of(tmp_path), "slurm", [])(None) as launcher:
+        launcher.begin([])
+        assert launcher.poll() == {}
+        assert launcher.finished

@@ -95,6 +95,8 @@ class SlurmLauncher:
     ) -> None: ...
 
     def begin(self, folders: Sequence[Path]) -> None:
+        if not folders:
+            return
         known = self._stored_ids()
         queued = self._queue(known.values())
         if queued is None:
