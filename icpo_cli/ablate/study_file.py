@@ -63,6 +63,11 @@ def read_study_file(study: str) -> StudyFile:
     return read
 
 
+def is_study_file(path: Path) -> bool:
+    """Whether its keys are a study's, not a configuration's. Raises UserError where it is no YAML of keys."""
+    return not STUDYS_OWN.isdisjoint(read_yaml(path))
+
+
 def study_names() -> list[str]:
     """The shipped studies."""
     return sorted(path.stem for path in experiment_file("ablations/schedule.yaml").parent.glob("*.yaml"))
@@ -176,3 +181,6 @@ KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "probe": (_is_section, "a section of settings and `epochs`"),
 }
 """Of a study file: what each key's value must be, as a check and in words."""
+
+STUDYS_OWN = set(KEYS) - {"name", "include"}
+"""Keys that no configuration has."""

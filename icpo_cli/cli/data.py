@@ -104,6 +104,7 @@ def _some(names: Sequence[str]) -> str:
 
 def _configs(settings: Sequence[str]) -> "dict[str, Config]":
     """By name: each FILE with the key=values laid over it; without files, every shipped experiment."""
+    from icpo_cli.ablate.study_file import is_study_file
     from icpo_cli.config.load import experiment_file, is_override, load_config
 
     overrides = [setting for setting in settings if is_override(setting)]
@@ -113,7 +114,7 @@ def _configs(settings: Sequence[str]) -> "dict[str, Config]":
         files = {
             str(path.relative_to(root)): str(path)
             for path in sorted(root.rglob("*.yaml"))
-            if not path.stem.startswith("base")
+            if not path.stem.startswith("base") and not is_study_file(path)
         }
     return {name: load_config([file, *overrides]) for name, file in files.items()}
 

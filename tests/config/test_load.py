@@ -3,18 +3,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from icpo_cli.ablate.study_file import KEYS
+from icpo_cli.ablate.study_file import is_study_file
 from icpo_cli.config.load import diff, load_config, preset_names, resolve, to_yaml
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-STUDY_KEYS = set(KEYS) - {"name", "include"}
-EXPERIMENTS = sorted(
-    path
-    for path in (ROOT / "experiments").rglob("*.yaml")
-    if STUDY_KEYS.isdisjoint(yaml.safe_load(path.read_text()))  # studies have tests of their own
-)
+EXPERIMENTS = sorted(path for path in (ROOT / "experiments").rglob("*.yaml") if not is_study_file(path))
+"""Studies have tests of their own."""
 
 
 def write(path: Path, text: str) -> str:
