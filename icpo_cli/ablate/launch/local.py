@@ -72,7 +72,7 @@ class LocalLauncher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._running:
+        if not self._stopping:  # a second signal would end the jobs unsaved
             self.stop(signal.SIGTERM)
         while self._running:
             self.poll()
