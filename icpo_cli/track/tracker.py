@@ -134,6 +134,7 @@ class Tracker:
 
 
 def package_versions() -> dict[str, str]:
+    """Of Python and of what computes: {"package.torch": "2.13.0", ...}."""
     found = {}
     for name in PACKAGES:
         try:

@@ -15,8 +15,16 @@ from icpo_cli.data.prompts import load_prompts
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Prompt
 from icpo_cli.track.parquet import read_table, write_table
-from tests.lab import make_tokenizer
 from tests.train.tables import Graded, table_of
+
+
+class Characters:
+    """A tokenizer whose tokens are characters, without a chat template."""
+
+    name_or_path, chat_template = "characters", None
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return [ord(char) for char in text]
 
 
 def write_questions(path: Path, rows: Sequence[dict]) -> str:
@@ -32,7 +40,7 @@ def probe_config(tmp_path: Path, rows: Sequence[dict], *settings: str) -> Config
 
 def prompts_of(config: Config) -> dict[str, Prompt]:
     """As a run of that configuration asks them."""
-    found = load_prompts(config, make_tokenizer(), lambda golds: [None] * len(golds))
+    found = load_prompts(config, Characters(), lambda golds: [None] * len(golds))
     return {prompt.id: prompt for prompt in found.train}
 
 
