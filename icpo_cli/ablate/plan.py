@@ -74,12 +74,20 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """Of all runs, one after another; None where one is not known."""
+        """Of the probe and then all runs, one after another; None where one is not known."""
+        return self._seconds(1)
+
+    @property
+    def seconds_at_once(self) -> float | None:
+        """Of the probe and then all runs, as many at a time as there will be."""
+        return self._seconds(min(self.machine.at_once or 1, self.runs))
+
+    def _seconds(self, at_once: int) -> float | None:
         each = [arm.estimate.seconds for arm in self.arms]
         probe = 0.0 if self.probe is None or self.probe.run is not None else self.probe.estimate.seconds
         if probe is None or None in each:
             return None
-        return probe + len(self.study.seeds) * sum(seconds for seconds in each if seconds is not None)
+        return probe + len(self.study.seeds) * sum(seconds for seconds in each if seconds is not None) / at_once
 
     def document(self) -> dict[str, Any]:
         """What --json prints."""

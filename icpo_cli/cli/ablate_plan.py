@@ -26,6 +26,8 @@ def plan_text(plan: Plan) -> str:
         f"{len(plan.arms)} arms, seeds {seeds}: {plan.runs} runs in {study.folder}",
         f"one after another {duration(plan.seconds)}",
     ]
+    if plan.seconds_at_once != plan.seconds:
+        lines[-1] += f", {plan.machine.at_once} at once {duration(plan.seconds_at_once)}"
     lines += [f"  {basis}" for basis in dict.fromkeys(planned.estimate.basis for planned in plan.arms)]
     memory = [planned.memory_gib for planned in plan.arms if planned.memory_gib is not None]
     if memory and plan.machine.at_once is not None:

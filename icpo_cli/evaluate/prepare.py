@@ -73,7 +73,7 @@ def prepare(config: Config, subject: Subject, tasks: Sequence[Task]) -> Prepared
         max_response_tokens=sampling.max_response_tokens,
         kv_cache_gib=engine.kv_cache_gib,
         gpu_memory_utilization=engine.gpu_memory_utilization,
-        max_num_seqs=engine.max_num_seqs,
+        max_num_seqs=min(engine.max_num_seqs, sum(len(task.keys) for task in tasks)),
         tensor_parallel=engine.tensor_parallel,
         stop=sampling.stop,
         alone=True,

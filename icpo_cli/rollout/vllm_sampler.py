@@ -1,9 +1,10 @@
-"""The rollout engine on vLLM, one a rank, in this process. The one file that imports vllm."""
+"""The rollout engine on vLLM, one a rank, in this process."""
 
 import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -11,12 +12,16 @@ from torch import Tensor
 from icpo_cli.config.schema import Config
 from icpo_cli.data.templates import STOP
 from icpo_cli.device import DeviceProfile
+from icpo_cli.model import Architecture, read_config
 from icpo_cli.records import Group, Prompt, Response
 from icpo_cli.rollout.sampler import Request
+from icpo_cli.sizes import GIB
 
 FEW = 8
 """Unfinished requests, below which a step might come to hold one alone."""
 COMPANION = "companion"
+CPU_BLOCK_TOKENS = 128
+"""Of the key-value cache on CPU: a sequence takes whole blocks."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class EngineSpec:
     """Tokens of prompt and response together, at most."""
     max_response_tokens: int
     kv_cache_gib: int
+    """CPU: the most; less where less holds all that can run at once."""
     gpu_memory_utilization: float
     max_num_seqs: int
     tensor_parallel: int = 1
@@ -61,6 +67,7 @@ class VLLMSampler:
         self._on_cpu = profile.type == "cpu"
         self._sleeps = profile.sleeps and not spec.alone
         self._asleep = False
+        executor = _executor(spec, ranks)
         self._llm: Any = LLM(
             model,
             dtype=dtype,
@@ -73,7 +80,7 @@ class VLLMSampler:
             enable_prefix_caching=True,
             # Log-probs of the distribution that was sampled from, temperature included.
             logprobs_mode="processed_logprobs",
-            distributed_executor_backend=_executor(spec, ranks),
+            distributed_executor_backend=executor,
             tensor_parallel_size=spec.tensor_parallel,
             gpu_memory_utilization=spec.gpu_memory_utilization,
             enable_sleep_mode=self._sleeps,
@@ -81,6 +88,7 @@ class VLLMSampler:
             trust_remote_code=False,
             load_format="safetensors",
             disable_log_stats=True,
+            **(_cpu_settings(spec, model, dtype, executor) if self._on_cpu else {}),
         )
 
     def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
@@ -199,6 +207,20 @@ def _executor(spec: EngineSpec, ranks: int) -> str:
     return "mp" if spec.tensor_parallel > 1 else "uni"
 
 
+def _cpu_settings(spec: EngineSpec, model: str, dtype: str, executor: str) -> dict[str, Any]:
+    a_token = Architecture.of(read_config(Path(model))).kv_cache_values_a_token * (2 if dtype == "bfloat16" else 4)
+    sequence = -(-spec.context // CPU_BLOCK_TOKENS) * CPU_BLOCK_TOKENS * a_token
+    # The companion, and the block that vLLM keeps for itself. What is not there need not be zeroed at every start.
+    settings: dict[str, Any] = {
+        "kv_cache_memory_bytes": min(spec.kv_cache_gib * GIB, (spec.max_num_seqs + 2) * sequence)
+    }
+    if executor != "mp":  # whose workers are other processes
+        from icpo_cli.rollout.cpu_kernels import KERNEL_CONFIG
+
+        settings["kernel_config"] = KERNEL_CONFIG
+    return settings
+
+
 def _reload(worker: Any, weights: Iterator[tuple[str, Tensor]]) -> None:
     """Replace every weight of vLLM's model; runs in its worker.
 
@@ -228,7 +250,6 @@ def _set_environment(spec: EngineSpec) -> None:
     """vLLM reads these when it is first imported; what the user has set stands."""
     values = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_KVCACHE_SPACE": str(spec.kv_cache_gib),
         # Threads belong to the whole process, whose learner uses them too.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_LOGGING_LEVEL": "WARNING",

@@ -1,8 +1,9 @@
 """How much longer `icpo eval` takes than vLLM alone on the same prompts: whole processes, from start to end.
 
 The bare side is what a user would write: LLM.generate over all prompts, k responses each, without seeds, log-probs,
-storing, grading or MLflow. Its engine has the same settings. Both sides are run in turn, `--rounds` times, and the
-ratio is of their sums; that of seconds a generated token is given as well, because lengths are drawn anew.
+storing, grading or MLflow. Its engine has the same sizes, and is vLLM's as it comes. Both sides are run in turn,
+`--rounds` times, and the ratio is of their sums; that of seconds a generated token is given as well, because lengths
+are drawn anew.
 """
 
 import argparse

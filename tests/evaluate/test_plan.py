@@ -16,8 +16,8 @@ from icpo_cli.evaluate.plan import (
     tasks_of,
 )
 from icpo_cli.evaluate.subject import fingerprint, subject_of
+from icpo_cli.laboratory.tokenizer import make_tokenizer
 from tests.evaluate.benchmark import SAMPLING, make_task, prompts_for
-from tests.lab import make_tokenizer
 
 
 def test_identity_is_what_changes_the_output() -> None:

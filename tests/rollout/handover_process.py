@@ -9,8 +9,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
+from icpo_cli.laboratory.tokenizer import make_tokenizer
 from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler
-from tests.lab import make_tokenizer
 
 
 def main(folder: Path, tied: bool) -> None:

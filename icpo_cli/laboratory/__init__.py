@@ -1,0 +1,1 @@
+"""A real problem small enough for a laptop: a model of a million weights that is right on every second sum."""

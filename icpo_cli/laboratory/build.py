@@ -1,0 +1,143 @@
+"""The laboratory's model: made from nothing, by next-token prediction on worked sums, in minutes on one core."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from icpo_cli.laboratory.tokenizer import make_tokenizer
+from icpo_cli.laboratory.workings import Curriculum, draw_terms, question_of, response_to
+
+POOL = 8
+"""Batches drawn together and cut by length, so that little of a batch is padding."""
+UNLEARNT = -100
+"""The label of a token that is not to be predicted."""
+SAY_EVERY = 200
+"""Batches."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the weights, on one kind of processor."""
+
+    hidden_size: int = 160
+    layers: int = 4
+    heads: int = 5
+    context: int = 256
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    batches: int = 4000
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    warmup_batches: int = 50
+    weight_decay: float = 0.01
+    seed: int = 0
+
+
+def build(folder: Path, recipe: Recipe, say: Callable[[str], None] = lambda text: None) -> None:
+    """A Hugging Face folder with the model, in float32, and its tokenizer; `say` hears how far it is."""
+    tokenizer = make_tokenizer()
+    model = make_model(recipe, len(tokenizer))
+    with _one_thread():  # sums over several are cut by their number, and every bit counts in the end
+        pretrain(model, tokenizer, recipe, say)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def make_model(recipe: Recipe, vocab_size: int) -> LlamaForCausalLM:
+    """Of random weights, drawn by the recipe's seed without touching the process's generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=vocab_size,
+                hidden_size=recipe.hidden_size,
+                intermediate_size=recipe.hidden_size * 8 // 3 // 32 * 32,
+                num_hidden_layers=recipe.layers,
+                num_attention_heads=recipe.heads,
+                num_key_value_heads=recipe.heads,
+                max_position_embeddings=recipe.context,
+                tie_word_embeddings=True,
+                bos_token_id=None,
+                eos_token_id=1,
+                pad_token_id=0,
+            )
+        )
+
+
+def pretrain(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, say: Callable[[str], None]
+) -> None:
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98), fused=True
+    )
+    for number, (input_ids, labels) in enumerate(_batches(tokenizer, recipe), 1):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * _share_of_rate(number, recipe)
+        # Padding stands behind the text, where causal attention leaves it out of what counts.
+        loss = model(input_ids=input_ids, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if number % SAY_EVERY == 0:
+            say(f"batch {number} of {recipe.batches}: loss {float(loss.detach()):.3f}")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _share_of_rate(number: int, recipe: Recipe) -> float:
+    """A linear rise, then a cosine's fall to nothing."""
+    if number <= recipe.warmup_batches:
+        return number / recipe.warmup_batches
+    done = (number - recipe.warmup_batches) / max(recipe.batches - recipe.warmup_batches, 1)
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+def _batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+    """Tokens [B, L], and labels [B, L] which leave out the question and the padding."""
+    draw = Random(recipe.seed)
+    for start in range(0, recipe.batches, POOL):
+        rows = sorted((_row(tokenizer, recipe, draw) for _ in range(POOL * recipe.batch_size)), key=_length)
+        batches = [rows[place : place + recipe.batch_size] for place in range(0, len(rows), recipe.batch_size)]
+        draw.shuffle(batches)
+        for batch in batches[: recipe.batches - start]:
+            yield (
+                _padded([prompt + response for prompt, response in batch], 0),
+                _padded([[UNLEARNT] * len(prompt) + response for prompt, response in batch], UNLEARNT),
+            )
+
+
+Row = tuple[list[int], list[int]]
+"""Tokens of a prompt and of a response."""
+
+
+def _row(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, draw: Random) -> Row:
+    terms = draw_terms(recipe.curriculum, draw)
+    message = [{"role": "user", "content": question_of(terms)}]
+    prompt = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    response = response_to(terms, recipe.curriculum, draw)
+    return tokenizer.encode(prompt), [*tokenizer.encode(response), tokenizer.eos_token_id]
+
+
+def _length(row: Row) -> int:
+    return len(row[0]) + len(row[1])
+
+
+def _padded(rows: list[list[int]], fill: int) -> Tensor:
+    """[B, L]"""
+    width = max(map(len, rows))
+    return torch.tensor([row + [fill] * (width - len(row)) for row in rows])

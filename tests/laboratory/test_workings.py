@@ -1,0 +1,64 @@
+"""What the laboratory's model is taught, held against arithmetic and against the questions it will be asked."""
+
+import re
+from random import Random
+
+import pytest
+import reasoning_gym
+
+from icpo_cli.laboratory.workings import Curriculum, draw_terms, question_of, response_to
+
+FORM = re.compile(r"<think>(\d+(?:\+\d+=\d+)+|)</think><answer>(\d+)</answer>")
+
+
+def test_every_step_of_every_working_is_right() -> None:
+    curriculum, draw, ways = Curriculum(), Random(0), set()
+    for _ in range(2000):
+        terms = draw_terms(curriculum, draw)
+        form = FORM.fullmatch(response_to(terms, curriculum, draw))
+        assert form is not None
+        working, answer = form.groups()
+        assert int(answer) == sum(terms)
+        if working:
+            first, *steps = re.split(r"\+(?=\d+=)", working)
+            value = int(first)
+            for step in steps:
+                part, result = map(int, step.split("="))
+                value += part
+                assert result == value
+            assert value == sum(terms)
+        ways.add("none" if not working else "short" if working.count("=") < len(terms) else "long")
+    assert ways == {"none", "short", "long"}
+
+
+@pytest.mark.parametrize(
+    ("split_rate", "working"), [(0.0, "20+57=77+100=177"), (1.0, "20+50=70+7=77+100=177")], ids=["whole", "by place"]
+)
+def test_numbers_are_cut_between_their_places(split_rate: float, working: str) -> None:
+    curriculum = Curriculum(split_rate=split_rate, guess_rate=0.0)
+    assert response_to([20, 57, 100], curriculum, Random(0)) == f"<think>{working}</think><answer>177</answer>"
+
+
+def test_rates_are_as_they_say() -> None:
+    draw = Random(0)
+    guesses = sum(response_to([1, 2], Curriculum(), draw).startswith("<think></think>") for _ in range(2000))
+    assert 250 < guesses < 350  # 0.15 of 2,000, give or take three standard deviations
+
+
+def test_questions_are_put_as_reasoning_gym_puts_them() -> None:
+    asked = reasoning_gym.create_dataset(
+        "basic_arithmetic",
+        size=200,
+        seed=1,
+        min_terms=2,
+        max_terms=3,
+        min_digits=1,
+        max_digits=2,
+        operators=["+"],
+        allow_parentheses=False,
+    )
+    for entry in asked:
+        terms = [int(number) for number in re.findall(r"\d+", entry["question"])]
+        assert question_of(terms) == entry["question"]
+        assert 2 <= len(terms) <= 3
+        assert max(terms) <= 100
