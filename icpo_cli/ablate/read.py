@@ -30,11 +30,12 @@ from icpo_cli.config.load import (
     file_layers,
     flatten,
     is_override,
+    load_config,
     override_layer,
     resolve,
     to_tree,
 )
-from icpo_cli.config.schema import Config, DataConfig
+from icpo_cli.config.schema import Config, DataConfig, SourceConfig
 from icpo_cli.data.sources import load_questions
 from icpo_cli.errors import UserError
 from icpo_cli.track.runs import find_run
@@ -101,7 +102,7 @@ def read_study(wish: Wish, fetch: bool) -> Study:
     return Study(
         name=file.name,
         about=file.about,
-        arms=tuple(arms if probe is None else [_on_coarse_data(arm, probe, folder) for arm in arms]),
+        arms=tuple(arms if probe is None else _on_coarse_data(arms, _probed(probe, probe_run), folder)),
         seeds=seeds,
         probe=probe,
         probe_run=probe_run,
@@ -236,7 +237,13 @@ def _identity(config: Config) -> dict[str, Any]:
     return {key: value for key, value in flatten(to_tree(config)).items() if key not in CHANGE_NOTHING}
 
 
-def _on_coarse_data(arm: Arm, probe: Probe, folder: Path) -> Arm:
-    """The arm, trained on what the probe's verdicts select."""
-    train = coarse_source(probe.config.data.train, folder)
-    return replace(arm, config=replace(arm.config, data=replace(arm.config.data, train=train)))
+def _probed(probe: Probe, probe_run: str | None) -> SourceConfig:
+    """What the probe draws its questions from, or the run drew its from that stands in for it."""
+    config = probe.config if probe_run is None else load_config([str(Path(probe_run) / "config.yaml")])
+    return config.data.train
+
+
+def _on_coarse_data(arms: Sequence[Arm], probed: SourceConfig, folder: Path) -> list[Arm]:
+    """The arms, trained on what the verdicts on those questions select."""
+    train = coarse_source(probed, folder)
+    return [replace(arm, config=replace(arm.config, data=replace(arm.config.data, train=train))) for arm in arms]

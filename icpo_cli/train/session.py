@@ -90,7 +90,7 @@ def run_training(
         tracker = _tracker(config, resumed, state) if ranks.first else None
         folder = Path(ranks.from_first(str(tracker.folder.resolve()) if tracker else None))
         observer = watch(folder, ranks)
-        with StopRequest() as stop, _recorded(tracker, stop):
+        with StopRequest() as stop, _recorded(tracker) as closing:
             if tracker is not None:
                 tracker.warn = observer.note
                 tracker.describe(config, _facts(prepared, profile.type, ranks))
@@ -119,6 +119,9 @@ def run_training(
                         stop=stop,
                     )
                     state = train(parts, state)
+            # Told to stop in its last iteration, it has come to its end all the same.
+            stopped_by = stop.signal if state.iteration < config.train.iterations else 0
+            closing.status = "KILLED" if stopped_by else "FINISHED"
         return Outcome(
             run_id=folder.name,
             folder=folder,
@@ -126,7 +129,7 @@ def run_training(
             checkpoint=checkpoints.last(),
             metrics=record.metrics if record else {},
             evaluations=record.evaluations if record else {},
-            stopped_by=stop.signal if state.iteration < config.train.iterations else 0,
+            stopped_by=stopped_by,
         )
     finally:
         prepared.verifier.close()
@@ -154,16 +157,22 @@ def _engines(
         sampler.close()
 
 
+@dataclass
+class _Closing:
+    """What MLflow is told of the run in the end."""
+
+    status: str = "FAILED"
+
+
 @contextmanager
-def _recorded(tracker: Tracker | None, stop: StopRequest) -> Iterator[None]:
+def _recorded(tracker: Tracker | None) -> Iterator[_Closing]:
     """The run's status in MLflow, however the block ends."""
-    status = "FAILED"
+    closing = _Closing()
     try:
-        yield
-        status = "KILLED" if stop.signal else "FINISHED"
+        yield closing
     finally:
         if tracker is not None:
-            tracker.end(status)
+            tracker.end(closing.status)
 
 
 def _state(resumed: Resumed | None, ranks: Ranks) -> LoopState:

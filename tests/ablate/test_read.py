@@ -223,7 +223,11 @@ def test_a_probe_can_be_a_run_that_was_made_before(tmp_path: Path, monkeypatch: 
     for run in ("abc1", "def2"):
         (tmp_path / "runs" / run).mkdir(parents=True)
         (tmp_path / "runs" / run / "config.yaml").touch()
+    letters = "{source: file, path: other.jsonl, choices_column: options, kind: letter}"
+    (tmp_path / "runs" / "def2" / "config.yaml").write_text(f"data: {{train: {letters}}}\n")
     one, other = read("coarse", probe="abc"), read("coarse", probe="runs/def2")
+    sources = [study.arms[0].config.data.train for study in (one, other)]
+    assert [(source.choices_column, source.kind) for source in sources] == [(None, "auto"), ("choices", "letter")]
     assert one.probe_run == "runs/abc1" and other.probe_run == str(tmp_path / "runs/def2")
     assert len({one.folder, other.folder, read("coarse").folder}) == 3
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
 from icpo_cli.track.journal import Journal
@@ -97,6 +98,10 @@ def wait_for_iteration(folder: Path, process: subprocess.Popen[str]) -> Path:
     raise AssertionError(process.communicate()[1])
 
 
+def mlflow_status(run: Path, folder: Path) -> str:
+    return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").get_run(run.name).info.status
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_iteration_saves_and_says_how_to_resume(
     number: signal.Signals, lab_config: Path, tmp_path: Path, icpo: Callable
@@ -109,6 +114,16 @@ def test_a_signal_finishes_the_iteration_saves_and_says_how_to_resume(
     assert f"go on with: icpo train --resume {run.name}" in err
     steps = [entry.step for entry in Journal(run / "journal.jsonl").entries()]
     assert (run / "checkpoints" / "last").resolve().name == f"iteration-{steps[-1]:05d}"
+    assert mlflow_status(run, tmp_path) == "KILLED"
+
+
+def test_told_to_stop_in_its_last_iteration_a_run_is_finished(lab_config: Path, tmp_path: Path) -> None:
+    process = start([str(lab_config), "train.iterations=1"], tmp_path)
+    run = wait_for_iteration(tmp_path, process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert mlflow_status(run, tmp_path) == "FINISHED"
 
 
 def test_two_ranks_train_and_leave_one_model(lab_config: Path, tmp_path: Path, icpo: Callable) -> None:
