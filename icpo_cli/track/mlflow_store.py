@@ -1,4 +1,4 @@
-"""The MLflow side of a run. The one module that imports mlflow."""
+"""The MLflow side of a run: what is written."""
 
 import contextlib
 import os

@@ -1,0 +1,31 @@
+"""A run's artifacts on this machine: where they are, or brought here."""
+
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+
+class Artifacts:
+    """Of one store. What has to be brought here is kept as long as this object is."""
+
+    def __init__(self, uri: str, beside: Path | None = None) -> None:
+        """`uri`: MLflow's name of the store. `beside`: where its database is."""
+        self._uri = uri
+        self._beside = beside
+
+    def find(self, run_id: str, root: str, path: str) -> Path | None:
+        """A file or folder of the run whose artifacts stand at `root`; None where there is none. Raises UserError."""
+        address = urlparse(root)
+        if address.scheme not in ("", "file"):
+            from icpo_cli.track.mlflow_runs import download
+
+            return download(self._uri, run_id, path, Path(self._kept.name))
+        folders = [Path(unquote(address.path))]
+        if self._beside is not None:  # a store that was copied or moved together with its artifacts
+            folders.append(self._beside / "mlartifacts" / run_id / "artifacts")
+        return next((folder / path for folder in folders if (folder / path).exists()), None)
+
+    @cached_property
+    def _kept(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="icpo-artifacts-")
