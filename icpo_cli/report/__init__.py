@@ -1,0 +1,1 @@
+"""From past runs to tables, figures and one page."""
