@@ -106,12 +106,26 @@ class SqliteRuns:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """One transaction, so that what is read belongs together. Raises UserError."""
         try:
-            address = f"file:{quote(str(self._path.resolve()))}?mode=ro"
-            with closing(sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)) as database:
-                database.execute("BEGIN")
+            with closing(self._begun()) as database:
                 yield database
         except sqlite3.Error as error:
             raise UserError(f"{self._path}: cannot be read as an MLflow store: {error}") from error
+
+    def _begun(self) -> sqlite3.Connection:
+        try:
+            return _begin(self._path, "ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+                raise
+            # A writer was killed within a transaction; sqlite takes its half back, which a mere reader may not do.
+            return _begin(self._path, "rw")
+
+
+def _begin(path: Path, mode: str) -> sqlite3.Connection:
+    database = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode={mode}", uri=True, timeout=LOCKED_SECONDS)
+    database.execute("BEGIN")
+    database.execute("SELECT name FROM sqlite_master LIMIT 1")  # only now does sqlite look at the file
+    return database
 
 
 def _by_run(database: sqlite3.Connection, query: str, *values: float) -> defaultdict[str, dict]:

@@ -139,7 +139,7 @@ def train(
         rows = iteration_rows(config, iteration, omega, texts)
         metrics = response_metrics(rows, config.rollout.group_size, omega)
         metrics |= update_metrics([Update(0.1 / iteration, 0.1 / iteration, 0.001, 0.05, 1.0, skipped=False)])
-        seconds = {phase: 0.5 for phase in ("rollout", "reward", "logprobs", "update", "sync")}
+        seconds = dict.fromkeys(("rollout", "reward", "logprobs", "update", "sync"), 0.5)
         metrics |= machine_metrics(seconds, metrics["tokens/response"], torch.device("cpu"))
         record.iteration(iteration, rows, metrics)
         record.evaluation(iteration, heldout(iteration))
