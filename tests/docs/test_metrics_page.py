@@ -1,0 +1,48 @@
+"""docs/METRICS.md has a line for every metric that is logged, and none for another."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from icpo_cli.config.load import load_config
+from icpo_cli.evaluate.score import score
+from icpo_cli.evaluate.table import metrics_of
+from icpo_cli.records import Gold, Prompt, Update
+from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
+from tests.evaluate.test_score import part_of
+from tests.train.tables import Graded, table_of
+
+PAGE = Path(__file__).parents[2] / "docs" / "METRICS.md"
+ELSEWHERE = {"logprob_gap/probe", "seconds/eval"}
+"""Logged by the loop and the record themselves."""
+
+
+def documented() -> set[str]:
+    """In "a/b, c" c stands for a/c."""
+    names: set[str] = set()
+    for cell in re.findall(r"^\| (.+?) \|", PAGE.read_text(), re.MULTILINE):
+        prefix = ""
+        for name in cell.split(", "):
+            names.add(name if "/" in name or not prefix else f"{prefix}/{name}")
+            prefix = name.rpartition("/")[0] or prefix
+    return names - {"name", "---"}
+
+
+def logged() -> set[str]:
+    prompt = Prompt("p", "q", Gold("7"), (1,))
+    config = load_config(["data.train.task=x"])
+    seconds = dict.fromkeys(("rollout", "reward", "logprobs", "update", "sync"), 1.0)
+    names = set(response_metrics(table_of([Graded(prompt, "+-")], config), 2, 1.0))
+    names |= set(update_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, skipped=False)]))
+    names |= set(machine_metrics(seconds, 1.0, torch.device("cpu"))) | {"memory/peak_device_gib"}
+    evaluated = set(metrics_of([score(part_of(["++", "+-", "--", "00"]))]))
+    general = {re.sub(r"\bsums\b|(?<=eval_)sums", "BENCH", re.sub(r"pass_at_\d+", "pass_at_K", name)) for name in evaluated}
+    return names | {re.sub(r"(eval/BENCH/verdict/).*", r"\1KIND", name) for name in general} | ELSEWHERE
+
+
+@pytest.mark.parametrize("which", ["logged but not on the page", "on the page but not logged"])
+def test_the_page_is_what_is_logged(which: str) -> None:
+    page, code = documented(), logged()
+    assert sorted(code - page if which.startswith("logged") else page - code) == []
