@@ -15,12 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.2, 1.2)), (0, (8, 1.5, 1, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "X")
 """7 colours, 5 dashes and 6 markers share no divisor: 210 lines before a look recurs."""
+HATCHES = ("", "////", "....", "xxxx", "----")
 
 COLUMN_INCHES, PAGE_INCHES = 3.5, 7.2
 PANEL_INCHES = 1.9
@@ -33,6 +35,9 @@ POINTS, SMALL_POINTS = 8, 7
 DPI = 200
 MARKERS_A_LINE = 8
 BAND_OPACITY = 0.18
+BAR_INCHES = 0.2
+NAME_LETTERS = 28
+"""That fit beside a bar."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,44 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Dots:
+    """Points that nothing joins: y over x, [N] each."""
+
+    label: str
+    look: int
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A part of every bar, which lie end to end from above to below."""
+
+    label: str
+    look: int
+    names: Sequence[str]
+    """The bars', [N]."""
+    lengths: Sequence[float]
+    """[N]"""
+
+
+@dataclass(frozen=True)
 class Panel:
-    """One pair of axes."""
+    """One pair of axes. Stacks are of the same bars."""
 
     title: str
     x_label: str
     y_label: str
-    lines: tuple[Line, ...]
+    lines: tuple[Line, ...] = ()
+    dots: tuple[Dots, ...] = ()
+    stacks: tuple[Stack, ...] = ()
+    whole_x: bool = True
+    """Whether x counts something, so that no tick stands between two numbers."""
+
+    @property
+    def inches(self) -> float:
+        """Height."""
+        return max(PANEL_INCHES, BAR_INCHES * len(self.stacks[0].names) + 0.6) if self.stacks else PANEL_INCHES
 
 
 def draw(panels: Sequence[Panel], caption: str) -> Figure:
@@ -68,18 +104,22 @@ def draw(panels: Sequence[Panel], caption: str) -> Figure:
 
     figure = Figure(dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    handles: dict[int, Line2D] = {}
+    handles: dict[int, Line2D | Patch] = {}
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for panel, its_axes in zip(panels, axes, strict=False):
         handles |= {line.look: _draw_line(its_axes, line) for line in panel.lines}
+        handles |= {dots.look: _draw_dots(its_axes, dots) for dots in panel.dots}
+        handles |= _draw_stacks(its_axes, panel.stacks)
         _dress(its_axes, panel)
     for unused in axes[len(panels) :]:
         unused.remove()
-    labels = {line.look: line.label for panel in panels for line in panel.lines}
+    marks = [mark for panel in panels for mark in (*panel.lines, *panel.dots, *panel.stacks)]
+    labels = {mark.look: mark.label for mark in marks}
     looks = sorted(handles)
     legend_rows = _add_legend(figure, [handles[look] for look in looks], [labels[look] for look in looks], letters)
     figure.supxlabel(text, x=0.01, ha="left", fontsize=SMALL_POINTS)
-    figure.set_size_inches(width, PANEL_INCHES * down + LINE_INCHES * (legend_rows + text.count("\n") + 2))
+    height = max(panel.inches for panel in panels) * down
+    figure.set_size_inches(width, height + LINE_INCHES * (legend_rows + text.count("\n") + 2))
     return figure
 
 
@@ -102,7 +142,7 @@ def plain(text: str) -> str:
     return shown.replace("$", r"\$")
 
 
-def _add_legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str], letters: int) -> int:
+def _add_legend(figure: Figure, handles: Sequence[Line2D | Patch], labels: Sequence[str], letters: int) -> int:
     """Above the panels, in as many columns as `letters` a line leave room for; returns the lines of text it takes."""
     room = letters - HANDLE_LETTERS
     wrapped = [textwrap.fill(plain(label), room) for label in labels]
@@ -139,13 +179,52 @@ def _draw_line(axes: Axes, line: Line) -> Line2D:
     return drawn
 
 
+def _draw_dots(axes: Axes, dots: Dots) -> Line2D:
+    (drawn,) = axes.plot(
+        dots.x,
+        dots.y,
+        color=COLOURS[dots.look % len(COLOURS)],
+        linestyle="none",
+        marker=MARKERS[dots.look % len(MARKERS)],
+        markersize=2.5,
+        markeredgewidth=0,
+        alpha=0.7,
+        rasterized=True,  # thousands of them, which a PDF would name one by one
+    )
+    return drawn
+
+
+def _draw_stacks(axes: Axes, stacks: Sequence[Stack]) -> dict[int, Patch]:
+    """The first bar uppermost."""
+    drawn: dict[int, Patch] = {}
+    reached: list[float] = [0.0] * (len(stacks[0].names) if stacks else 0)
+    for stack in stacks:
+        bars = axes.barh(
+            range(len(reached)),
+            stack.lengths,
+            left=reached,
+            color=COLOURS[stack.look % len(COLOURS)],
+            hatch=HATCHES[stack.look % len(HATCHES)],
+            edgecolor="white",
+            linewidth=0.4,
+        )
+        drawn[stack.look] = bars.patches[0]
+        reached = [start + length for start, length in zip(reached, stack.lengths, strict=True)]
+    if stacks:
+        names = [plain(textwrap.shorten(name, NAME_LETTERS, placeholder="…")) for name in stacks[0].names]
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+    return drawn
+
+
 def _dress(axes: Axes, panel: Panel) -> None:
     axes.set_title(plain(panel.title), fontsize=POINTS)
     axes.set_xlabel(plain(panel.x_label), fontsize=SMALL_POINTS)
     axes.set_ylabel(plain(panel.y_label), fontsize=SMALL_POINTS)
     axes.tick_params(labelsize=SMALL_POINTS)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=panel.whole_x, steps=[1, 2, 5, 10]))
+    if not panel.stacks:
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(True, linewidth=0.4, color="#DDDDDD")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -83,6 +83,21 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
     return [float((sums[end] - sums[start]) / (end - start)) for start, end in spans]
 
 
+def over_seeds(label: str, look: int, points: Sequence[Sequence[tuple[int, float]]], window: int) -> Line | None:
+    """Mean and band over the seeds' (step, value) points at the steps that all of them have; None without any."""
+    steps = sorted(set.intersection(*(set(dict(each)) for each in points)))
+    if not steps:
+        return None
+    held = [dict(each) for each in points]
+    values = np.array([smooth([each[step] for step in steps], window) for each in held])  # [seeds, steps]
+    mean = values.mean(0)
+    if len(values) < 2:
+        return Line(label, look, steps, mean.tolist())
+    error = values.std(0, ddof=1) / math.sqrt(len(values))
+    low, high = mean - error, mean + error  # of two seeds that is from the lower to the higher
+    return Line(label, look, steps, mean.tolist(), low.tolist(), high.tolist())
+
+
 def _curves(study: Study, records: Sequence[JobRecord]) -> list[Curve]:
     """Accuracies, then the training metrics."""
     accuracies = [
@@ -107,17 +122,7 @@ def _line(metric: str, arm: Arm, look: int, records: Sequence[JobRecord], window
     """An arm's mean over the seeds that are shown, at the iterations that all of them have; None without any."""
     shown = _shown(records)
     points: list[Points] = [record.series[metric] for record in shown if metric in record.series]
-    steps = sorted(set.intersection(*(set(dict(each)) for each in points))) if points else []
-    if not steps:
-        return None
-    held = [dict(each) for each in points]
-    values = np.array([smooth([each[step] for step in steps], window) for each in held])  # [seeds, steps]
-    mean, label = values.mean(0), _label(arm, records, shown)
-    if len(values) < 2:
-        return Line(label, look, steps, mean.tolist())
-    error = values.std(0, ddof=1) / math.sqrt(len(values))
-    low, high = mean - error, mean + error  # of two seeds that is from the lower to the higher
-    return Line(label, look, steps, mean.tolist(), low.tolist(), high.tolist())
+    return over_seeds(_label(arm, records, shown), look, points, window) if points else None
 
 
 def _of(arm: Arm, records: Sequence[JobRecord]) -> list[JobRecord]:
