@@ -14,17 +14,35 @@ class Artifacts:
         self._uri = uri
         self._beside = beside
 
+    def names(self, run_id: str, root: str) -> list[str]:
+        """The paths of all files of the run whose artifacts stand at `root`, sorted. Raises UserError."""
+        folders = self._folders(run_id, root)
+        if folders is None:
+            from icpo_cli.track.mlflow_runs import remote_names
+
+            return remote_names(self._uri, run_id)
+        folder = next((folder for folder in folders if folder.is_dir()), None)
+        files = [path for path in folder.rglob("*") if path.is_file()] if folder else []
+        return sorted(path.relative_to(str(folder)).as_posix() for path in files)
+
     def find(self, run_id: str, root: str, path: str) -> Path | None:
         """A file or folder of the run whose artifacts stand at `root`; None where there is none. Raises UserError."""
-        address = urlparse(root)
-        if address.scheme not in ("", "file"):
+        folders = self._folders(run_id, root)
+        if folders is None:
             from icpo_cli.track.mlflow_runs import download
 
             return download(self._uri, run_id, path, Path(self._kept.name))
+        return next((folder / path for folder in folders if (folder / path).exists()), None)
+
+    def _folders(self, run_id: str, root: str) -> list[Path] | None:
+        """Where they may be on this machine; None where MLflow has to bring them here."""
+        address = urlparse(root)
+        if address.scheme not in ("", "file"):
+            return None
         folders = [Path(unquote(address.path))]
         if self._beside is not None:  # a store that was copied or moved together with its artifacts
             folders.append(self._beside / "mlartifacts" / run_id / "artifacts")
-        return next((folder / path for folder in folders if (folder / path).exists()), None)
+        return folders
 
     @cached_property
     def _kept(self) -> tempfile.TemporaryDirectory[str]:

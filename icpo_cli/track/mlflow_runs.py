@@ -45,10 +45,19 @@ class MlflowRuns:
             points = {key: self._points(run_id, key) for key in dict.fromkeys(metrics)}
         return {key: found for key, found in points.items() if found}
 
+    def artifacts(self, run_id: str) -> list[str]:
+        root = self._root(run_id)
+        return self._artifacts.names(run_id, root) if root else []
+
     def artifact(self, run_id: str, path: str) -> Path | None:
+        root = self._root(run_id)
+        return self._artifacts.find(run_id, root, path) if root else None
+
+    def _root(self, run_id: str) -> str | None:
+        """The address of a run's artifacts; None where there is no such run."""
         with _told(self._uri):
             run = _run(self._client, run_id)
-        return self._artifacts.find(run_id, run.info.artifact_uri, path) if run else None
+        return run.info.artifact_uri if run else None
 
     def _all_runs(self, experiments: list[str]) -> Iterator[Run]:
         token: str | None = None
@@ -70,6 +79,16 @@ class MlflowRuns:
         finite = [point for point in history if _is_finite(point.value)]
         ordered = sorted(finite, key=lambda point: (point.step, point.timestamp, point.value))
         return tuple({point.step: point.value for point in ordered}.items())
+
+
+def remote_names(uri: str, run_id: str) -> list[str]:
+    """The paths of all artifacts of a run that are files, sorted. Raises UserError."""
+    with _told(uri):
+        client, folders, names = MlflowClient(uri), [""], []
+        while folders:
+            for each in client.list_artifacts(run_id, folders.pop() or None):
+                (folders if each.is_dir else names).append(each.path)
+        return sorted(names)
 
 
 def download(uri: str, run_id: str, path: str, into: Path) -> Path | None:
@@ -97,6 +116,7 @@ def _past(run: Run, experiment: str) -> PastRun:
         params=run.data.params,
         tags={key: value for key, value in tags.items() if not key.startswith(MLFLOW)},
         metrics={key: value for key, value in run.data.metrics.items() if _is_finite(value)},
+        last_step=max((metric.step for metric in run.data._metric_objs), default=0),
     )
 
 

@@ -29,6 +29,8 @@ class PastRun:
     """Facts: model, data fingerprints, code and package versions; MLflow's own (mlflow.*) left out."""
     metrics: Mapping[str, float]
     """The newest value of each."""
+    last_step: int = 0
+    """The greatest step of any metric: the iterations of a training run so far."""
 
 
 class RunStore(Protocol):
@@ -40,6 +42,10 @@ class RunStore(Protocol):
 
     def history(self, run_id: str, metrics: Sequence[str]) -> dict[str, Points]:
         """The points of those metrics that the run has."""
+        ...
+
+    def artifacts(self, run_id: str) -> list[str]:
+        """The paths of all files among the run's artifacts, sorted."""
         ...
 
     def artifact(self, run_id: str, path: str) -> Path | None:

@@ -62,6 +62,7 @@ class SqliteRuns:
                 "SELECT run_uuid, key, value FROM latest_metrics WHERE NOT is_nan AND abs(value) < ?",
                 sys.float_info.max,  # MLflow's infinity
             )
+            steps = dict(database.execute("SELECT run_uuid, max(step) FROM latest_metrics GROUP BY run_uuid"))
             rows = database.execute(
                 "SELECT run_uuid, runs.name, experiments.name, status, start_time, end_time FROM runs "
                 "JOIN experiments USING (experiment_id) WHERE runs.lifecycle_stage = 'active' "
@@ -79,6 +80,7 @@ class SqliteRuns:
                 params=params[run_id],
                 tags={key: value for key, value in tags[run_id].items() if not key.startswith(MLFLOW)},
                 metrics=metrics[run_id],
+                last_step=steps.get(run_id, 0),
             )
             for run_id, name, experiment, status, start, end in rows
         ]
@@ -97,10 +99,19 @@ class SqliteRuns:
             found.setdefault(key, {})[step] = value
         return {key: tuple(points.items()) for key, points in found.items()}
 
+    def artifacts(self, run_id: str) -> list[str]:
+        root = self._root(run_id)
+        return self._artifacts.names(run_id, root) if root else []
+
     def artifact(self, run_id: str, path: str) -> Path | None:
+        root = self._root(run_id)
+        return self._artifacts.find(run_id, root, path) if root else None
+
+    def _root(self, run_id: str) -> str | None:
+        """The address of a run's artifacts; None where there is no such run."""
         with self._reading() as database:
             row = database.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
-        return self._artifacts.find(run_id, row[0], path) if row else None
+        return row[0] if row else None
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -45,13 +45,16 @@ def test_a_run_is_read_with_all_that_was_logged_of_it(made_store: Made) -> None:
     assert run.tags["data.fingerprint"] == "d" * 64 and not any(key.startswith("mlflow.") for key in run.tags)
     assert run.end_ms is not None and run.start_ms <= run.end_ms
     assert run.metrics["eval/heldout/avg_at_k"] == 65.0  # 13 of 20 right after the third iteration
+    assert run.last_step == 3
     running = next(run for run in runs if run.id == made_store.running)
-    assert (running.status, running.end_ms) == ("RUNNING", None)
+    assert (running.status, running.end_ms, running.last_step) == ("RUNNING", None, 2)
     history = store.history(made_store.icpo, ["eval/heldout/avg_at_k", "nothing"])
     assert history == {"eval/heldout/avg_at_k": ((0, 50.0), (1, 55.0), (2, 60.0), (3, 65.0))}
     path = store.artifact(made_store.icpo, "responses/iteration-00002.parquet")
     assert path is not None and path.is_file()
     assert store.artifact(made_store.icpo, "responses/iteration-00009.parquet") is None
+    responses = [f"responses/iteration-0000{iteration}.parquet" for iteration in (1, 2, 3)]
+    assert store.artifacts(made_store.icpo) == ["config.yaml", *responses]
 
 
 def test_the_file_itself_and_mlflow_give_equal_records(made_store: Made, database: Path) -> None:
@@ -77,6 +80,7 @@ def test_the_file_itself_and_mlflow_give_equal_records(made_store: Made, databas
     assert history == client.history(made_store.icpo, names)
     assert [step for step, _ in history["omega"]] == [1, 3]
     assert [value for step, value in history["accuracy"] if step == 3] == [7.5]
+    assert straight.artifacts(made_store.icpo) == client.artifacts(made_store.icpo)
     for path in ("config.yaml", "responses", "nothing"):
         assert straight.artifact(made_store.icpo, path) == client.artifact(made_store.icpo, path)
 
@@ -85,6 +89,7 @@ def test_a_run_deleted_since_it_was_listed_has_nothing(made_store: Made) -> None
     for store in (SqliteRuns(made_store.folder / "mlflow.db"), through_mlflow(made_store.folder)):
         assert store.history("0" * 32, ["entropy"]) == {}
         assert store.artifact("0" * 32, "config.yaml") is None
+        assert store.artifacts("0" * 32) == []
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
@@ -127,13 +132,15 @@ def test_a_store_that_was_copied_with_its_artifacts(made_store: Made, tmp_path: 
 def test_artifacts_that_are_not_on_this_machine_are_brought_here(
     made_store: Made, database: Path, tmp_path: Path
 ) -> None:
-    from icpo_cli.track.mlflow_runs import download
+    from icpo_cli.track.mlflow_runs import download, remote_names
 
     uri, name = f"sqlite:///{made_store.folder}/mlflow.db", "responses/iteration-00001.parquet"
+    straight = SqliteRuns(made_store.folder / "mlflow.db")
+    assert remote_names(uri, made_store.icpo) == straight.artifacts(made_store.icpo)
     for path in (name, "config.yaml"):
         here = download(uri, made_store.icpo, path, tmp_path)
         assert here is not None and tmp_path in here.parents
-        there = SqliteRuns(made_store.folder / "mlflow.db").artifact(made_store.icpo, path)
+        there = straight.artifact(made_store.icpo, path)
         assert there is not None and here.read_bytes() == there.read_bytes()
     assert download(uri, made_store.icpo, "responses/nothing", tmp_path) is None
     change(database, "UPDATE runs SET artifact_uri = 'nosuchscheme://host/' || run_uuid")
