@@ -84,7 +84,8 @@ class MlflowRuns:
 def remote_names(uri: str, run_id: str) -> list[str]:
     """The paths of all artifacts of a run that are files, sorted. Raises UserError."""
     with _told(uri):
-        client, folders, names = MlflowClient(uri), [""], []
+        client = MlflowClient(uri)
+        folders, names = [""], list[str]()
         while folders:
             for each in client.list_artifacts(run_id, folders.pop() or None):
                 (folders if each.is_dir else names).append(each.path)
