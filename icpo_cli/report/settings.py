@@ -1,0 +1,102 @@
+"""Which training runs are drawn together: seeds of one setting as one line, settings on one model in one figure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from icpo_cli.report import names
+from icpo_cli.report.kind import Kind, kind_of
+from icpo_cli.track.read import PastRun
+
+NOT_SETTINGS = ("name", "seed", "track.", "train.output_dir", "train.save_every", "train.keep_checkpoints", "eval.")
+"""Beginnings of what two seeds of one setting may differ in."""
+NOISE = ("reward.noise.fraction", "reward.noise.false_positive", "reward.noise.false_negative")
+MOST_SETTINGS, MOST_SEEDS = 6, 10
+SHOWN_DIFFERENCES = 3
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Training runs that differ in nothing but the seed: those that finished, else the newest alone."""
+
+    label: str
+    runs: tuple[PastRun, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Settings on one model and the same data, equally noisy, newest first."""
+
+    model: str
+    noisy: bool
+    settings: tuple[Setting, ...]
+    left_out: int
+    """Older settings, for which there is no room."""
+
+
+def comparisons_of(runs: Sequence[PastRun]) -> list[Comparison]:
+    """Of all training runs with an iteration; `runs` newest first."""
+    trained = [run for run in runs if kind_of(run) is Kind.TRAIN and "entropy" in run.metrics]
+    return [
+        _comparison(alike)
+        for alike in _grouped((_ground(run), run) for run in trained)
+        if any(run.status != "FAILED" for run in alike)
+    ]
+
+
+def _comparison(runs: Sequence[PastRun]) -> Comparison:
+    going = [run for run in runs if run.status != "FAILED"]
+    seeds = _grouped((_setting(run), run) for run in going)
+    kept = seeds[:MOST_SETTINGS]
+    labels = _labels([group[0] for group in kept])
+    return Comparison(
+        model=names.model_title(runs[0].params["model.path"]),
+        noisy=any(float(share) > 0 for share in _noise(runs[0])),
+        settings=tuple(_shown(label, group) for label, group in zip(labels, kept, strict=True)),
+        left_out=len(seeds) - len(kept),
+    )
+
+
+def _shown(label: str, runs: Sequence[PastRun]) -> Setting:
+    """A mean over seeds of different lengths would jump where one of them ends."""
+    done = [run for run in runs if run.status == "FINISHED"][:MOST_SEEDS]
+    if done:
+        return Setting(label, tuple(done))
+    return Setting(f"{label} ({runs[0].status.lower()})", (runs[0],))
+
+
+def _ground(run: PastRun) -> tuple[str, ...]:
+    """What settings must share to be compared."""
+    return run.params["model.path"], run.tags.get("data.fingerprint", ""), *_noise(run)
+
+
+def _noise(run: PastRun) -> list[str]:
+    return [run.params[key] for key in NOISE]
+
+
+def _setting(run: PastRun) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((key, value) for key, value in run.params.items() if not key.startswith(NOT_SETTINGS)))
+
+
+def _labels(runs: Sequence[PastRun]) -> list[str]:
+    """Of each setting: its method, and what sets it apart from others of that method."""
+    found: list[str] = []
+    for run in runs:
+        method = run.params["method.name"]
+        alike = [other for other in runs if other.params["method.name"] == method]
+        apart = [
+            f"{key.rpartition('.')[2]} {value}"
+            for key, value in _setting(run)
+            if any(other.params.get(key) != value for other in alike)
+        ]
+        found.append(", ".join([names.method_title(method), *apart[:SHOWN_DIFFERENCES]]))
+    return [
+        label if found.count(label) == 1 else f"{label}, {run.id[:6]}" for label, run in zip(found, runs, strict=True)
+    ]
+
+
+def _grouped(keyed: Iterable[tuple[object, PastRun]]) -> list[list[PastRun]]:
+    """Those of equal key, in the order of each group's first."""
+    groups: dict[object, list[PastRun]] = {}
+    for key, run in keyed:
+        groups.setdefault(key, []).append(run)
+    return list(groups.values())

@@ -1,0 +1,24 @@
+"""Untrusted text as it can be looked at: nothing in it acts on the page or the terminal."""
+
+CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {0x7F: "␡"}
+"""Their pictures: ␛ is an escape."""
+UNSEEN = [*range(0x80, 0xA0), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
+"""Further control codes, marks of direction, spaces without width."""
+SHOWN = (
+    CONTROLS
+    | {code: f"⟨U+{code:04X}⟩" for code in UNSEEN}
+    | {code: "\N{REPLACEMENT CHARACTER}" for code in range(0xD800, 0xE000)}
+)
+
+
+def visible(text: str) -> str:
+    """Control codes and marks that cannot be seen are shown by pictures or names; line breaks and tabs stay."""
+    return text.replace("\r\n", "\n").translate(SHOWN)
+
+
+def shortened(text: str, head: int, tail: int) -> str:
+    """Its beginning and end, and between them how many letters are left out."""
+    left_out = len(text) - head - tail
+    if left_out <= 0:
+        return text
+    return f"{text[:head]}\n[… {left_out:,} letters left out …]\n{text[len(text) - tail :]}"
