@@ -1,5 +1,6 @@
 """Which folder a model is: a local one, one that `icpo model get` makes, or one from the hub."""
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -118,13 +119,16 @@ def get(name: str, say: Say = _to_stderr) -> Path:
     folder = cache_folder(name)
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
-        try:
-            BUILDERS[name](aside, say)
-            _move(aside, folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        with (folder.parent / f".{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be at it, whose model will do
+            if not folder.is_dir():
+                _make(name, folder, say)
     return folder
+
+
+def is_made(model: ModelConfig) -> bool:
+    """Not so for one that icpo knows how to make, and that is not here yet. Raises UserError."""
+    return model.path not in BUILDERS or _local_folder(model) is not None
 
 
 def cache_folder(name: str) -> Path:
@@ -178,13 +182,14 @@ def _from_hub(model: ModelConfig) -> Path:
     return folder
 
 
-def _move(aside: Path, folder: Path) -> None:
-    """Rename, unless another process was first: both made the same."""
+def _make(name: str, folder: Path, say: Say) -> None:
+    """Aside, then named: a kill leaves no half a model."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
+        BUILDERS[name](aside, say)
         aside.replace(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _build_smollm2(folder: Path, say: Say) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icpo_cli.cli.model import make_first
 from icpo_cli.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def ablate(
     from icpo_cli.ablate.run import run_study
     from icpo_cli.cli.ablate_display import stderr_view
 
+    for model in {arm.config.model.path: arm.config.model for arm in read.arms}.values():
+        make_first(model)
     typer.echo(f"study {read.name}: {len(read.arms)} arms, {len(read.seeds)} seeds, in {read.folder}", err=True)
     _report(run_study(read, new_launcher, jobs, stderr_view(read.name)), as_json)
 

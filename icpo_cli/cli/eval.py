@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icpo_cli.cli.model import make_first
 from icpo_cli.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def _runner(
         return lambda watch: session.evaluate_responses(config, responses, label, names, wish, watch)
     subject, settings = subject_of(str(model), arguments)
     asked = _names(bench, settings)
+    make_first(subject.model)
     return lambda watch: session.evaluate_model(settings, subject, asked, wish, watch)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icpo_cli.cli.model import make_first
 from icpo_cli.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def train(
     if dry_run:
         _print_plan(config, ranks, as_json)
         return
+    make_first(config.model)
     child_arguments = sys.argv[2:]
     if hostfile is not None:
         exec_deepspeed(hostfile, _without(child_arguments, "--hostfile"))

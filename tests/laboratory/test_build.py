@@ -10,6 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import icpo_cli.laboratory.build as laboratory
 from icpo_cli import model
+from icpo_cli.cli.model import make_first
+from icpo_cli.config.schema import ModelConfig
 from icpo_cli.laboratory.build import Recipe, build
 from icpo_cli.laboratory.tokenizer import TAGS, make_tokenizer
 from tests.lab import TINY
@@ -66,3 +68,15 @@ def test_it_is_got_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "batch 20 of 20" in first.err
     again = icpo_here("model", "get", "lab")
     assert (again.out, "batch" in again.err) == (first.out, False)
+
+
+def test_what_needs_it_makes_it_first_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(laboratory, "Recipe", lambda: SHORT)
+    make_first(ModelConfig("lab"))
+    assert "making the model lab, once" in capsys.readouterr().err
+    assert (model.cache_folder("lab") / "model.safetensors").is_file()
+    make_first(ModelConfig("lab"))
+    assert capsys.readouterr().err == ""
