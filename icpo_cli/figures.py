@@ -35,6 +35,7 @@ POINTS, SMALL_POINTS = 8, 7
 DPI = 200
 MARKERS_A_LINE = 8
 BAND_OPACITY = 0.18
+FEW_DOTS = 100
 BAR_INCHES = 0.2
 NAME_LETTERS = 28
 """That fit beside a bar."""
@@ -186,7 +187,7 @@ def _draw_dots(axes: Axes, dots: Dots) -> Line2D:
         color=COLOURS[dots.look % len(COLOURS)],
         linestyle="none",
         marker=MARKERS[dots.look % len(MARKERS)],
-        markersize=2.5,
+        markersize=4 if len(dots.x) < FEW_DOTS else 2.5,
         markeredgewidth=0,
         alpha=0.7,
         rasterized=True,  # thousands of them, which a PDF would name one by one
@@ -211,7 +212,8 @@ def _draw_stacks(axes: Axes, stacks: Sequence[Stack]) -> dict[int, Patch]:
         drawn[stack.look] = bars.patches[0]
         reached = [start + length for start, length in zip(reached, stack.lengths, strict=True)]
     if stacks:
-        names = [plain(textwrap.shorten(name, NAME_LETTERS, placeholder="…")) for name in stacks[0].names]
+        shown = (name if len(name) <= NAME_LETTERS else f"{name[: NAME_LETTERS - 1]}…" for name in stacks[0].names)
+        names = [plain(name) for name in shown]
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
     return drawn

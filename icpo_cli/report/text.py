@@ -2,13 +2,11 @@
 
 CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {0x7F: "␡"}
 """Their pictures: ␛ is an escape."""
-UNSEEN = [*range(0x80, 0xA0), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
+UNSEEN = [*range(0x80, 0xA0), 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
 """Further control codes, marks of direction, spaces without width."""
-SHOWN = (
-    CONTROLS
-    | {code: f"⟨U+{code:04X}⟩" for code in UNSEEN}
-    | {code: "\N{REPLACEMENT CHARACTER}" for code in range(0xD800, 0xE000)}
-)
+LONE = range(0xD800, 0xE000)
+"""Halves of a character, which UTF-8 refuses."""
+SHOWN = CONTROLS | {code: f"⟨U+{code:04X}⟩" for code in UNSEEN} | dict.fromkeys(LONE, "\N{REPLACEMENT CHARACTER}")
 
 
 def visible(text: str) -> str:
