@@ -1,0 +1,130 @@
+"""Numbers of others to compare with: the paper's Tables 1 to 4, which come with the package, or a file like them.
+
+A file's columns: model, method, and one or more benchmarks by their names (accuracy in percent, empty where there is
+none); table, family, setting, verifier, printed_as and note may be there. What `icpo report --format csv` writes is
+such a file.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from icpo_cli.config.load import nearest
+from icpo_cli.data.benchmarks import BENCHMARKS
+from icpo_cli.errors import UserError
+from icpo_cli.report.names import family, same_method, same_model
+from icpo_cli.report.results import MEANS, UNKNOWN, Cell, EvalRow, Subject
+
+PAPER = Path(__file__).with_name("paper_tables.csv")
+NEEDED = ("model", "method")
+KNOWN = (*NEEDED, "table", "family", "setting", "verifier", "printed_as", "note", *BENCHMARKS, *MEANS)
+OF_A_BENCHMARK = ("stderr", "ci95_low", "ci95_high", "n", "k", "partial", "run", "grader", "data")
+"""Columns BENCH_... of our own CSV; standard error, grader and data are read."""
+COARSE_TABLE = "table2"
+
+
+@dataclass(frozen=True)
+class TheirRow:
+    """One row of others."""
+
+    columns: Mapping[str, str]
+    """As the file has them, unchanged."""
+    row: EvalRow
+    place: str
+    """File and line, for messages."""
+
+    @property
+    def table(self) -> str:
+        return self.columns.get("table", "")
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Equal for rows of one model, method and setting, ours or theirs."""
+        return subject_key(self.row.subject)
+
+
+def subject_key(subject: Subject) -> tuple[str, str, str]:
+    return same_model(subject.model), same_method(subject.method), subject.setting
+
+
+def paper_rows() -> tuple[TheirRow, ...]:
+    """All 42 rows of the paper's Tables 1 to 4."""
+    return read_table(PAPER)
+
+
+def read_table(path: Path) -> tuple[TheirRow, ...]:
+    """Raises UserError, one line naming file, line and column."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            _check_columns(path, reader.fieldnames or ())
+            rows = tuple(_row(f"{path}:{reader.line_num}", columns) for columns in reader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8: {error.reason}") from None
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
+    if not rows:
+        raise UserError(f"{path}: holds no rows")
+    return rows
+
+
+def _check_columns(path: Path, found: Sequence[str]) -> None:
+    known = [*KNOWN, *(f"{bench}_{what}" for bench in (*BENCHMARKS, *MEANS) for what in OF_A_BENCHMARK)]
+    for name in found:
+        if name not in known:
+            raise UserError(f"{path}: unknown column '{name}'{nearest(name, KNOWN)}")
+        if found.count(name) > 1:
+            raise UserError(f"{path}: two columns are called '{name}'")
+    for name in NEEDED:
+        if name not in found:
+            raise UserError(f"{path}: no column '{name}'; needed: model, method, and benchmarks by name")
+    if not set(found) & set(BENCHMARKS):
+        raise UserError(f"{path}: no column of a benchmark; they are called {', '.join(BENCHMARKS)}")
+
+
+def _row(place: str, columns: dict[str, str]) -> TheirRow:
+    if None in columns or None in columns.values():
+        raise UserError(f"{place}: has {'more' if None in columns else 'fewer'} cells than the first line has columns")
+    model, method = (columns[name].strip() for name in NEEDED)
+    if not model or not method:
+        raise UserError(f"{place}: column '{'method' if model else 'model'}' is empty")
+    cells = {}
+    for bench in BENCHMARKS:
+        value = _number(place, columns, bench)
+        if value is not None:
+            stderr = _number(place, columns, f"{bench}_stderr")
+            cells[bench] = Cell(
+                value,
+                math.nan if stderr is None else stderr,
+                grader=columns.get(f"{bench}_grader") or UNKNOWN,
+                data=columns.get(f"{bench}_data") or UNKNOWN,
+            )
+    coarse = columns.get("table") == COARSE_TABLE and method != "base"
+    subject = Subject(
+        family=family(model),
+        model=model,
+        method=method,
+        setting=columns.get("setting", "coarse" if coarse else ""),
+        verifier=columns.get("verifier", "none") or "none",
+    )
+    return TheirRow(columns, EvalRow(subject, cells), place)
+
+
+def _number(place: str, columns: Mapping[str, str], name: str) -> float | None:
+    text = columns.get(name, "").strip()
+    if not text:
+        return None
+    # float() takes nan, inf and 1_0 too, which no table means.
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE):
+        raise UserError(f"{place}: column '{name}' holds {text!r}, not a number")
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise UserError(f"{place}: column '{name}' holds {text}; accuracies are percent, from 0 to 100")
+    return value
