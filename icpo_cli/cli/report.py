@@ -1,0 +1,170 @@
+"""`icpo report`: finished evaluations as the paper's tables, beside the paper's numbers, or as a page."""
+
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icpo_cli.cli.runs import Store
+from icpo_cli.errors import UserError
+
+if TYPE_CHECKING:
+    from icpo_cli.report.report import Report
+    from icpo_cli.report.select import Request, Selection
+    from icpo_cli.track.read import RunStore
+
+RICH = "rich"
+
+
+def report(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN ...]", help="Evaluations, training runs or studies; none: all of the store."),
+    ] = None,
+    table: Annotated[
+        int | None, typer.Option(metavar="1|2|3|4", help="The paper's table whose layout to show; 1 unless named.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="paper|FILE.csv", help="Set beside these numbers, with what can be told.")
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help="rich, md, csv, tex, html or json.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A file; or, without --format, a folder for the page with figures."),
+    ] = None,
+    stderr: Annotated[bool, typer.Option("--stderr", help="With standard errors.")] = False,
+    experiment: Annotated[str | None, typer.Option(metavar="NAME", help="Of this MLflow experiment alone.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Evaluations tagged so, or their training runs.")
+    ] = None,
+    rows: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="rows: [{family, model, method, run}], one a row.")
+    ] = None,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Show numbers of other graders and data too, marked.")] = False,
+    store: Store = None,
+) -> None:
+    """Show finished evaluations as the paper's tables, or compare them with the paper's."""
+    kind = _format(format_, out)
+    number = _table(table)
+    request = _request(runs or [], rows, experiment, tag or [], mixed)
+    from icpo_cli.report.report import table_report
+    from icpo_cli.report.select import select
+    from icpo_cli.track.open import open_store
+
+    opened = open_store(store)
+    if kind is None and out is not None:
+        _write_page(opened, request, number, against, stderr, out)
+        return
+    selection = select(opened.runs(), request)
+    made = _against(selection, against, number) if against else table_report(selection, number or 1, stderr)
+    _print(made, kind or RICH, out)
+
+
+def _format(name: str | None, out: Path | None) -> str | None:
+    """That of --format, else of the ending of --out; None where neither names one. Raises UserError."""
+    from icpo_cli.config.load import nearest
+    from icpo_cli.report.formats import FORMATS
+
+    if name is not None and name not in (RICH, *FORMATS):
+        raise UserError(f"--format: unknown format '{name}'{nearest(name, [RICH, *FORMATS])}")
+    if name is None and out is not None and out.suffix.removeprefix(".") in FORMATS:
+        return out.suffix.removeprefix(".")
+    return name
+
+
+def _table(number: int | None) -> int | None:
+    from icpo_cli.report.layouts import LAYOUTS
+
+    if number is not None and number not in LAYOUTS:
+        raise UserError(f"--table: {number}: no such table; allowed: {', '.join(map(str, LAYOUTS))}")
+    return number
+
+
+def _request(runs: list[str], rows: Path | None, experiment: str | None, tags: list[str], mixed: bool) -> "Request":
+    from icpo_cli.report.rows_file import read_rows
+    from icpo_cli.report.select import Request
+
+    if runs and rows is not None:
+        raise UserError("--rows: not together with RUN: the file names its runs")
+    pairs = [tag.partition("=") for tag in tags]
+    for tag, (key, equals, _) in zip(tags, pairs, strict=True):
+        if not key or not equals:
+            raise UserError(f"--tag {tag}: must be KEY=VALUE")
+    return Request(
+        runs=tuple(runs),
+        rows=read_rows(rows) if rows is not None else (),
+        experiment=experiment,
+        tags={key: value for key, _, value in pairs},
+        mixed=mixed,
+    )
+
+
+def _against(selection: "Selection", name: str, number: int | None) -> "Report":
+    """All tables of the others, or the one that was named."""
+    from icpo_cli.report.against_report import against_report
+    from icpo_cli.report.paper import paper_rows, read_table
+
+    theirs = paper_rows() if name == "paper" else read_table(Path(name))
+    if number is not None and any(their.table for their in theirs):
+        theirs = tuple(their for their in theirs if their.table == f"table{number}")
+        if not theirs:
+            raise UserError(f"--table {number}: {name} has no rows whose table is 'table{number}'")
+    return against_report(selection, theirs, name)
+
+
+def _write_page(
+    store: "RunStore", request: "Request", number: int | None, against: str | None, stderr: bool, folder: Path
+) -> None:
+    """A store whose runs were not evaluated yet gives a page without tables."""
+    from icpo_cli.report.page import write_page
+    from icpo_cli.report.results import evaluations_of
+    from icpo_cli.report.select import Request, select
+    from icpo_cli.report.whole import listed_runs, page_table, table_reports
+
+    runs = store.runs()
+    selection = None
+    tables = []
+    if request != Request(mixed=request.mixed) or evaluations_of(runs):
+        selection = select(runs, request)
+        tables = table_reports(selection, number, stderr)
+        tables += [_against(selection, against, number)] if against else []
+    path = write_page(store, listed_runs(runs, request, selection), [page_table(table) for table in tables], folder)
+    typer.echo(str(path))
+
+
+def _print(made: "Report", kind: str, out: Path | None) -> None:
+    from icpo_cli.report.formats import FORMATS
+
+    if kind != RICH:
+        text = FORMATS[kind](made)
+        if out is None:
+            typer.echo(text, nl=False)
+        else:
+            _write(out, text)
+        return
+    from rich.console import Console
+
+    from icpo_cli.report.formats.terminal import show
+
+    if out is None:
+        show(made.document, Console(width=None if sys.stdout.isatty() else 160, highlight=False))
+        return
+    plain = StringIO()
+    show(made.document, Console(file=plain, width=160, highlight=False))
+    _write(out, plain.getvalue())
+
+
+def _write(path: Path, text: str) -> None:
+    """Aside, then renamed: a reader finds no half."""
+    if path.is_dir():
+        raise UserError(f"--out {path}: is a folder; name a file, or leave --format out for the page")
+    aside = path.with_name(f"{path.name}.tmp")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written: {error.strerror}") from None
