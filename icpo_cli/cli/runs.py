@@ -1,0 +1,130 @@
+"""`icpo runs`: what the MLflow store holds of past runs, one of them, and in what two differ."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from icpo_cli.report.difference import Difference
+    from icpo_cli.report.runs import Glance
+    from icpo_cli.track.read import PastRun
+
+app = typer.Typer(help="Past runs: a list, one of them, and in what two differ.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store", metavar="URI", help="An MLflow store: a database's path or any MLflow URI. Nothing: mlflow.db here."
+    ),
+]
+RUN_HELP = "A run's id, a beginning of it, or its name where one run alone has it."
+
+
+@app.command("list")
+def list_(
+    experiment: Annotated[str | None, typer.Option(metavar="NAME", help="Of this MLflow experiment alone.")] = None,
+    kind: Annotated[str | None, typer.Option(metavar="train|eval|study", help="Of this kind alone.")] = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs at a glance, newest first."""
+    from icpo_cli.report.runs import glances
+    from icpo_cli.track.open import open_store
+
+    found = glances(open_store(store).runs(), experiment, kind)
+    if as_json:
+        typer.echo(json.dumps({"runs": [_glance_json(glance) for glance in found]}))
+        return
+    from icpo_cli.cli.runs_display import print_glances
+
+    print_glances(found)
+
+
+@app.command("show")
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)], store: Store = None, as_json: AsJson = False
+) -> None:
+    """Show a run: its configuration, facts, newest metrics and artifacts."""
+    from icpo_cli.report.find import find_run
+    from icpo_cli.report.runs import glances
+    from icpo_cli.track.open import open_store
+
+    opened = open_store(store)
+    runs = opened.runs()
+    found = find_run(runs, run, "RUN")
+    [glance] = [glance for glance in glances(runs) if glance.run is found]
+    beneath = [each.id for each in runs if each.parent == found.id]
+    artifacts = opened.artifacts(found.id)
+    if as_json:
+        said = {"experiment": found.experiment, "parent": found.parent, "children": beneath}
+        whole = {"config": found.params, "facts": found.tags, "metrics": found.metrics, "artifacts": artifacts}
+        typer.echo(json.dumps(_glance_json(glance) | said | whole))
+        return
+    from icpo_cli.cli.runs_display import print_run
+
+    print_run(glance, beneath, artifacts)
+
+
+@app.command("diff")
+def diff(
+    left: Annotated[str, typer.Argument(metavar="LEFT", help=RUN_HELP)],
+    right: Annotated[str, typer.Argument(metavar="RIGHT")],
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show in what two runs differ: configuration, data, code, packages, metrics."""
+    from icpo_cli.report.difference import differences
+    from icpo_cli.report.find import find_run
+    from icpo_cli.track.open import open_store
+
+    runs = open_store(store).runs()
+    one, other = find_run(runs, left, "LEFT"), find_run(runs, right, "RIGHT")
+    found = differences(one, other)
+    if as_json:
+        typer.echo(json.dumps(_difference_json(one, other, found)))
+        return
+    from icpo_cli.cli.runs_display import print_difference
+
+    print_difference(one, other, found)
+
+
+def _glance_json(glance: "Glance") -> dict[str, Any]:
+    run = glance.run
+    done, wanted = glance.iterations or (None, None)
+    return {
+        "id": run.id,
+        "name": run.name,
+        "kind": glance.kind.value,
+        "experiment": run.experiment,
+        "method": glance.method,
+        "model": glance.model,
+        "status": run.status,
+        "started": _moment(run.start_ms),
+        "ended": None if run.end_ms is None else _moment(run.end_ms),
+        "iterations": done,
+        "iterations_wanted": wanted,
+        "accuracy": glance.accuracy,
+        "jobs_done": glance.jobs_done,
+        "partial": glance.partial,
+    }
+
+
+def _difference_json(left: "PastRun", right: "PastRun", found: "Difference") -> dict[str, Any]:
+    metrics = {name: asdict(change) | {"difference": change.difference} for name, change in found.metrics.items()}
+    return {
+        "left": left.id,
+        "right": right.id,
+        "configuration": found.configuration,
+        **found.facts,
+        "metrics": metrics,
+        "left_alone": found.left_alone,
+        "right_alone": found.right_alone,
+    }
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,167 @@
+"""What a user sees of past runs."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from icpo_cli.cli.display import printable
+from icpo_cli.data.benchmarks import BENCHMARKS
+from icpo_cli.report.difference import Difference
+from icpo_cli.report.runs import HELDOUT, MEANS, ROLLOUT, Glance, settings_of_note
+from icpo_cli.track.read import PastRun
+
+ID_LETTERS = 8
+"""Of a run's id, as far as a list shows it."""
+TITLES = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
+TITLES |= {"general": "General", "math": "Math", HELDOUT: "held out", ROLLOUT: "in rollouts"}
+ACCURACIES = 2
+"""That a list shows of an evaluation."""
+AGES = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"))
+
+
+def print_glances(glances: Sequence[Glance]) -> None:
+    """On stdout, a line each."""
+    if not glances:
+        print("no runs; `icpo train` and `icpo eval` make them")
+        return
+    headers = ("id", "name", "kind", "method", "model", "status", "age", "iterations", "accuracy %", "")
+    rows = [_row(glance) for glance in glances]
+    _console().print(_table(headers, rows, right=("age", "iterations")))
+
+
+def print_run(glance: Glance, children: Sequence[str], artifacts: Sequence[str]) -> None:
+    """On stdout, a section after another."""
+    run = glance.run
+    head = {
+        "run": run.id,
+        "name": run.name,
+        "kind": glance.kind.value,
+        "experiment": run.experiment,
+        "status": run.status.lower(),
+        "started": _date(run.start_ms),
+        "ended": "" if run.end_ms is None else f"{_date(run.end_ms)}, after {_span(run.end_ms - run.start_ms)}",
+        "parent": run.parent or "",
+        "children": ", ".join(children),
+        "method": glance.method or "",
+        "model": glance.model or "",
+        "iterations": _iterations(glance),
+        "accuracy %": _accuracy(glance.accuracy, len(glance.accuracy)),
+        "partial": "yes" if glance.partial else "",
+    }
+    noted = settings_of_note(run)
+    usual = len(run.params) - len(noted)
+    note = f"{usual} more settings are the defaults of schema and method" if usual else ""
+    _print_sections(
+        _pairs("", [(key, value) for key, value in head.items() if value]),
+        _pairs("configuration", sorted(noted.items()), note),
+        _pairs("facts", sorted(run.tags.items())),
+        _pairs("newest metrics", [(name, _number(value)) for name, value in sorted(run.metrics.items())]),
+        _pairs("artifacts", [(name, "") for name in artifacts]),
+    )
+
+
+def print_difference(left: PastRun, right: PastRun, found: Difference) -> None:
+    """On stdout, a section after another; those in which the runs are equal are named at the end."""
+    names = tuple(f"{run.id[:ID_LETTERS]} {_short(run.name, run)}" for run in (left, right))
+    settings = {"configuration": found.configuration, **found.facts}
+    tables = {
+        title: _table((title, *names), [(key, _there(one), _there(other)) for key, (one, other) in changed.items()])
+        for title, changed in settings.items()
+    }
+    metrics = [
+        (name, _number(change.left), _number(change.right), f"{change.difference:+.6g}")
+        for name, change in found.metrics.items()
+    ]
+    tables["metrics"] = _table(("metrics", *names, "difference"), metrics, right=("difference",))
+    equal = [title for title, table in tables.items() if not table.row_count]
+    said = [Text(f"equal: {', '.join(equal)}")] if equal else []
+    alone = len(found.left_alone) + len(found.right_alone)
+    said += [Text(f"{alone} more metrics are of one run alone: --json has them")] if alone else []
+    _print_sections(*[table for table in tables.values() if table.row_count], *said)
+
+
+def _row(glance: Glance) -> tuple[str, ...]:
+    run = glance.run
+    return (
+        run.id[:ID_LETTERS],
+        _short(run.name, run),
+        glance.kind.value,
+        glance.method or "-",
+        _short(glance.model or "-", run),
+        run.status.lower(),
+        _span(int(time.time() * 1000) - run.start_ms),
+        _iterations(glance) or (f"{glance.jobs_done} jobs" if glance.jobs_done else "-"),
+        _accuracy(glance.accuracy, ACCURACIES) or "-",
+        "partial" if glance.partial else "",
+    )
+
+
+def _short(name: str, run: PastRun) -> str:
+    """The names of a checkpoint and of its evaluation hold its training run's whole id."""
+    return name.replace(run.parent, run.parent[:ID_LETTERS]) if run.parent else name
+
+
+def _iterations(glance: Glance) -> str:
+    return "" if glance.iterations is None else "{}/{}".format(*glance.iterations)
+
+
+def _accuracy(accuracy: Mapping[str, float], shown: int) -> str:
+    """Means of groups before single benchmarks."""
+    named = [f"{TITLES[name]} {value:.1f}" for name, value in accuracy.items()]
+    benches = [name for name in accuracy if name not in MEANS]
+    left = len(benches) - shown if len(benches) == len(named) else 0
+    return ", ".join(named[:shown]) + (f", {left} more" if left > 0 else "")
+
+
+def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> RenderableType | None:
+    """A section of names and values; None without any."""
+    if not rows:
+        return None
+    table = _table(("", ""), rows)
+    table.show_header = False
+    return Group(*([Text(title)] if title else []), table, *([Text(note)] if note else []))
+
+
+def _print_sections(*sections: RenderableType | None) -> None:
+    """With a blank line between them."""
+    console = _console()
+    for place, section in enumerate(section for section in sections if section is not None):
+        if place:
+            console.print()
+        console.print(section)
+
+
+def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    for name in headers:
+        table.add_column(Text(printable(name)), justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def _there(value: str | None) -> str:
+    return "-" if value is None else value
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _date(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _span(milliseconds: int) -> str:
+    """In its greatest unit: 3 min, 5 h, 12 d."""
+    seconds = max(milliseconds, 0) // 1000
+    return next((f"{seconds // size} {unit}" for size, unit in AGES if seconds >= size), f"{seconds} s")
