@@ -90,6 +90,10 @@ class Panel:
     """Whether x counts something, so that no tick stands between two numbers."""
 
     @property
+    def marks(self) -> tuple[Line | Dots | Stack, ...]:
+        return (*self.lines, *self.dots, *self.stacks)
+
+    @property
     def inches(self) -> float:
         """Height."""
         return max(PANEL_INCHES, BAR_INCHES * len(self.stacks[0].names) + 0.6) if self.stacks else PANEL_INCHES
@@ -114,8 +118,7 @@ def draw(panels: Sequence[Panel], caption: str) -> Figure:
         _dress(its_axes, panel)
     for unused in axes[len(panels) :]:
         unused.remove()
-    marks = [mark for panel in panels for mark in (*panel.lines, *panel.dots, *panel.stacks)]
-    labels = {mark.look: mark.label for mark in marks}
+    labels = {mark.look: mark.label for panel in panels for mark in panel.marks}
     looks = sorted(handles)
     legend_rows = _add_legend(figure, [handles[look] for look in looks], [labels[look] for look in looks], letters)
     figure.supxlabel(text, x=0.01, ha="left", fontsize=SMALL_POINTS)
