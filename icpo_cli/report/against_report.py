@@ -13,6 +13,7 @@ from icpo_cli.report.results import COLUMNS, TITLES
 from icpo_cli.report.select import Selection
 from icpo_cli.report.table import NOTHING, PARTIAL, number_text
 
+MINUS = "\N{MINUS SIGN}"
 NAMES = ("Table", "Model", "Method", "Verifier")
 OF_THEIRS = ("table", "model", "method", "setting", "bench", "printed", "theirs")
 OF_OURS = (
@@ -71,7 +72,7 @@ def _notes(selection: Selection, theirs: Sequence[TheirRow], shown: Sequence[Dif
     keys = {their.key for their in theirs}
     alone = [row.title for row in selection.rows if subject_key(row.subject) not in keys]
     if alone:
-        notes.append(f"Ours that {_called(name)} has no row of, by model, method and setting: {'; '.join(alone)}.")
+        notes.append(f"Ours that find no row there by model, method and setting: {'; '.join(alone)}.")
     return notes + [f"{text}." for text in misprints(theirs)]
 
 
@@ -109,7 +110,7 @@ def _line(each: Difference, letters: dict[str, str]) -> tuple[GridCell, ...]:
         GridCell(number_text(each.our_score.avg_at_k), marks=",".join(marks)),
         GridCell(NOTHING if math.isnan(low) else f"{low:.1f} to {high:.1f}"),
         GridCell(number_text(each.their_score.avg_at_k)),
-        GridCell(f"{each.value:+.1f}"),
+        GridCell(f"{each.value:+.1f}".replace("-", MINUS)),
         GridCell(number_text(each.could_show)),
         GridCell(each.verdict),
     )

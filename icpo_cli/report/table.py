@@ -24,7 +24,7 @@ def table_document(selection: Selection, number: int, errors: bool) -> Document:
     notes = [*selection.notes]
     if len(rows) < len(selection.rows):
         left = len(selection.rows) - len(rows)
-        notes.append(f"{left} of {len(selection.rows)} rows are not in this table, which has {layout.about}.")
+        notes.append(f"Not in this table, which has {layout.about}: {left} of {len(selection.rows)} rows.")
     if any(cell.rank for group in grid.groups for row in group.rows for cell in row):
         notes.insert(0, MARKED)
     return Document(f"Table {number}: {layout.title}", (grid,), tuple(notes))

@@ -7,7 +7,6 @@ from icpo_cli.report.grid import PARTIAL_MARK, Document, Grid, GridCell, Header,
 
 HEAD = r"""% Compiles as it is. In a paper: the tables alone, with booktabs and graphicx.
 \documentclass{article}
-\usepackage[T1]{fontenc}
 \usepackage[landscape, margin=1.5cm]{geometry}
 \usepackage{booktabs}
 \usepackage{graphicx}
@@ -29,11 +28,10 @@ ESCAPED = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "{''}",
     "-": "-{}",  # two in a row are not a dash
-    "`": r"\textasciigrave{}",
-    "'": r"\textquotesingle{}",
     "±": r"$\pm$",
+    "\N{MINUS SIGN}": "$-$",
     "–": "--",
     "’": "'",
     "⇒": r"$\Rightarrow$",

@@ -15,8 +15,7 @@ def to_markdown(document: Document) -> str:
         if len(document.grids) > 1:
             lines += [f"## {text(grid.title)}", ""]
         lines += _table(grid)
-        lines += [f"<sup>{escape(mark)}</sup> {text(note)}  " for mark, note in grid.footnotes]
-        lines.append("")
+        lines += [f"<sup>{escape(mark)}</sup> {text(note)}\n" for mark, note in grid.footnotes]
     lines += [f"{text(note)}\n" for note in document.notes]
     return "\n".join(lines).rstrip() + "\n"
 
