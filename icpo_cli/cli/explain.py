@@ -2,30 +2,74 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icpo_cli.errors import UserError
+from icpo_cli.cli.runs import Store
+from icpo_cli.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
-    from icpo_cli.objective.methods import Derivation
+    from icpo_cli.config.schema import MethodConfig
+
+RUN_HELP = "A training run, in runs/ or in the store: its id, a beginning of it, its folder or its name."
+DELTA, TAU, OMEGA = 0.4, 2.0, 1.0
 
 
 def explain(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help=RUN_HELP)] = None,
+    iteration: Annotated[int | None, typer.Option(metavar="I", min=1, help="Of RUN, from 1.")] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="P", help="A prompt's id, or a beginning of it.")] = None,
     logprob: Annotated[
-        str, typer.Option(help="Confidence of each response (log of its mean token probability), by comma.")
-    ],
-    reward: Annotated[str, typer.Option(help="R_verif of each response, by comma.")],
-    delta: Annotated[float, typer.Option(help="Scale of the preference score.")] = 0.4,
-    tau: Annotated[float, typer.Option(help="The bonus is capped at |R| / tau.")] = 2.0,
-    omega: Annotated[float, typer.Option(help="Weight of the bonus.")] = 1.0,
+        str | None, typer.Option(help="Confidence of each response (log of its mean token probability), by comma.")
+    ] = None,
+    reward: Annotated[str | None, typer.Option(help="R_verif of each response, by comma.")] = None,
+    delta: Annotated[float | None, typer.Option(help=f"Scale of the preference score; {DELTA:g}.")] = None,
+    tau: Annotated[float | None, typer.Option(help=f"The bonus is capped at |R| / tau; {TAU:g}.")] = None,
+    omega: Annotated[float | None, typer.Option(help=f"Weight of the bonus; {OMEGA:g}.")] = None,
+    store: Store = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Derive the advantages of one group from given numbers, as the paper's Tables 7 and 8 do.
+    """Derive the advantages of one group: of a stored one (RUN), or from given numbers as the paper's Tables 7 and 8.
 
+    A stored group is derived anew by its run's configuration and compared with what was logged.
     Values that begin with a minus sign need the equals sign: --logprob=-0.01,-0.05.
     """
+    given = {"--logprob": logprob, "--reward": reward, "--delta": delta, "--tau": tau, "--omega": omega}
+    stored = {"--iteration": iteration, "--prompt": prompt, "--store": store}
+    if run is not None:
+        _check_absent(given, "with RUN, whose own are taken")
+        _explain_run(run, iteration, prompt, store, as_json)
+        return
+    _check_absent(stored, "without RUN")
+    if logprob is None or reward is None:
+        raise UserError(
+            "explain: name a RUN with --iteration and --prompt, or give --logprob and --reward of each response"
+        )
+    method = _method(DELTA if delta is None else delta, TAU if tau is None else tau)
+    _explain_given(logprob, reward, method, OMEGA if omega is None else omega, as_json)
+
+
+def _explain_run(run: str, iteration: int | None, prompt: str | None, store: str | None, as_json: bool) -> None:
+    if iteration is None:
+        raise UserError("--iteration: name an iteration of RUN, from 1")
+    if prompt is None:
+        raise UserError("--prompt: name a prompt's id, or a beginning of it")
+    from icpo_cli.cli.explain_run import difference_text, explained_json, print_explained
+    from icpo_cli.report.explain import explain as derive_anew
+    from icpo_cli.report.stored_group import stored_group
+
+    explained = derive_anew(stored_group(run, iteration, prompt, store))
+    if as_json:
+        typer.echo(json.dumps(explained_json(explained)))
+    else:
+        print_explained(explained)
+    if explained.unequal:
+        raise RunFailed(difference_text(explained))
+
+
+def _explain_given(logprob: str, reward: str, method: "MethodConfig", omega: float, as_json: bool) -> None:
     confidences, rewards = _numbers("--logprob", logprob), _numbers("--reward", reward)
     if len(confidences) != len(rewards):
         raise UserError(f"--reward: {len(rewards)} rewards for {len(confidences)} responses")
@@ -33,26 +77,33 @@ def explain(
         raise UserError("--logprob: a group needs 2 responses or more")
     if any(value > 0 for value in confidences):
         raise UserError(f"--logprob: {max(confidences)} is above 0, which no log-probability is")
-    for name, value in (("--delta", delta), ("--tau", tau)):
-        if not (value > 0 and math.isfinite(value)):
-            raise UserError(f"{name}: {value} must be positive and finite")
 
     import torch
 
-    from icpo_cli.config.schema import MethodConfig
+    from icpo_cli.cli.explain_steps import document, print_steps
     from icpo_cli.objective.methods import derive
 
-    derivation = derive(
-        torch.tensor(confidences, dtype=torch.float64),
-        torch.tensor(rewards, dtype=torch.float64),
-        omega,
-        MethodConfig(delta=delta, tau=tau),
-    )
-    order = [1 + i for i in sorted(range(len(confidences)), key=lambda i: confidences[i])]
+    confidence, verif = (torch.tensor(numbers, dtype=torch.float64) for numbers in (confidences, rewards))
+    derivation = derive(confidence, verif, omega, method)
     if as_json:
-        typer.echo(json.dumps(_document(order, derivation)))
+        typer.echo(json.dumps(document(derivation)))
     else:
-        _print_steps(order, derivation, delta, tau, omega)
+        print_steps(derivation, method, omega)
+
+
+def _method(delta: float, tau: float) -> "MethodConfig":
+    from icpo_cli.config.schema import MethodConfig
+
+    for name, value in (("--delta", delta), ("--tau", tau)):
+        if not (value > 0 and math.isfinite(value)):
+            raise UserError(f"{name}: {value} must be positive and finite")
+    return MethodConfig(delta=delta, tau=tau)
+
+
+def _check_absent(options: Mapping[str, object], when: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise UserError(f"{name}: not {when}")
 
 
 def _numbers(option: str, text: str) -> list[float]:
@@ -66,46 +117,3 @@ def _numbers(option: str, text: str) -> list[float]:
             raise UserError(f"{option}: {part!r} is not finite")
         numbers.append(number)
     return numbers
-
-
-def _document(order: list[int], derivation: "Derivation") -> dict[str, list[float] | list[int]]:
-    return {
-        "order": order,
-        "confidence": derivation.confidence.tolist(),
-        "preference_score": derivation.preference_score.tolist(),
-        "bonus": derivation.bonus.tolist(),
-        "final_reward": derivation.final_reward.tolist(),
-        "advantage": derivation.advantage.tolist(),
-        "grpo_advantage": derivation.grpo_advantage.tolist(),
-    }
-
-
-def _print_steps(order: list[int], derivation: "Derivation", delta: float, tau: float, omega: float) -> None:
-    """The steps of Tables 7 and 8: order, pairs, scores, rewards, advantages."""
-    from icpo_cli.objective.confidence import LOG_PROB_CEILING
-
-    confidence = [min(value, LOG_PROB_CEILING) for value in derivation.confidence.tolist()]
-    reward, score = derivation.reward.tolist(), derivation.preference_score.tolist()
-    final, bonus = derivation.final_reward.tolist(), derivation.bonus.tolist()
-    last = max(confidence)
-    say = typer.echo
-    say("1. Responses by ascending confidence (Eq. 6):  " + "  ".join(f"O{k}" for k in order))
-    after = {k: [j for j in order if confidence[j - 1] > confidence[k - 1]] for k in order}
-    say("2. Preference pairs (Eq. 8):")
-    for k in order:
-        if after[k]:
-            say("   " + "  ".join(f"(O{k}, O{j})" for j in after[k]))
-    say(f"3. Preference scores (Eq. 9), delta {delta:g}:")
-    for k in order:
-        ratios = " + ".join(f"{confidence[j - 1]:.4f}/{confidence[k - 1]:.4f}" for j in after[k]) or "0"
-        say(f"   S{k} = {delta:g} * ({ratios}) - {delta:g} * ({last:.4f}) = {score[k - 1]:.4f}")
-    say(f"4. Final rewards (Eq. 11), tau {tau:g}, omega {omega:g}:")
-    for k in order:
-        r = reward[k - 1]
-        cap = f"min({score[k - 1]:.4f}, {abs(r):.4f}/{tau:g})"
-        say(f"   R{k} = {r:.4f} + {omega:g} * {cap} = {r:.4f} + {bonus[k - 1]:.4f} = {final[k - 1]:.4f}")
-    say("5. Advantages (Eq. 5), population std:")
-    say("   response  confidence  R_verif  R_final     ICPO     GRPO")
-    for k in sorted(order):
-        ours, grpo = derivation.advantage[k - 1].item(), derivation.grpo_advantage[k - 1].item()
-        say(f"   O{k:<8} {confidence[k - 1]:10.4f} {reward[k - 1]:8.4f} {final[k - 1]:8.4f} {ours:8.4f} {grpo:8.4f}")
