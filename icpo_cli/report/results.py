@@ -170,8 +170,9 @@ def _subject(run: PastRun, training: PastRun | None) -> Subject:
             verifier="rule" if training.params["reward.judge.mode"] == "off" else "model",
         )
     label = run.tags["model.name"]
-    # A label of given responses is the user's own words; a model's path shows its last part alone.
-    model = label if run.tags["eval.source"] == "responses" else names.model_title(label)
+    # The label of given responses may be the user's own words: of those nothing is cut off.
+    is_path = run.tags["eval.source"] != "responses" or re.fullmatch(r"[\w.-]+/[\w.-]+", label)
+    model = names.model_title(label) if is_path else label
     if _is_checkpoint(label):
         return Subject(names.family(label), label, UNKNOWN, verifier=UNKNOWN, source=label)
     return Subject(names.family(model), model, "base", source=label)

@@ -1,0 +1,199 @@
+"""Which evaluations fill which rows."""
+
+from pathlib import Path
+
+import pytest
+
+from icpo_cli.errors import UserError
+from icpo_cli.report.report import table_report
+from icpo_cli.report.rows_file import read_rows
+from icpo_cli.report.select import Request, Selection, select
+from icpo_cli.track.read import PastRun
+from tests.report.runs import evaluated, run, trained
+
+
+def chosen(selection: Selection) -> dict[str, dict[str, str]]:
+    """The run that each number is from."""
+    return {row.title: {bench: cell.run_id for bench, cell in row.cells.items()} for row in selection.rows}
+
+
+def test_the_newest_whole_evaluation_fills_a_cell() -> None:
+    runs = [
+        evaluated("old", {"gpqa": 30.0, "aime24": 10.0}),
+        evaluated("new", {"gpqa": 31.0}),
+        evaluated("few", {"gpqa": 99.0, "minerva": 40.0}, partial=True),
+    ]
+    selection = select(runs, Request())
+    assert chosen(selection) == {"Qwen2.5-7B base": {"gpqa": "new", "aime24": "old", "minerva": "few"}}
+    assert selection.rows[0].cells["minerva"].partial and selection.notes == ()
+
+
+def test_several_training_runs_of_one_row_are_said() -> None:
+    runs = [trained("a" * 32), trained("b" * 32)]
+    runs += [evaluated("one", {"gpqa": 30.0}, parent="a" * 32), evaluated("two", {"aime24": 9.0}, parent="b" * 32)]
+    selection = select(runs, Request())
+    assert chosen(selection) == {"Qwen2.5-7B ICPO": {"aime24": "two", "gpqa": "one"}}
+    assert "2 training runs were evaluated" in selection.notes[0] and "aaaaaaaa and bbbbbbbb" in selection.notes[0]
+
+
+def test_numbers_of_another_grader_are_left_out_and_named() -> None:
+    runs = [
+        evaluated("old", {"gpqa": 30.0, "math500": 70.0}, grader="3"),
+        evaluated("new", {"gpqa": 31.0}, model="Qwen2.5-3B"),
+        evaluated("sample", {"gpqa": 32.0}, model="Qwen2.5-3B", grader="5", partial=True),
+    ]
+    selection = select(runs, Request())
+    assert chosen(selection) == {"Qwen2.5-3B base": {"gpqa": "new"}}  # a whole one says what the table is of
+    assert "Left out: 2 evaluations are by another grader (verifier 3, 5; here 4)" in selection.notes[0]
+
+
+def test_numbers_on_other_questions_are_left_out_of_their_column_alone() -> None:
+    runs = [
+        evaluated("old", {"gpqa": 30.0, "math500": 70.0}, data="before"),
+        evaluated("new", {"gpqa": 31.0}, model="Qwen2.5-3B"),
+    ]
+    selection = select(runs, Request())
+    assert chosen(selection) == {"Qwen2.5-3B base": {"gpqa": "new"}, "Qwen2.5-7B base": {"math500": "old"}}
+    assert "on other questions of GPQA" in selection.notes[0]
+
+
+def test_mixed_shows_them_all_with_a_mark_and_no_rank() -> None:
+    runs = [
+        evaluated("old", {"gpqa": 90.0}, grader="3", data="before"),
+        evaluated("a", {"gpqa": 31.0}, model="Qwen2.5-3B"),
+        evaluated("b", {"gpqa": 32.0}, model="Qwen2.5-14B"),
+    ]
+    report = table_report(select(runs, Request(mixed=True)), 1, errors=False)
+    rows = {row["model"]: row["cells"]["gpqa"] for row in report.data["rows"]}
+    assert {model: cell["rank"] for model, cell in rows.items()} == {
+        "Qwen2.5-3B": "second",
+        "Qwen2.5-7B": None,
+        "Qwen2.5-14B": "best",
+    }
+    grid = report.document.grids[0]
+    assert [note for _, note in grid.footnotes] == rows["Qwen2.5-7B"]["differs"]
+    assert rows["Qwen2.5-7B"]["differs"] == [
+        "Graded by verifier 3; unmarked ones by 4.",
+        "On other GPQA questions than unmarked ones: data before.",
+    ]
+    assert [row[4].marks for row in grid.groups[0].rows] == ["", "a,b", ""]
+
+
+def test_partial_numbers_are_marked_and_not_ranked() -> None:
+    runs = [
+        evaluated("a", {"aime24": 99.0}, partial=True),
+        evaluated("b", {"aime24": 10.0}, model="Qwen2.5-3B"),
+        evaluated("c", {"aime24": 11.0}, model="Qwen2.5-14B"),
+    ]
+    [grid] = table_report(select(runs, Request()), 1, errors=True).document.grids
+    cells = [row[9] for row in grid.groups[0].rows]
+    assert [(cell.text, cell.error, cell.marks, cell.rank and cell.rank.value) for cell in cells] == [
+        ("10.0", "2.0", "", "second"),
+        ("99.0", "2.0", "†", None),
+        ("11.0", "2.0", "", "best"),
+    ]
+    assert grid.footnotes[0][0] == "†"
+
+
+def test_another_k_than_the_columns_is_said() -> None:
+    runs = [evaluated("a", {"aime24": 9.0}, k=1), evaluated("b", {"aime24": 10.0}, model="Qwen2.5-3B")]
+    [grid] = table_report(select(runs, Request()), 1, errors=False).document.grids
+    assert grid.headers[9].below == "Avg@16" and grid.footnotes == (("a", "Avg@1."),)
+    [alone] = table_report(select(runs[:1], Request()), 1, errors=False).document.grids
+    assert alone.headers[9].below == "Avg@1" and alone.footnotes == ()
+
+
+STORE = [
+    run("5" * 32, tags={"study.name": "s"}, name="study"),
+    trained("a" * 32, "method=grpo", parent="5" * 32, team="red"),
+    trained("b" * 32, "method=icpo", parent="5" * 32),
+    trained("c" * 32, "method=icpo"),
+    evaluated("e1", {"gpqa": 30.0}, parent="a" * 32),
+    evaluated("e2", {"gpqa": 31.0}, parent="b" * 32),
+    evaluated("e3", {"gpqa": 32.0}, parent="c" * 32, experiment="other"),
+    evaluated("f9", {"gpqa": 20.0}, tags={"team": "blue"}),
+    evaluated("g0", {"gpqa": 25.0}, grader="3", parent="b" * 32),
+]
+
+
+@pytest.mark.parametrize(
+    ("request_", "titles"),
+    [
+        (Request(runs=("f9",)), ["Qwen2.5-7B base"]),
+        (Request(runs=("aaa", "f9")), ["Qwen2.5-7B GRPO", "Qwen2.5-7B base"]),
+        (Request(runs=("ccc", "e2")), ["Qwen2.5-7B ICPO (cccccccc)", "Qwen2.5-7B ICPO (bbbbbbbb)"]),
+        (Request(runs=("study",), mixed=True), ["Qwen2.5-7B ICPO", "Qwen2.5-7B GRPO"]),
+        (Request(experiment="other"), ["Qwen2.5-7B ICPO"]),
+        (Request(tags={"team": "red"}), ["Qwen2.5-7B GRPO"]),
+        (Request(tags={"team": "blue"}), ["Qwen2.5-7B base"]),
+    ],
+)
+def test_what_is_asked_for_is_shown(request_: Request, titles: list[str]) -> None:
+    assert [row.title for row in select(STORE, request_).rows] == titles
+
+
+MISTAKES: dict[str, tuple[list[PastRun], Request, str]] = {
+    "nothing": ([], Request(), "the store holds no finished evaluation: `icpo eval` makes one"),
+    "no evaluation": ([trained("t")], Request(), "holds no finished evaluation"),
+    "no such run": (STORE, Request(runs=("nosuch",)), "RUN nosuch: no such run in the store; newest: 5555"),
+    "several": (STORE, Request(runs=("e",)), "RUN e: several runs are called so: e1 (run e1), e2"),
+    "not evaluated": ([*STORE, trained("d" * 32)], Request(runs=("ddd",)), "(run dddd"),
+    "graders": (STORE, Request(runs=("g0", "e1")), "these do not share a table: 1 evaluation is by another grader"),
+    "experiment": (STORE, Request(experiment="othr"), "--experiment othr: has no finished evaluation; nearest: other"),
+    "tag": (STORE, Request(tags={"team": "green"}), "no evaluation is tagged so; that tag holds: blue, red"),
+    "no such tag": (
+        STORE,
+        Request(tags={"x": "y"}),
+        "--tag x=y: no evaluation is tagged so; no evaluation has that tag",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_says_what_is_there(name: str) -> None:
+    runs, request, says = MISTAKES[name]
+    with pytest.raises(UserError) as told:
+        select(runs, request)
+    assert says in str(told.value)
+
+
+def test_a_file_says_which_run_fills_which_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.yaml"
+    path.write_text(
+        "rows:\n"
+        "  - {family: My own, model: Mine-7B, method: grpo, verifier: model, run: f9}\n"
+        "  - {run: [e2, aaaa]}\n"
+        "  - {method: icpo, setting: coarse, run: e1}\n"
+    )
+    first, second, third = select(STORE, Request(rows=read_rows(path))).rows
+    assert first.title == "Mine-7B GRPO" and (first.subject.family, first.subject.verifier) == ("My own", "model")
+    assert second.cells["gpqa"].run_id == "e2" and second.subject.method == "icpo"
+    assert third.title == "Qwen2.5-7B ICPO (coarse)" and third.cells["gpqa"].run_id == "e1"
+    assert (
+        table_report(Selection((first,), select(STORE, Request()).versions), 1, False).data["rows"][0]["group"]
+        == "My own"
+    )
+
+
+ROWS = {
+    "no file": (None, "rows.yaml: no such file"),
+    "not a list": ("rows: 3", "rows.yaml: must hold 'rows' alone, a list of {family, model, method"),
+    "empty": ("rows: []", "must hold 'rows' alone"),
+    "more": ("rows: [{run: e1}]\nx: 1", "must hold 'rows' alone"),
+    "a key": ("rows: [{rnu: e1}]", "row 1: unknown key 'rnu'; nearest: run"),
+    "no run": ("rows: [{run: e1}, {model: x}]", "row 2: 'run' must name a run"),
+    "a number": ("rows: [{run: 123}]", "row 1: 'run' must name a run, or a list of them, in quotes"),
+    "a verifier": ("rows: [{run: e1, verifier: rules}]", "row 1: verifier: unknown 'rules'; nearest: rule"),
+    "not text": ("rows: [{run: e1, model: 7}]", "row 1: 'model' must be a text, not 7"),
+    "not YAML": ("rows: [", "not valid YAML"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_mistake_in_the_file_of_rows(name: str, tmp_path: Path) -> None:
+    text, says = ROWS[name]
+    if text is not None:
+        (tmp_path / "rows.yaml").write_text(text)
+    with pytest.raises(UserError) as told:
+        read_rows(tmp_path / "rows.yaml")
+    assert says in str(told.value) and len(str(told.value).splitlines()) == 1
