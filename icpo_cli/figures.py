@@ -36,9 +36,9 @@ DPI = 200
 MARKERS_A_LINE = 8
 BAND_OPACITY = 0.18
 FEW_DOTS = 100
-BAR_INCHES = 0.2
-NAME_LETTERS = 28
-"""That fit beside a bar."""
+BAR_INCHES = 0.26
+NAME_LETTERS = 26
+"""That fit into a line beside a bar."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def draw(panels: Sequence[Panel], caption: str) -> Figure:
         handles |= {line.look: _draw_line(its_axes, line) for line in panel.lines}
         handles |= {dots.look: _draw_dots(its_axes, dots) for dots in panel.dots}
         handles |= _draw_stacks(its_axes, panel.stacks)
-        _dress(its_axes, panel)
+        _dress(its_axes, panel, letters // across)
     for unused in axes[len(panels) :]:
         unused.remove()
     labels = {mark.look: mark.label for panel in panels for mark in panel.marks}
@@ -215,15 +215,19 @@ def _draw_stacks(axes: Axes, stacks: Sequence[Stack]) -> dict[int, Patch]:
         drawn[stack.look] = bars.patches[0]
         reached = [start + length for start, length in zip(reached, stack.lengths, strict=True)]
     if stacks:
-        shown = (name if len(name) <= NAME_LETTERS else f"{name[: NAME_LETTERS - 1]}…" for name in stacks[0].names)
-        names = [plain(name) for name in shown]
+        names = [_wrapped(name, NAME_LETTERS) for name in stacks[0].names]
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
     return drawn
 
 
-def _dress(axes: Axes, panel: Panel) -> None:
-    axes.set_title(plain(panel.title), fontsize=POINTS)
+def _wrapped(name: str, letters: int) -> str:
+    """In two lines at most."""
+    return "\n".join(textwrap.wrap(plain(name), letters, max_lines=2, placeholder="…"))
+
+
+def _dress(axes: Axes, panel: Panel, letters: int) -> None:
+    axes.set_title(_wrapped(panel.title, int(letters * SMALL_POINTS / POINTS * 0.85)), fontsize=POINTS)
     axes.set_xlabel(plain(panel.x_label), fontsize=SMALL_POINTS)
     axes.set_ylabel(plain(panel.y_label), fontsize=SMALL_POINTS)
     axes.tick_params(labelsize=SMALL_POINTS)

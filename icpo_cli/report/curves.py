@@ -45,10 +45,9 @@ def _dynamics(comparison: Comparison, number: int, runs: Sequence[PastRun], hist
     ]
     shown = [panel for panel in panels if panel.lines][:2]
     entropy = _panel("entropy", "nats a token", comparison, _of(comparison, "entropy", histories), window)
-    under = " under noisy rewards" if comparison.noisy else ""
     return ReportFigure(
         stem=f"{'noise' if comparison.noisy else 'training'}-{number}",
-        title=f"Accuracy and entropy over training{under}: {comparison.model}",
+        title=f"Accuracy and entropy over training: {comparison.title}",
         caption=_caption(comparison, window, "Training accuracy and entropy" if panels[2] in shown else "Entropy"),
         panels=[*shown, entropy],
     )
@@ -63,7 +62,7 @@ def _omega(comparison: Comparison, number: int, histories: Histories) -> ReportF
     }
     return ReportFigure(
         stem=f"omega-{number}",
-        title=f"Omega, entropy and the bonus's share: {comparison.model}",
+        title=f"Omega, entropy and the bonus's share: {comparison.title}",
         caption=_caption(comparison, window, "Entropy and bonus share (of the sizes of bonus and reward)"),
         panels=[
             _panel("omega", "omega", comparison, _of(comparison, "omega", histories), 1),

@@ -86,10 +86,9 @@ def verdict_figure(comparisons: Sequence[Comparison], evaluations: Sequence[Eval
 
 
 def _trained(comparisons: Sequence[Comparison]) -> list[tuple[str, PastRun]]:
-    """Each setting's newest run; its model is named where there are several."""
-    several = len({comparison.model for comparison in comparisons}) > 1
+    """Each setting's newest run."""
     return [
-        (f"{comparison.model} {setting.label}" if several else setting.label, setting.runs[0])
+        (f"{comparison.title}: {setting.label}" if len(comparisons) > 1 else setting.label, setting.runs[0])
         for comparison in comparisons
         for setting in comparison.settings
     ]

@@ -28,6 +28,7 @@ RUNS_WITH_CURVES, RUNS_WITH_RESPONSES = 40, 20
 INDEX, FIGURES = "index.html", "figures"
 OURS = '<meta name="generator" content="icpo report'
 """What a page of ours has near its beginning."""
+SCRIPTS = ("elements.js", "responses.js", "runs.js")
 LISTED = 12
 """Models and methods that the summary names."""
 
@@ -135,7 +136,8 @@ def _html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = (_source(environment, name) for name in ("page.css", "page.js"))
+    style = _source(environment, "page.css")
+    script = "".join(_source(environment, name) for name in SCRIPTS)
     return environment.get_template("page.html").render(
         version=icpo_cli.__version__,
         style=Markup(style),

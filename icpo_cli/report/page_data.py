@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.report import names
 from icpo_cli.report.figure import Histories
 from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.responses import Responses, spread
-from icpo_cli.report.results import Evaluation
+from icpo_cli.report.results import MEANS, TITLES, Evaluation, Subject
 from icpo_cli.report.text import shortened, visible
 from icpo_cli.track.read import PastRun, Points
 
@@ -37,9 +38,7 @@ def page_data(runs: Sequence[PastRun], evaluations: Sequence[Evaluation], shown:
     subjects = {evaluation.run.id: evaluation.subject for evaluation in evaluations}
     listed = []
     for run in runs:
-        subject = subjects.get(run.id)
-        model = subject.model if subject else names.model_title(_value(run, "model.path"))
-        method = subject.method if subject else run.params.get("method.name", "")
+        model, method = _subject(run, subjects.get(run.id))
         listed.append(
             {
                 "id": run.id,
@@ -50,7 +49,7 @@ def page_data(runs: Sequence[PastRun], evaluations: Sequence[Evaluation], shown:
                 "started": moment(run.start_ms),
                 "seconds": None if run.end_ms is None else round((run.end_ms - run.start_ms) / 1000),
                 "model": visible(model),
-                "method": visible(names.method_title(method)),
+                "method": visible(method),
                 "accuracy": accuracy_of(run),
                 "config": _otherwise(run.params, config),
                 "facts": _otherwise(run.tags, facts),
@@ -78,8 +77,10 @@ def accuracy_of(run: PastRun) -> str:
         if "heldout" in scores:
             return f"{scores['heldout']:.1f} held-out"
         return f"{100 * run.metrics['accuracy']:.1f} training" if "accuracy" in run.metrics else ""
-    means = [f"{scores[name]:.1f} {name.title()}" for name in ("general", "math") if name in scores]
-    return ", ".join(means or [f"{value:.1f} {name}" for name, value in sorted(scores.items())])
+    groups = [group for group in MEANS if group in scores]
+    shown = groups or [bench for bench in BENCHMARKS if bench in scores]
+    texts = [f"{scores[name]:.1f} {TITLES[name]}" for name in shown]
+    return ", ".join(texts) + (" (partial)" if run.tags.get("eval.partial") == "true" else "")
 
 
 def moment(milliseconds: int) -> str:
@@ -101,8 +102,13 @@ def _visible(table: Mapping[str, str]) -> dict[str, str]:
     return {visible(key): visible(shortened(value, LONGEST_VALUE, 0)) for key, value in table.items()}
 
 
-def _value(run: PastRun, key: str) -> str:
-    return run.params.get(key, "")
+def _subject(run: PastRun, subject: Subject | None) -> tuple[str, str]:
+    """Model and method, an evaluation's as the tables have them. A study has several, which its runs name."""
+    if subject is not None:
+        return subject.model, names.method_title(subject.method)
+    if kind_of(run) is not Kind.TRAIN:
+        return run.tags.get("model.name", ""), ""
+    return names.model_title(run.params.get("model.path", "")), names.method_title(run.params.get("method.name", ""))
 
 
 def _curves(history: Mapping[str, Points]) -> dict[str, list[list[float]]]:

@@ -24,9 +24,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Settings on one model and the same data, equally noisy, newest first."""
+    """Settings on one model and the same data, equally noisy, in the tables' order of methods."""
 
-    model: str
+    title: str
+    """The model, and what else keeps it apart from other comparisons."""
     noisy: bool
     settings: tuple[Setting, ...]
     left_out: int
@@ -34,26 +35,40 @@ class Comparison:
 
 
 def comparisons_of(runs: Sequence[PastRun]) -> list[Comparison]:
-    """Of all training runs with an iteration; `runs` newest first."""
-    trained = [run for run in runs if kind_of(run) is Kind.TRAIN and "entropy" in run.metrics]
+    """Of all training runs that did not fail, with an iteration at least; `runs` newest first, and so are they."""
+    trained = [
+        run for run in runs if kind_of(run) is Kind.TRAIN and run.status != "FAILED" and "entropy" in run.metrics
+    ]
+    alike = _grouped((_ground(run), run) for run in trained)
+    titles = [_title(group[0]) for group in alike]
     return [
-        _comparison(alike)
-        for alike in _grouped((_ground(run), run) for run in trained)
-        if any(run.status != "FAILED" for run in alike)
+        _comparison(group, title if titles.count(title) == 1 else f"{title}, data {_data(group[0])[:6]}")
+        for group, title in zip(alike, titles, strict=True)
     ]
 
 
-def _comparison(runs: Sequence[PastRun]) -> Comparison:
-    going = [run for run in runs if run.status != "FAILED"]
-    seeds = _grouped((_setting(run), run) for run in going)
-    kept = seeds[:MOST_SETTINGS]
+def _comparison(runs: Sequence[PastRun], title: str) -> Comparison:
+    seeds = _grouped((_setting(run), run) for run in runs)
+    kept = sorted(seeds[:MOST_SETTINGS], key=lambda group: _order(group[0]))
     labels = _labels([group[0] for group in kept])
     return Comparison(
-        model=names.model_title(runs[0].params["model.path"]),
-        noisy=any(float(share) > 0 for share in _noise(runs[0])),
+        title=title,
+        noisy=_is_noisy(runs[0]),
         settings=tuple(_shown(label, group) for label, group in zip(labels, kept, strict=True)),
         left_out=len(seeds) - len(kept),
     )
+
+
+def _title(run: PastRun) -> str:
+    return names.model_title(run.params["model.path"]) + (", noisy rewards" if _is_noisy(run) else "")
+
+
+def _is_noisy(run: PastRun) -> bool:
+    return any(float(share) > 0 for share in _noise(run))
+
+
+def _order(run: PastRun) -> tuple[float, int, str]:
+    return names.method_order(f"{run.params['method.name']}:{run.params['method.omega.schedule']}")
 
 
 def _shown(label: str, runs: Sequence[PastRun]) -> Setting:
@@ -66,7 +81,11 @@ def _shown(label: str, runs: Sequence[PastRun]) -> Setting:
 
 def _ground(run: PastRun) -> tuple[str, ...]:
     """What settings must share to be compared."""
-    return run.params["model.path"], run.tags.get("data.fingerprint", ""), *_noise(run)
+    return run.params["model.path"], _data(run), *_noise(run)
+
+
+def _data(run: PastRun) -> str:
+    return run.tags.get("data.fingerprint", "")
 
 
 def _noise(run: PastRun) -> list[str]:
