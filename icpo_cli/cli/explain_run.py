@@ -61,9 +61,7 @@ def print_explained(explained: Explained) -> None:
     say(f"0. Confidence ({how[config.method.confidence]}):  {confidences}")
     print_steps(explained.derivation, config.method, explained.omega)
     if explained.undecided:
-        say(
-            "The advantages are 0: nobody could judge one of the responses, and the mean would take a guess for a fact."
-        )
+        say("The advantages are 0: nobody could judge one of the responses, so the mean would be a guess.")
     if not explained.unequal:
         gap = max(explained.largest_difference.values())
         say(f"Every number is the logged one (largest difference {gap:.1e}, {TOLERANCE:g} is allowed).")
