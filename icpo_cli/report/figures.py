@@ -15,7 +15,7 @@ from icpo_cli.track.read import PastRun, RunStore
 def figures_of(
     store: RunStore, runs: Sequence[PastRun], comparisons: Sequence[Comparison], histories: Histories
 ) -> list[ReportFigure]:
-    """Those that there is something to draw for. `histories` are of all runs in the comparisons; `runs` newest first."""
+    """What there is something to draw for. `runs`: newest first; `histories`: of all runs in the comparisons."""
     evaluations = evaluations_of(runs)
     found = list(curve_figures(comparisons, runs, histories))
     found += response_figures(store, comparisons, evaluations)
