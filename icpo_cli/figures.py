@@ -184,6 +184,7 @@ def _draw_line(axes: Axes, line: Line) -> Line2D:
 
 
 def _draw_dots(axes: Axes, dots: Dots) -> Line2D:
+    hollow = dots.look % 2 == 0  # which grey print keeps apart
     (drawn,) = axes.plot(
         dots.x,
         dots.y,
@@ -191,8 +192,9 @@ def _draw_dots(axes: Axes, dots: Dots) -> Line2D:
         linestyle="none",
         marker=MARKERS[dots.look % len(MARKERS)],
         markersize=4 if len(dots.x) < FEW_DOTS else 2.5,
-        markeredgewidth=0,
-        alpha=0.7,
+        fillstyle="none" if hollow else "full",
+        markeredgewidth=0.9 if hollow else 0,
+        alpha=0.8,
         rasterized=True,  # thousands of them, which a PDF would name one by one
     )
     return drawn
