@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import icpo_cli
-from icpo_cli.cli import ablate, bench, config, data, eval, explain, grade, model, report, runs, train
+from icpo_cli.cli import ablate, bench, config, data, eval, explain, grade, model, report, runs, train, ui
 
 app = typer.Typer(
     name="icpo",
@@ -22,6 +22,7 @@ app.command("report")(report.report)
 app.command("explain")(explain.explain)
 app.command("grade")(grade.grade)
 app.add_typer(runs.app, name="runs")
+app.command("ui")(ui.ui)
 app.add_typer(model.app, name="model")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

@@ -23,3 +23,10 @@ def open_store(uri: str | None) -> RunStore:
     from icpo_cli.track.mlflow_runs import MlflowRuns
 
     return MlflowRuns(uri)
+
+
+def mlflow_uri(uri: str | None) -> str:
+    """The same store's name for MLflow itself."""
+    if uri is not None and not Path(uri).is_file():
+        return uri
+    return f"{SQLITE}{Path(uri or DEFAULT).resolve()}"
