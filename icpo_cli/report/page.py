@@ -40,8 +40,7 @@ class PageTable:
     title: str
     html: str
     """A <table> and what belongs to it, escaped already. The page's policy forbids style attributes and handlers; its
-    style sheet knows the classes `best` (bold), `second` (underlined), `number` (to the right) and `note`. A link to
-    #run/ID opens a run."""
+    style sheet knows the classes best, second, number, below, note and wide. A link to #run/ID opens a run."""
     run_ids: tuple[str, ...]
     """The runs that its numbers are from: their responses and curves come first where not all have room."""
 
