@@ -140,6 +140,7 @@ class Rows(html.parser.HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.rows: list[list[list[str]]] = []
+        self.inside = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -147,13 +148,17 @@ class Rows(html.parser.HTMLParser):
             self.rows.append([])
         if tag in ("td", "th"):
             self.rows[-1].append(["", ""])
+            self.inside = True
         classes = dict(attrs).get("class")
         if classes in ("best", "second"):
             self.rows[-1][-1][1] = classes
 
     def handle_data(self, data: str) -> None:
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1][0] += data.strip()
+        if self.inside:
+            self.rows[-1][-1][0] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = self.inside and tag not in ("td", "th")
 
 
 def read_html(text: str) -> dict[str, list[list[str]]]:
