@@ -1,16 +1,17 @@
-"""`icpo ui`: the real MLflow interface on a store."""
+"""`icpo ui`: the real MLflow interface on a store, and past runs read through the server that it is."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from icpo_cli.track.open import open_store
+from icpo_cli.track.sqlite_runs import SqliteRuns
 from tests.report.stores import Made
 
 
@@ -35,9 +36,10 @@ def test_it_answers_until_it_is_told_to_end(number: signal.Signals, made_store: 
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"http://127.0.0.1:{port}\n"
-        address = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/get?run_id={made_store.icpo}"
-        with urllib.request.urlopen(address, timeout=60) as answer:
-            assert made_store.study in answer.read().decode()
+        served, straight = open_store(f"http://127.0.0.1:{port}"), SqliteRuns(made_store.folder / "mlflow.db")
+        assert served.runs() == straight.runs()
+        assert served.history(made_store.icpo, ["omega"]) == straight.history(made_store.icpo, ["omega"])
+        assert served.artifact(made_store.icpo, "config.yaml") == straight.artifact(made_store.icpo, "config.yaml")
         process.send_signal(number)
         assert process.wait(timeout=60) == 0
     with socket.socket() as again:  # nothing is left behind that listens
