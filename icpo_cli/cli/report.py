@@ -71,8 +71,9 @@ def _format(name: str | None, out: Path | None) -> str | None:
 
     if name is not None and name not in (RICH, *FORMATS):
         raise UserError(f"--format: unknown format '{name}'{nearest(name, [RICH, *FORMATS])}")
-    if name is None and out is not None and out.suffix.removeprefix(".") in FORMATS:
-        return out.suffix.removeprefix(".")
+    if name is None and out is not None:
+        ending = out.suffix.removeprefix(".")
+        return RICH if ending == "txt" else ending if ending in FORMATS else None
     return name
 
 

@@ -87,7 +87,11 @@ def _comparison(found: Sequence[Difference], name: str) -> Grid:
     headers = ("Ours", "95 % interval", theirs, "Difference", "Could show")
     return Grid(
         title=f"Ours and {'the paper’s' if name == 'paper' else 'theirs'}",
-        headers=(Header("Benchmark", numeric=False), *(Header(text) for text in headers), Header("", numeric=False)),
+        headers=(
+            Header("Benchmark", numeric=False),
+            *(Header(text) for text in headers),
+            Header("Conclusion", numeric=False),
+        ),
         groups=tuple(groups),
         footnotes=(
             *(((PARTIAL_MARK, PARTIAL),) if partial else ()),

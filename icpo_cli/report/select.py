@@ -13,6 +13,8 @@ from icpo_cli.report.versions import ANEW, Versions, clash, versions_of
 from icpo_cli.track.read import PastRun
 
 ID_LETTERS = 8
+ROWS_NAMED = 5
+"""In a note."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,13 @@ def select(runs: Sequence[PastRun], request: Request) -> Selection:
     """Raises UserError where nothing is there to show, and where asked runs do not share grader and data."""
     found = _filtered(evaluations_of(runs), request)
     if request.rows:
-        return _as_asked([_named_row(row, runs, found) for row in request.rows], request.mixed)
-    if request.runs:
+        selection = _as_asked([_named_row(row, runs, found) for row in request.rows], request.mixed)
+    elif request.runs:
         rows = [row for name in request.runs for row in _rows_of(find_run(runs, name, "RUN"), found)]
-        return _as_asked(_told_apart(rows), request.mixed)
-    return _newest(found, request.mixed)
+        selection = _as_asked(_told_apart(rows), request.mixed)
+    else:
+        selection = _newest(found, request.mixed)
+    return replace(selection, notes=(*selection.notes, *_drawn(selection, found)))
 
 
 def _filtered(evaluations: Sequence[Evaluation], request: Request) -> list[Evaluation]:
@@ -87,7 +91,7 @@ def _newest(found: Sequence[Evaluation], mixed: bool) -> Selection:
         if cells:
             by_subject.setdefault(each.subject, []).append(replace(each, cells=cells))
     rows = _told_apart([EvalRow(subject, _newest_cells(each)) for subject, each in by_subject.items()])
-    notes = [note for row, each in zip(rows, by_subject.values(), strict=True) if (note := _several(row, each))]
+    notes = _several(rows, list(by_subject.values()))
     left_out = clash(_named_cells(found), versions)
     if left_out and not mixed:
         notes.append(f"Left out: {left_out}. {ANEW}.")
@@ -107,7 +111,7 @@ def _rows_of(run: PastRun, found: Sequence[Evaluation]) -> list[EvalRow]:
     """One of an evaluation or a training run; one for each training run of a study."""
     rows = []
     by_trained: dict[str, list[Evaluation]] = {}
-    for each in evaluations_under(run, found):
+    for each in evaluations_under(run, found, "RUN"):
         by_trained.setdefault(each.training.id if each.training else each.run.id, []).append(each)
     for run_id, evaluations in by_trained.items():
         subject = replace(evaluations[0].subject, source=run_id)
@@ -115,7 +119,7 @@ def _rows_of(run: PastRun, found: Sequence[Evaluation]) -> list[EvalRow]:
     return rows
 
 
-def evaluations_under(run: PastRun, found: Sequence[Evaluation]) -> list[Evaluation]:
+def evaluations_under(run: PastRun, found: Sequence[Evaluation], option: str) -> list[Evaluation]:
     """The evaluation itself, or those of a training run's checkpoints, or of a study's. Raises UserError on none."""
     itself = [each for each in found if each.run.id == run.id]
     under = [
@@ -124,13 +128,17 @@ def evaluations_under(run: PastRun, found: Sequence[Evaluation]) -> list[Evaluat
         if run.id == each.run.parent or (each.training and run.id in (each.training.id, each.training.parent))
     ]
     if not itself and not under:
-        raise UserError(f"RUN {run.id[:ID_LETTERS]} ({run.name}): has no finished evaluation among those asked for")
+        raise UserError(
+            f"{option} {run.id[:ID_LETTERS]} ({run.name}): has no finished evaluation among those asked for"
+        )
     return itself or under
 
 
 def _named_row(row: NamedRow, runs: Sequence[PastRun], found: Sequence[Evaluation]) -> EvalRow:
     """The row that a file describes: what it does not say is as the runs have it."""
-    evaluations = [each for name in row.runs for each in evaluations_under(find_run(runs, name, row.place), found)]
+    evaluations = [
+        each for name in row.runs for each in evaluations_under(find_run(runs, name, row.place), found, row.place)
+    ]
     of_runs = evaluations[0].subject
     model = row.model or of_runs.model
     subject = Subject(
@@ -170,14 +178,31 @@ def _told_apart(rows: Sequence[EvalRow]) -> list[EvalRow]:
     return told
 
 
-def _several(row: EvalRow, evaluations: Sequence[Evaluation]) -> str:
-    """Says that a row stands for several training runs; empty where it does not."""
-    trained = {each.training.id for each in evaluations if each.training}
-    if len(trained) < 2:
-        return ""
-    shown = {cell.run_id for cell in row.cells.values()}
-    used = sorted({each.training.id[:ID_LETTERS] for each in evaluations if each.training and each.run.id in shown})
-    return (
-        f"{row.title}: {len(trained)} training runs were evaluated; the newest whole evaluation of each benchmark is "
-        f"shown, of {' and '.join(used)}. Name runs to see them side by side."
-    )
+def _several(rows: Sequence[EvalRow], evaluations: Sequence[Sequence[Evaluation]]) -> list[str]:
+    """Which rows stand for several training runs, if any does."""
+    told = []
+    for row, of_row in zip(rows, evaluations, strict=True):
+        trained = {each.training.id for each in of_row if each.training}
+        shown = {cell.run_id for cell in row.cells.values()}
+        used = sorted({each.training.id[:ID_LETTERS] for each in of_row if each.training and each.run.id in shown})
+        if len(trained) > 1:
+            told.append(f"{row.title}: {' and '.join(used)} of {len(trained)} runs")
+    if not told:
+        return []
+    more = f"; ... ({len(told):,} rows in all)" if len(told) > ROWS_NAMED else ""
+    return [
+        "Several training runs of a row were evaluated: the newest whole evaluation of each benchmark is shown, "
+        f"named runs stand side by side. {'; '.join(told[:ROWS_NAMED])}{more}."
+    ]
+
+
+def _drawn(selection: Selection, evaluations: Sequence[Evaluation]) -> list[str]:
+    """At which temperatures a model's responses were drawn, where that differs."""
+    temperatures: dict[str, list[str]] = {}
+    for each in evaluations:
+        if each.run.id in selection.run_ids and each.run.tags["eval.source"] == "model":
+            temperatures.setdefault(each.run.params.get("eval.temperature", "?"), []).append(each.run.id[:ID_LETTERS])
+    if len(temperatures) < 2:
+        return []
+    groups = (f"{value} ({', '.join(ids[:ROWS_NAMED])})" for value, ids in sorted(temperatures.items()))
+    return [f"Not all responses were drawn at one temperature: {'; '.join(groups)}."]

@@ -48,12 +48,13 @@ def to_html(document: Document) -> str:
 
 def html_tables(document: Document) -> str:
     """The tables and notes alone. Classes: number, best, second, below, note, wide; no style, no handlers."""
-    tables = "".join(html_table(grid) for grid in document.grids)
+    captions = len(document.grids) > 1
+    tables = "".join(_table(grid, captions) for grid in document.grids)
     return tables + "".join(f'<p class="note">{text(note)}</p>\n' for note in document.notes)
 
 
-def html_table(grid: Grid) -> str:
-    """One table with its footnotes."""
+def _table(grid: Grid, caption: bool) -> str:
+    """With its footnotes; a table that stands alone is named by the heading above it."""
     head = "".join(_header(header) for header in grid.headers)
     body = []
     for group in grid.groups:
@@ -62,7 +63,8 @@ def html_table(grid: Grid) -> str:
         body.append(f"<tbody>\n{title if group.title else ''}{rows}</tbody>\n")
     footnotes = "".join(f'<p class="note"><sup>{text(mark)}</sup> {text(note)}</p>\n' for mark, note in grid.footnotes)
     return (
-        f'<div class="wide" tabindex="0">\n<table>\n<caption>{text(grid.title)}</caption>\n'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{text(grid.title)}">\n<table>\n'
+        f"{f'<caption>{text(grid.title)}</caption>' if caption else ''}"
         f"<thead>\n<tr>{head}</tr>\n</thead>\n{''.join(body)}</table>\n</div>\n{footnotes}"
     )
 
