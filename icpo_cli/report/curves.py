@@ -8,10 +8,12 @@ from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.figures import Panel
 from icpo_cli.report.figure import Histories, ReportFigure
 from icpo_cli.report.kind import Kind, kind_of
-from icpo_cli.report.settings import Comparison
+from icpo_cli.report.settings import MOST_SEEDS, Comparison
 from icpo_cli.track.read import PastRun, Points
 
 HELDOUT = "eval/heldout/avg_at_k"
+METRICS = ("entropy", "accuracy", "omega", "bonus/share", HELDOUT, *(f"eval/{bench}/avg_at_k" for bench in BENCHMARKS))
+"""All that the figures draw."""
 WINDOWS_A_RUN, WIDEST_WINDOW = 40, 25
 """Means over one batch of prompts are smoothed over a 40th of the run, 25 iterations at most."""
 
@@ -133,6 +135,8 @@ def _caption(comparison: Comparison, window: int, smoothed: str) -> str:
         text = "Mean over seeds; band: ± one standard error, of two seeds from the lower to the higher."
         text += " Without a band: one run." if 1 in seeds else ""
     text += f" {smoothed}: moving mean over {window} iterations." if window > 1 else ""
+    if any(setting.left_out for setting in comparison.settings):
+        text += f" At most {MOST_SEEDS} seeds of a setting, the newest."
     if comparison.left_out:
         text += f" The newest {len(comparison.settings)} settings; {comparison.left_out} older ones are left out."
     return text

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 import icpo_cli
 from icpo_cli.errors import UserError
+from icpo_cli.report.curves import METRICS
 from icpo_cli.report.figure import ReportFigure
 from icpo_cli.report.figures import figures_of, save_figures
 from icpo_cli.report.kind import Kind, kind_of
@@ -65,9 +66,12 @@ def write_page(store: RunStore, runs: Sequence[PastRun], tables: Sequence[PageTa
     page = folder / INDEX
     earlier = _earlier(page)
     comparisons = comparisons_of(runs)
-    detailed = _detailed(runs, tables, comparisons[:MOST_COMPARISONS])
+    drawn = comparisons[:MOST_COMPARISONS]
+    detailed = _detailed(runs, tables, drawn)
     histories = {run.id: store.history(run.id, [*run.metrics]) for run in detailed}
-    figures = figures_of(store, runs, comparisons[:MOST_COMPARISONS], histories)
+    lines = {run.id for comparison in drawn for setting in comparison.settings for run in setting.runs}
+    further = {run_id: store.history(run_id, METRICS) for run_id in lines - histories.keys()}
+    figures = figures_of(store, runs, drawn, histories | further)
     responses: dict[str, Responses] = {}
     for run in detailed:
         if len(responses) < RUNS_WITH_RESPONSES and (found := responses_of(store, run)):
@@ -98,14 +102,14 @@ def _earlier(page: Path) -> set[str]:
     raise UserError(f"--out {page.parent}: its {page.name} is no page of icpo report; name another folder")
 
 
-def _detailed(runs: Sequence[PastRun], tables: Sequence[PageTable], comparisons: Sequence[Comparison]) -> list[PastRun]:
-    """Those of the figures all; then of the tables with the runs above them, then the newest, while there is room."""
+def _detailed(runs: Sequence[PastRun], tables: Sequence[PageTable], drawn: Sequence[Comparison]) -> list[PastRun]:
+    """The newest run of each line that is drawn, those of the tables with the runs above them, then the newest."""
     by_id = {run.id: run for run in runs}
-    drawn = [run.id for comparison in comparisons for setting in comparison.settings for run in setting.runs]
+    lines = [setting.runs[0].id for comparison in drawn for setting in comparison.settings]
     tabled = [run_id for table in tables for run_id in table.run_ids if run_id in by_id]
     above = [parent for run_id in tabled if (parent := by_id[run_id].parent) in by_id]
-    wanted = dict.fromkeys([*drawn, *tabled, *above, *by_id])
-    return [by_id[run_id] for run_id in list(wanted)[: max(RUNS_WITH_CURVES, len(set(drawn)))]]
+    wanted = dict.fromkeys([*lines, *tabled, *above, *by_id])
+    return [by_id[run_id] for run_id in list(wanted)[:RUNS_WITH_CURVES]]
 
 
 def _pictures(figures: Sequence[ReportFigure], folder: Path) -> list[Picture]:

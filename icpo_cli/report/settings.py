@@ -20,6 +20,9 @@ class Setting:
 
     label: str
     runs: tuple[PastRun, ...]
+    """Newest first."""
+    left_out: int = 0
+    """Older ones that finished, for which there is no room."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,9 @@ def _order(run: PastRun) -> tuple[float, int, str]:
 
 def _shown(label: str, runs: Sequence[PastRun]) -> Setting:
     """A mean over seeds of different lengths would jump where one of them ends."""
-    done = [run for run in runs if run.status == "FINISHED"][:MOST_SEEDS]
+    done = [run for run in runs if run.status == "FINISHED"]
     if done:
-        return Setting(label, tuple(done))
+        return Setting(label, tuple(done[:MOST_SEEDS]), len(done[MOST_SEEDS:]))
     return Setting(f"{label} ({runs[0].status.lower()})", (runs[0],))
 
 
