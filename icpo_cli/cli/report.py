@@ -109,6 +109,8 @@ def _against(selection: "Selection", name: str, number: int | None) -> "Report":
     from icpo_cli.report.against_report import against_report
     from icpo_cli.report.paper import paper_rows, read_table
 
+    if name != "paper" and not Path(name).exists():
+        raise UserError(f"--against {name}: no such file, and not 'paper'")
     theirs = paper_rows() if name == "paper" else read_table(Path(name))
     if number is not None and any(their.table for their in theirs):
         theirs = tuple(their for their in theirs if their.table == f"table{number}")

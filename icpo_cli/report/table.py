@@ -12,8 +12,9 @@ from icpo_cli.report.select import Selection
 from icpo_cli.report.versions import Versions
 
 NOTHING = "–"
-PARTIAL = "Partial: not the whole benchmark, k responses each; it is compared with nothing."
+PARTIAL = "Partial: not the whole benchmark, k responses each."
 MARKED = "Best bold, second underlined, of each group and column; equal as printed is equal."
+TAKES_NO_PART = "Partial numbers and those of another grader or other data are neither."
 
 
 def table_document(selection: Selection, number: int, errors: bool) -> Document:
@@ -26,7 +27,7 @@ def table_document(selection: Selection, number: int, errors: bool) -> Document:
         left = len(selection.rows) - len(rows)
         notes.append(f"Not in this table, which has {layout.about}: {left} of {len(selection.rows)} rows.")
     if any(cell.rank for group in grid.groups for row in group.rows for cell in row):
-        notes.insert(0, MARKED)
+        notes.insert(0, f"{MARKED} {TAKES_NO_PART}" if grid.footnotes else MARKED)
     return Document(f"Table {number}: {layout.title}", (grid,), tuple(notes))
 
 

@@ -251,6 +251,16 @@ def test_runs_and_rows_choose(evaluated: Evaluated, report: Callable, tmp_path: 
     assert [each["theirs"] for each in icpo] == [39.4]
 
 
+def test_the_page_holds_the_tables(evaluated: Evaluated, report: Callable, tmp_path: Path) -> None:
+    done = report("--against", "paper", "--table", "1", "--out", str(tmp_path / "page"))
+    assert (done.status, done.out.strip()) == (0, str(tmp_path / "page" / "index.html"))
+    text = (tmp_path / "page" / "index.html").read_text()
+    rows = read_html(text)
+    for name, numbers in evaluated.expected.items():
+        assert [cell for cell, _ in rows[name]] == printed(numbers)
+    assert "Compared with the paper" in text and "Rows of the paper" in text
+
+
 def test_an_output_is_replaced_and_a_place_that_cannot_be_written_is_said(report: Callable, tmp_path: Path) -> None:
     out = tmp_path / "table.md"
     out.write_text("old")
@@ -273,7 +283,7 @@ MISTAKES = {
     "run": (["nosuch"], "RUN nosuch: no such run in the store"),
     "rows and runs": (["x", "--rows", "rows.yaml"], "--rows: not together with RUN"),
     "rows": (["--rows", "nothing.yaml"], "nothing.yaml: no such file"),
-    "theirs": (["--against", "papr"], "papr: no such file"),
+    "theirs": (["--against", "papr"], "--against papr: no such file, and not 'paper'"),
     "experiment": (["--experiment", "none"], "--experiment none: has no finished evaluation; "),
     "store": (["--store", "nothing.db"], "nothing.db: no such MLflow store"),
 }
