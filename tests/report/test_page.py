@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from pathlib import Path
@@ -235,6 +237,19 @@ def test_a_report_says_what_it_left_out(made_store: Made, tmp_path: Path, monkey
     # Those that are drawn, then those that fill the table.
     assert with_curves == {made_store.grpo, made_store.icpo, made_store.eval_grpo}
     assert RUNS_WITH_RESPONSES > 3
+
+
+def test_the_page_needs_no_engine(made_store: Made, tmp_path: Path) -> None:
+    program = (
+        "import sys; from icpo_cli.__main__ import main\n"
+        f"sys.argv = ['icpo', 'report', '--out', {str(tmp_path)!r}]\n"
+        "try: main()\n"
+        "finally: print(sorted({'torch', 'vllm', 'deepspeed', 'transformers', 'mlflow'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=made_store.folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.stdout.splitlines() == [str(tmp_path / "index.html"), "[]"], done.stderr
 
 
 def test_a_page_of_an_earlier_report_is_replaced_and_nothing_else(
