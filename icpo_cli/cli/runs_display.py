@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -21,17 +22,24 @@ TITLES = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
 TITLES |= {"general": "General", "math": "Math", HELDOUT: "held out", ROLLOUT: "in rollouts"}
 ACCURACIES = 2
 """That a list shows of an evaluation."""
+HEADERS = ("id", "name", "kind", "method", "model", "status", "age", "iterations", "accuracy %", "")
+LONGEST = 48
+"""Letters of a cell of the list; names differ at their ends as often as at their beginnings."""
 AGES = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"))
 
 
 def print_glances(glances: Sequence[Glance]) -> None:
-    """On stdout, a line each."""
+    """On stdout, a line each and never more: of a thousand runs too, and for grep."""
     if not glances:
         print("no runs; `icpo train` and `icpo eval` make them")
         return
-    headers = ("id", "name", "kind", "method", "model", "status", "age", "iterations", "accuracy %", "")
-    rows = [_row(glance) for glance in glances]
-    _console().print(_table(headers, rows, right=("age", "iterations")))
+    rows = [HEADERS, *map(_row, glances)]
+    rows = [tuple(printable(_cut(cell)) for cell in row) for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print(
+            "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def print_run(glance: Glance, children: Sequence[str], artifacts: Sequence[str]) -> None:
@@ -99,6 +107,10 @@ def _row(glance: Glance) -> tuple[str, ...]:
         _accuracy(glance.accuracy, ACCURACIES) or "-",
         "partial" if glance.partial else "",
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2 - 1]}...{text[-(LONGEST // 2 - 2) :]}"
 
 
 def _short(name: str, run: PastRun) -> str:

@@ -100,10 +100,11 @@ def make(folder: Path, size: Size) -> None:
         [(index,)] = database.execute("SELECT sql FROM sqlite_master WHERE name = 'index_metrics_run_uuid'")
         database.execute("DROP INDEX index_metrics_run_uuid")
         for number in range(size.runs):
-            trained = copy(database, folder, made.icpo, number, made.study)
+            trained = copy(database, folder, made.icpo, number, made.study, size.points)
+            database.execute("UPDATE latest_metrics SET step = ? WHERE run_uuid = ?", (size.points, trained))
             add_points(database, trained, size)
             if number % RUNS_AN_EVALUATION == 0:
-                copy(database, folder, made.eval_icpo, number, trained)
+                copy(database, folder, made.eval_icpo, number, trained, size.points)
             if number % 100 == 99:
                 print(f"{number + 1} runs, {time.perf_counter() - start:.0f} s", file=sys.stderr)
         database.execute(index)
@@ -111,7 +112,7 @@ def make(folder: Path, size: Size) -> None:
     print(f"made in {time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 
-def copy(database: sqlite3.Connection, folder: Path, run: str, number: int, parent: str) -> str:
+def copy(database: sqlite3.Connection, folder: Path, run: str, number: int, parent: str, points: int) -> str:
     """The number-th copy of a run, under another parent and of its own model, method and seed; its id."""
     new = uuid.uuid4().hex
     for table in ("runs", "params", "tags", "latest_metrics"):
@@ -124,13 +125,14 @@ def copy(database: sqlite3.Connection, folder: Path, run: str, number: int, pare
         "method.bonus": "none" if method == "grpo" else "preference",
         "model.path": f"some/Model{number % MODELS}-7B",
         "seed": str(number // MODELS // len(METHODS)),
+        "train.iterations": str(points),
     }
     for key, value in own.items():
         database.execute("UPDATE params SET value = ? WHERE key = ? AND run_uuid = ?", (value, key, new))
     database.execute("UPDATE tags SET value = ? WHERE key = 'mlflow.parentRunId' AND run_uuid = ?", (parent, new))
     root = folder / "mlartifacts" / new / "artifacts"
     database.execute(
-        "UPDATE runs SET start_time = start_time + ?, end_time = end_time + ?, artifact_uri = ? WHERE run_uuid = ?",
+        "UPDATE runs SET start_time = start_time - ?, end_time = end_time - ?, artifact_uri = ? WHERE run_uuid = ?",
         (number * MINUTE_MS, number * MINUTE_MS, root.as_uri(), new),
     )
     shutil.copytree(folder / "mlartifacts" / run / "artifacts", root, copy_function=os.link)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Finished
 from tests.report.stores import Made
 
 HEAVY = ("torch", "vllm", "deepspeed", "mlflow", "transformers", "matplotlib")
@@ -49,6 +50,7 @@ def test_the_list_as_it_is_shown(made_store: Made, runs: Callable) -> None:
     partial = lines[made_store.eval_partial[:8]]
     assert f"{made_store.icpo[:8]}/iteration-00003" in partial and partial.endswith("AIME24 40.0 partial")
     assert "General 45.0, Math 40.0" in lines[made_store.eval_base[:8]]
+    assert len(lines) == 1 + 9  # however narrow the terminal and long the names
 
 
 def test_the_list_narrowed_down(made_store: Made, runs: Callable) -> None:
@@ -69,12 +71,23 @@ def test_all_of_one_run(made_store: Made, runs: Callable) -> None:
     assert "98 more settings are the defaults" in settings
 
 
-def test_in_what_two_runs_differ(made_store: Made, runs: Callable) -> None:
+def test_in_what_two_runs_differ(made_store: Made, tmp_path: Path, icpo_here: Callable) -> None:
+    database = shutil.copy(made_store.folder / "mlflow.db", tmp_path / "copy.db")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        # As if all were of one commit but one run.
+        connection.execute("UPDATE tags SET value = 'same' WHERE key LIKE 'code.%'")
+        other = "UPDATE tags SET value = 'other' WHERE key = 'code.commit' AND run_uuid = ?"
+        connection.execute(other, (made_store.grpo,))
+
+    def runs(*arguments: str) -> Finished:
+        return icpo_here("runs", *arguments, "--store", str(database))
+
     document = runs("diff", "grpo", "icpo", "--json").document
     assert (document["left"], document["right"]) == (made_store.grpo, made_store.icpo)
     names = {"method.name": ["grpo", "icpo"], "name": ["grpo", "icpo"], "method.bonus": ["none", "preference"]}
     assert document["configuration"] == names
-    assert document["data"] == document["code"] == document["packages"] == document["facts"] == {}
+    assert document["code"] == {"code.commit": ["other", "same"]}
+    assert document["data"] == document["packages"] == document["facts"] == {}
     document = runs("diff", "running", "icpo", "--json").document
     assert document["metrics"]["eval/heldout/avg_at_k"] == {"left": 60.0, "right": 65.0, "difference": 5.0}
     assert "kl" not in document["metrics"]  # equal
