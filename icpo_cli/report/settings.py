@@ -40,7 +40,9 @@ class Comparison:
 def comparisons_of(runs: Sequence[PastRun]) -> list[Comparison]:
     """Of all training runs that did not fail, with an iteration at least; `runs` newest first, and so are they."""
     trained = [
-        run for run in runs if kind_of(run) is Kind.TRAIN and run.status != "FAILED" and "entropy" in run.metrics
+        run
+        for run in runs
+        if kind_of(run) is Kind.TRAIN and run.status != "FAILED" and "entropy" in run.metrics and _is_ours(run)
     ]
     alike = _grouped((_ground(run), run) for run in trained)
     titles = [_title(group[0]) for group in alike]
@@ -68,6 +70,11 @@ def _title(run: PastRun) -> str:
 
 def _is_noisy(run: PastRun) -> bool:
     return any(float(share) > 0 for share in _noise(run))
+
+
+def _is_ours(run: PastRun) -> bool:
+    """A server may hold other programs' runs too."""
+    return {"model.path", "method.name", "method.omega.schedule", *NOISE} <= run.params.keys()
 
 
 def _order(run: PastRun) -> tuple[float, int, str]:

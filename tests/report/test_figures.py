@@ -49,6 +49,7 @@ def test_seeds_are_one_line_and_settings_one_figure() -> None:
         ran("h", "method=icpo", "reward.noise.fraction=0.4"),
         ran("i", "model.path=/models/other"),
         replace(ran("j"), metrics={}),
+        replace(ran("foreign"), params={"lr": "0.1"}),
         ran("k", **{"data.fingerprint": "another"}),
     )
     found = {comparison.title: comparison for comparison in comparisons_of(runs)}
