@@ -6,7 +6,7 @@ const VERDICTS = {
   correct: "✓ correct",
   wrong: "✗ wrong",
   no_answer: "– no answer",
-  timeout: "… timeout",
+  timeout: "? timeout",
   error: "! error",
 };
 const UNGRADED = "not graded";
