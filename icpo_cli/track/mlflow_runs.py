@@ -18,11 +18,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from icpo_cli.errors import UserError
 from icpo_cli.track.artifacts import Artifacts
-from icpo_cli.track.read import PastRun, Points
+from icpo_cli.track.read import PastRun, Points, facts_of
 
 PAGE = 1000
-MLFLOW = "mlflow."
-"""Beginning of the tags that are MLflow's own."""
 
 
 class MlflowRuns:
@@ -115,7 +113,7 @@ def _past(run: Run, experiment: str) -> PastRun:
         end_ms=run.info.end_time,
         parent=tags.get(MLFLOW_PARENT_RUN_ID),
         params=run.data.params,
-        tags={key: value for key, value in tags.items() if not key.startswith(MLFLOW)},
+        tags=facts_of(tags),
         metrics={key: value for key, value in run.data.metrics.items() if _is_finite(value)},
         last_step=max((metric.step for metric in run.data._metric_objs), default=0),
     )

@@ -33,6 +33,11 @@ class PastRun:
     """The greatest step of any metric: the iterations of a training run so far."""
 
 
+def facts_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """Without MLflow's own."""
+    return {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
+
+
 class RunStore(Protocol):
     """Reads while others write. Every method raises UserError where the store cannot be read."""
 

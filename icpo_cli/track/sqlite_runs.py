@@ -10,13 +10,11 @@ from urllib.parse import quote
 
 from icpo_cli.errors import UserError
 from icpo_cli.track.artifacts import Artifacts
-from icpo_cli.track.read import PastRun, Points
+from icpo_cli.track.read import PastRun, Points, facts_of
 
 LOCKED_SECONDS = 20.0
 """How long a read waits for a writer to end its transaction."""
 PARENT = "mlflow.parentRunId"
-MLFLOW = "mlflow."
-"""Beginning of the tags that are MLflow's own."""
 READABLE = frozenset(
     """
     6953534de441 bda7b8c39065 cbc13b556ace 770bee3ae1dd a1b2c3d4e5f6 de4033877273 1a0cddfcaa16 534353b11cbc 71994744cf8e
@@ -78,7 +76,7 @@ class SqliteRuns:
                 end_ms=end,
                 parent=tags[run_id].get(PARENT),
                 params=params[run_id],
-                tags={key: value for key, value in tags[run_id].items() if not key.startswith(MLFLOW)},
+                tags=facts_of(tags[run_id]),
                 metrics=metrics[run_id],
                 last_step=steps.get(run_id, 0),
             )
