@@ -4,7 +4,7 @@ import base64
 import contextlib
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,8 @@ def write_page(store: RunStore, runs: Sequence[PastRun], tables: Sequence[PageTa
     """
     page = folder / INDEX
     earlier = _earlier(page)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     comparisons = comparisons_of(runs)
     drawn = comparisons[:MOST_COMPARISONS]
     detailed = _detailed(runs, tables, drawn)
@@ -77,8 +79,7 @@ def write_page(store: RunStore, runs: Sequence[PastRun], tables: Sequence[PageTa
         if len(responses) < RUNS_WITH_RESPONSES and (found := responses_of(store, run)):
             responses[run.id] = found
     shown = Shown(histories, responses)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _writing(folder):
         pictures = _pictures(figures, folder / FIGURES)
         for stem in earlier - {figure.stem for figure in figures}:
             for kind in ("png", "pdf"):
@@ -86,9 +87,16 @@ def write_page(store: RunStore, runs: Sequence[PastRun], tables: Sequence[PageTa
         aside = page.with_suffix(".tmp")
         aside.write_text(_html(runs, tables, pictures, shown, comparisons), encoding="utf-8")
         aside.replace(page)
+    return page
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Raises UserError where it cannot be done."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"--out {folder}: cannot be written: {error.strerror}") from error
-    return page
 
 
 def _earlier(page: Path) -> set[str]:

@@ -66,6 +66,12 @@ def opened(browser: Any, page_folder: Path) -> Iterator[Callable[..., Any]]:
     assert sum(url.startswith("file:") for url in asked) == len(contexts)  # the page itself and nothing beside it
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take most of a page's time; for tests of other things."""
+    monkeypatch.setattr("icpo_cli.report.page.figures_of", lambda *given: [])
+
+
 def responses(tab: Any) -> Any:
     return tab.locator("#responses > .answer")
 
@@ -188,6 +194,7 @@ def test_markup_put_into_the_page_would_not_run(browser: Any, page_folder: Path,
 
 
 @in_a_browser
+@pytest.mark.usefixtures("without_figures")
 def test_names_of_runs_are_text_and_a_megabyte_is_shortened(opened: Callable, tmp_path: Path) -> None:
     name = "<b>bold</b> \u202ename"
     with chdir(tmp_path):
@@ -227,6 +234,7 @@ def test_an_evaluation_shows_its_responses_by_benchmark(opened: Callable, made_s
     assert "40.0 AIME24 (partial)" in partial.locator("#run > .facts").inner_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_report_says_what_it_left_out(made_store: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("icpo_cli.report.page.RUNS_WITH_CURVES", 3)
     store = open_store(str(made_store.folder / "mlflow.db"))
@@ -238,6 +246,7 @@ def test_a_report_says_what_it_left_out(made_store: Made, tmp_path: Path, monkey
     assert with_curves == {made_store.grpo, made_store.icpo, made_store.eval_grpo}
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_run_that_is_deleted_meanwhile_is_listed_without_its_curves(made_store: Made, tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     shutil.copy(made_store.folder / "mlflow.db", path)
