@@ -12,8 +12,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "COMMANDS.md"
 WIDTH = 110
 HEAD = """# Commands
 
-Made by `scripts/command_reference` from the commands' own help. What each is for, with examples: README.md, and the pages on
-[training](TUTORIAL.md), [evaluation](EVALUATION.md), [studies](ABLATIONS.md) and [grading](GRADING.md).
+Made by `scripts/command_reference` from the commands' own help. What each is for, with examples: README.md, the
+[tutorial](TUTORIAL.md), and the pages on [evaluation](EVALUATION.md), [studies](ABLATIONS.md), [grading](GRADING.md)
+and [reports](REPORT.md).
 """
 
 

@@ -38,8 +38,18 @@ def logged() -> set[str]:
     names |= set(update_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, skipped=False)]))
     names |= set(machine_metrics(seconds, 1.0, torch.device("cpu"))) | {"memory/peak_device_gib"}
     evaluated = set(metrics_of([score(part_of(["++", "+-", "--", "00"]))]))
-    general = {re.sub(r"\bsums\b|(?<=eval_)sums", "BENCH", re.sub(r"pass_at_\d+", "pass_at_K", name)) for name in evaluated}
-    return names | {re.sub(r"(eval/BENCH/verdict/).*", r"\1KIND", name) for name in general} | ELSEWHERE
+    return names | {_general(name) for name in evaluated} | ELSEWHERE
+
+
+def _general(name: str) -> str:
+    """As the page writes the names of a benchmark's metrics."""
+    for form, word in (
+        (r"\bsums\b|(?<=eval_)sums", "BENCH"),
+        (r"(?<=pass_at_)\d+", "K"),
+        (r"(?<=/verdict/).*", "KIND"),
+    ):
+        name = re.sub(form, word, name)
+    return name
 
 
 @pytest.mark.parametrize("which", ["logged but not on the page", "on the page but not logged"])
