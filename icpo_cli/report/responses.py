@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.text import shortened, visible
 from icpo_cli.track.parquet import Row, column_names, read_rows, read_table
@@ -124,11 +125,12 @@ def _trained(file: Path, files: int) -> tuple[list[Row], int]:
 
 
 def _evaluated(file: Path) -> tuple[list[Row], int]:
-    """Rows of each benchmark, and how many the file has."""
+    """Rows of each benchmark whose authors do not ask to keep it out of sight, and how many the file has."""
     keys = [(row["bench"], row["id"]) for row in read_table(file, ["bench", "id"])]
     by_bench: dict[str, list[int]] = {}
     for place, (bench, _) in enumerate(keys):
-        by_bench.setdefault(bench, []).append(place)
+        if not BENCHMARKS[bench].confidential:  # a response may quote its question
+            by_bench.setdefault(bench, []).append(place)
     places: list[int] = []
     for its in by_bench.values():
         places += [its[at] for at in _of_groups([keys[place] for place in its], RESPONSES_A_RUN // len(by_bench))]

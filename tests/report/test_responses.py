@@ -104,20 +104,33 @@ def test_files_that_are_half_written_or_gone_are_named_and_passed_over(tmp_path:
 def test_an_evaluation_shows_some_questions_of_each_benchmark(tmp_path: Path) -> None:
     rows = [
         {"bench": bench, "id": f"{bench}/{q}", "index": index, "text": "t", "mean_prob": 0.5, "verdict": "wrong"}
-        for bench in ("gpqa", "aime24")
+        for bench in ("math500", "aime24")
         for q in range(100)
         for index in range(4)
     ]
     write_table(rows, tmp_path / "responses.parquet")
     store = Stored({("e", "responses.parquet"): tmp_path / "responses.parquet"})
-    run = evaluated("e", {"gpqa": 1.0})
+    run = evaluated("e", {"math500": 1.0})
     found = responses_of(store, run)
     assert found is not None and found.note == "responses: 144 of 800"
     assert [row["where"] for row in found.rows].count("aime24") == 72  # 75 // 4 questions of 4
     assert found.rows[0]["confidence"] == pytest.approx(math.log(0.5))
-    assert (found.rows[1]["prompt_id"], found.rows[1]["response"]) == ("gpqa/0", 2)
+    assert (found.rows[1]["prompt_id"], found.rows[1]["response"]) == ("math500/0", 2)
     groups = {each.group for each in confidences_of(store, run)}
     assert groups == set(range(1, 201))
+
+
+def test_questions_that_are_to_stay_out_of_sight_are_not_quoted_by_responses(tmp_path: Path) -> None:
+    rows = [
+        {"bench": bench, "id": f"{bench}/1", "index": 0, "text": "You ask", "mean_prob": 0.5, "verdict": "wrong"}
+        for bench in ("gpqa", "aime24")
+    ]
+    write_table(rows, tmp_path / "responses.parquet")
+    found = responses_of(
+        Stored({("e", "responses.parquet"): tmp_path / "responses.parquet"}), evaluated("e", {"gpqa": 1.0})
+    )
+    assert found is not None and [row["where"] for row in found.rows] == ["aime24"]
+    assert found.note == "responses: 1 of 2"
 
 
 @pytest.mark.parametrize(
