@@ -97,6 +97,7 @@ def main() -> None:
             tokens = round(result["response_tokens_mean"] * result["n"] * result["k"])
             rounds.append({"bare": bare, "icpo": ours, "bare_tokens": bare_tokens, "icpo_tokens": tokens})
             said = f"bare {bare:.1f} s, {bare_tokens:,} tokens; icpo eval {ours:.1f} s, {tokens:,} tokens"
+            said += f" ({result['n']} questions, Avg@{result['k']} {result['avg_at_k']:.1f})"
             print(f"round {number + 1}: {said}", file=sys.stderr)
     sums = {key: sum(each[key] for each in rounds) for key in rounds[0]}
     ratio = sums["icpo"] / sums["bare"]
