@@ -21,6 +21,8 @@ class GridCell:
     rank: Rank | None = None
     marks: str = ""
     """Of the footnotes that hold for it: †,a,b."""
+    run_id: str = ""
+    """The evaluation that the number is from; empty for a mean of several."""
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,6 @@ class _Numbers:
             ),
         )
 
-    def _heading(self, bench: str) -> str:
-        return heading(bench, {row.cells[bench].k for row in self._rows if bench in row.cells})
-
     def _cell(self, row: EvalRow, column: str, rank: Rank | None, errors: bool) -> GridCell:
         score = row.score(column)
         if score is None:
@@ -118,4 +115,5 @@ class _Numbers:
             error=number_text(score.stderr) if errors else "",
             rank=rank,
             marks=",".join([PARTIAL_MARK, *marks] if score.partial else marks),
+            run_id="" if column in MEANS else row.cells[column].run_id,
         )

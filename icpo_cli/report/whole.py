@@ -29,7 +29,7 @@ def table_reports(selection: Selection, number: int | None, errors: bool) -> lis
 
 
 def page_table(report: Report) -> PageTable:
-    return PageTable(report.document.title, html_tables(report.document), report.run_ids)
+    return PageTable(report.document.title, html_tables(report.document, links=True), report.run_ids)
 
 
 def listed_runs(runs: Sequence[PastRun], request: Request, selection: Selection | None) -> list[PastRun]:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from icpo_cli.report.against_report import against_report
 from icpo_cli.report.formats import FORMATS
+from icpo_cli.report.formats.html import html_tables
 from icpo_cli.report.formats.terminal import show
 from icpo_cli.report.grid import Document, Grid, GridCell, GridGroup, Header, Rank, mark
 from icpo_cli.report.paper import paper_rows
@@ -151,6 +152,13 @@ def test_names_are_text_in_markdown() -> None:
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {13}
     assert "<script" not in text and "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert r"a\|b \`c\` \*d\* \[e\](f) \_g\_" in text
+
+
+def test_on_a_page_of_runs_a_number_leads_to_its_evaluation() -> None:
+    report = hostile_report()
+    links = re.findall(r'<a href="#run/(e\d)">', html_tables(report.document, links=True))
+    assert sorted(links) == sorted(["e0", "e1", "e2", "e3", "e4"] * 2)  # of two benchmarks; a mean leads nowhere
+    assert "<a " not in FORMATS["html"](report)
 
 
 @pytest.mark.parametrize("kind", ["md", "csv", "tex", "html", "json"])

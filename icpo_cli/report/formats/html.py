@@ -46,20 +46,23 @@ def to_html(document: Document) -> str:
 """
 
 
-def html_tables(document: Document) -> str:
-    """The tables and notes alone. Classes: number, best, second, below, note, wide; no style, no handlers."""
+def html_tables(document: Document, links: bool = False) -> str:
+    """The tables and notes alone. Classes: number, best, second, below, note, wide; no style, no handlers.
+
+    `links`: a number leads to its evaluation on the page that they stand on, #run/ID.
+    """
     captions = len(document.grids) > 1
-    tables = "".join(_table(grid, captions) for grid in document.grids)
+    tables = "".join(_table(grid, captions, links) for grid in document.grids)
     return tables + "".join(f'<p class="note">{text(note)}</p>\n' for note in document.notes)
 
 
-def _table(grid: Grid, caption: bool) -> str:
+def _table(grid: Grid, caption: bool, links: bool) -> str:
     """With its footnotes; a table that stands alone is named by the heading above it."""
     head = "".join(_header(header) for header in grid.headers)
     body = []
     for group in grid.groups:
         title = f'<tr><th scope="rowgroup" colspan="{len(grid.headers)}">{text(group.title)}</th></tr>\n'
-        rows = "".join(f"<tr>{_row(grid, row)}</tr>\n" for row in group.rows)
+        rows = "".join(f"<tr>{_row(grid, row, links)}</tr>\n" for row in group.rows)
         body.append(f"<tbody>\n{title if group.title else ''}{rows}</tbody>\n")
     footnotes = "".join(f'<p class="note"><sup>{text(mark)}</sup> {text(note)}</p>\n' for mark, note in grid.footnotes)
     return (
@@ -83,16 +86,18 @@ def _number(header: Header) -> str:
     return ' class="number"' if header.numeric else ""
 
 
-def _row(grid: Grid, row: tuple[GridCell, ...]) -> str:
+def _row(grid: Grid, row: tuple[GridCell, ...], links: bool) -> str:
     cells = []
     for place, (header, cell) in enumerate(zip(grid.headers, row, strict=True)):
         tag = "td" if place else 'th scope="row"'
-        cells.append(f"<{tag}{_number(header)}>{_cell(header, cell)}</{tag.split()[0]}>")
+        cells.append(f"<{tag}{_number(header)}>{_cell(header, cell, links)}</{tag.split()[0]}>")
     return "".join(cells)
 
 
-def _cell(header: Header, cell: GridCell) -> str:
+def _cell(header: Header, cell: GridCell, links: bool) -> str:
     shown = text(cell.text) if header.numeric else f"<bdi>{text(cell.text)}</bdi>"
+    if links and cell.run_id:
+        shown = f'<a href="#run/{escape(cell.run_id)}">{shown}</a>'
     if cell.rank is not None:
         tag = "strong" if cell.rank is Rank.BEST else "span"
         shown = f'<{tag} class="{cell.rank.value}">{shown}</{tag}>'
