@@ -122,20 +122,20 @@ def _against(selection: "Selection", name: str, number: int | None) -> "Report":
 def _write_page(
     store: "RunStore", request: "Request", number: int | None, against: str | None, stderr: bool, folder: Path
 ) -> None:
-    """A store whose runs were not evaluated yet gives a page without tables."""
+    """Runs that were not evaluated yet give a page without tables."""
     from icpo_cli.report.page import write_page
-    from icpo_cli.report.results import evaluations_of
-    from icpo_cli.report.select import Request, select
-    from icpo_cli.report.whole import listed_runs, page_table, table_reports
+    from icpo_cli.report.select import select
+    from icpo_cli.report.whole import has_evaluations, listed_runs, page_table, table_reports
 
     runs = store.runs()
-    selection = None
-    tables = []
-    if request != Request(mixed=request.mixed) or evaluations_of(runs):
+    tables: list[Report] = []
+    tabled: tuple[str, ...] = ()
+    if has_evaluations(runs, request):
         selection = select(runs, request)
         tables = table_reports(selection, number, stderr)
         tables += [_against(selection, against, number)] if against else []
-    path = write_page(store, listed_runs(runs, request, selection), [page_table(table) for table in tables], folder)
+        tabled = selection.run_ids
+    path = write_page(store, listed_runs(runs, request, tabled), [page_table(table) for table in tables], folder)
     typer.echo(str(path))
 
 

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 
+from icpo_cli.config.load import nearest
+from icpo_cli.errors import UserError
 from icpo_cli.report.find import find_run
 from icpo_cli.report.formats.html import html_tables
 from icpo_cli.report.page import PageTable
 from icpo_cli.report.report import Report, table_report
+from icpo_cli.report.results import evaluations_of
 from icpo_cli.report.select import Request, Selection
 from icpo_cli.track.read import PastRun
+
+LEVELS = 2
+"""Beneath a study: its training runs, and their evaluations."""
 
 
 def tables_worth_showing(selection: Selection) -> list[int]:
@@ -32,13 +38,28 @@ def page_table(report: Report) -> PageTable:
     return PageTable(report.document.title, html_tables(report.document, links=True), report.run_ids)
 
 
-def listed_runs(runs: Sequence[PastRun], request: Request, selection: Selection | None) -> list[PastRun]:
-    """All of the store; where the user asked for some, those, what they stand under and what stands under them."""
-    if request == Request(mixed=request.mixed) or selection is None:
+def has_evaluations(runs: Sequence[PastRun], request: Request) -> bool:
+    """Whether there are finished evaluations to fill a table with, or some were asked for in so many words."""
+    asked = bool(request.rows or request.tags)
+    return asked or bool(evaluations_of(listed_runs(runs, request, ())))
+
+
+def listed_runs(runs: Sequence[PastRun], request: Request, tabled: Sequence[str]) -> list[PastRun]:
+    """All of the store; where the user asked for some, those, what they stand under and what stands under them.
+
+    `tabled`: ids of the evaluations that the tables' numbers are from. Raises UserError.
+    """
+    if request == Request(mixed=request.mixed):
         return list(runs)
     by_id = {run.id: run for run in runs}
-    kept = set(selection.run_ids) | {find_run(runs, name, "RUN").id for name in request.runs}
-    kept |= {run.id for run in runs if run.parent in kept}
+    kept = {*tabled, *(find_run(runs, name, "RUN").id for name in request.runs)}
+    if request.experiment is not None and not request.runs:
+        kept |= {run.id for run in runs if run.experiment == request.experiment}
+        if not kept:
+            known = nearest(request.experiment, sorted({run.experiment for run in runs}))
+            raise UserError(f"--experiment {request.experiment}: has no runs{known}")
+    for _ in range(LEVELS):
+        kept |= {run.id for run in runs if run.parent in kept}
     for run_id in list(kept):
         above = by_id[run_id].parent
         while above in by_id:

@@ -19,6 +19,7 @@ from pyarrow import parquet
 
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.track.mlflow_store import MlflowStore
+from tests.report.stores import Made
 
 MODELS = {"Qwen/Qwen2.5-3B": 3, "Qwen/Qwen2.5-7B": 5, "Qwen/Qwen2.5-14B": 6}
 """And of ten responses how many are right, about."""
@@ -307,6 +308,27 @@ def test_no_store_and_no_evaluation(icpo_here: Callable, tmp_path: Path, monkeyp
         2,
         "",
     ) and "the store holds no finished evaluation: `icpo eval` makes one" in done.err
+
+
+@pytest.mark.parametrize(
+    ("named", "listed"),
+    [("failed", ["failed"]), ("study", ["study", "grpo", "icpo", "eval_grpo", "eval_icpo", "eval_partial"])],
+)
+def test_a_page_of_named_runs_has_what_stands_under_them_evaluated_or_not(
+    named: str,
+    listed: list[str],
+    made_store: Made,
+    icpo_here: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(made_store.folder)
+    done = icpo_here("report", getattr(made_store, named), "--out", str(tmp_path))
+    assert done.status == 0, done.err
+    page = (tmp_path / "index.html").read_text()
+    [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert {run["id"] for run in json.loads(data)["runs"]} == {getattr(made_store, name) for name in listed}
+    assert ("No evaluation fills a table" in page) == (named == "failed")
 
 
 def test_nothing_heavy_is_imported(evaluated: Evaluated) -> None:
