@@ -18,7 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from icpo_cli.errors import UserError
 from icpo_cli.track.artifacts import Artifacts
-from icpo_cli.track.read import PastRun, Points, facts_of
+from icpo_cli.track.read import PastRun, Points, end_of, facts_of
 
 PAGE = 1000
 
@@ -110,7 +110,7 @@ def _past(run: Run, experiment: str) -> PastRun:
         experiment=experiment,
         status=run.info.status,
         start_ms=run.info.start_time,
-        end_ms=run.info.end_time,
+        end_ms=end_of(run.info.status, run.info.end_time),
         parent=tags.get(MLFLOW_PARENT_RUN_ID),
         params=run.data.params,
         tags=facts_of(tags),

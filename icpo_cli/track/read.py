@@ -21,6 +21,7 @@ class PastRun:
     start_ms: int
     """Milliseconds since 1970."""
     end_ms: int | None
+    """None while it runs."""
     parent: str | None
     """Id of the run that it stands under."""
     params: Mapping[str, str]
@@ -36,6 +37,11 @@ class PastRun:
 def facts_of(tags: Mapping[str, str]) -> dict[str, str]:
     """Without MLflow's own."""
     return {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
+
+
+def end_of(status: str, end_ms: int | None) -> int | None:
+    """Of a run that goes on again MLflow keeps the end that it had."""
+    return None if status == "RUNNING" else end_ms
 
 
 class RunStore(Protocol):

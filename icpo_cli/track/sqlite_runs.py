@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from icpo_cli.errors import UserError
 from icpo_cli.track.artifacts import Artifacts
-from icpo_cli.track.read import PastRun, Points, facts_of
+from icpo_cli.track.read import PastRun, Points, end_of, facts_of
 
 LOCKED_SECONDS = 20.0
 """How long a read waits for a writer to end its transaction."""
@@ -73,7 +73,7 @@ class SqliteRuns:
                 experiment=experiment,
                 status=status,
                 start_ms=start,
-                end_ms=end,
+                end_ms=end_of(status, end),
                 parent=tags[run_id].get(PARENT),
                 params=params[run_id],
                 tags=facts_of(tags[run_id]),

@@ -57,6 +57,13 @@ def test_a_run_is_read_with_all_that_was_logged_of_it(made_store: Made) -> None:
     assert store.artifacts(made_store.icpo) == ["config.yaml", *responses]
 
 
+def test_a_run_that_goes_on_again_has_not_ended(made_store: Made, database: Path) -> None:
+    change(database, f"UPDATE runs SET status = 'RUNNING' WHERE run_uuid = '{made_store.icpo}'")
+    for store in (open_store(str(database)), through_mlflow(database.parent)):
+        ends = {run.id: run.end_ms for run in store.runs()}
+        assert ends[made_store.icpo] is None and ends[made_store.grpo] is not None
+
+
 def test_the_file_itself_and_mlflow_give_equal_records(made_store: Made, database: Path) -> None:
     """Of values that are not finite, repeated points and deleted runs too."""
     where = f"run_uuid = '{made_store.icpo}'"
