@@ -18,7 +18,7 @@ class Artifacts:
         """The paths of all files of the run whose artifacts stand at `root`, sorted. Raises UserError."""
         folders = self._folders(run_id, root)
         if folders is None:
-            from icpo_cli.track.mlflow_runs import remote_names
+            from icpo_cli.track.mlflow_artifacts import remote_names
 
             return remote_names(self._uri, run_id)
         folder = next((folder for folder in folders if folder.is_dir()), None)
@@ -29,7 +29,7 @@ class Artifacts:
         """A file or folder of the run whose artifacts stand at `root`; None where there is none. Raises UserError."""
         folders = self._folders(run_id, root)
         if folders is None:
-            from icpo_cli.track.mlflow_runs import download
+            from icpo_cli.track.mlflow_artifacts import download
 
             return download(self._uri, run_id, path, Path(self._kept.name))
         return next((folder / path for folder in folders if (folder / path).exists()), None)

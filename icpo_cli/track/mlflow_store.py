@@ -1,23 +1,17 @@
 """The MLflow side of a run: what is written."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# A server that is away must not hold up training; what it misses is kept and sent later.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from icpo_cli.errors import UserError
 from icpo_cli.track.journal import Entry
+from icpo_cli.track.mlflow_client import MlflowClient, get_run, one_line
 
 PARAMS_A_CALL = 100
 METRICS_A_CALL = 1000
@@ -36,7 +30,7 @@ class MlflowStore:
         """A new run, the child of `parent` where the store has that run. Raises UserError where it cannot be used."""
         try:
             client = MlflowClient(_tracking_uri(uri))
-            above = _run(client, parent) if parent else None
+            above = get_run(client, parent) if parent else None
             if above is not None:
                 tags = {MLFLOW_PARENT_RUN_ID: above.info.run_id}
                 run = client.create_run(above.info.experiment_id, run_name=name, tags=tags)
@@ -46,15 +40,15 @@ class MlflowStore:
             experiment_id = found.experiment_id if found else client.create_experiment(experiment, location)
             return cls(client, client.create_run(experiment_id, run_name=name).info.run_id)
         except Exception as error:  # a store's own errors reach us bare: SQLAlchemy, HTTP, file system
-            raise UserError(f"track.uri: {uri or 'mlflow.db'}: cannot be used: {_one_line(error)}") from error
+            raise UserError(f"track.uri: {uri or 'mlflow.db'}: cannot be used: {one_line(error)}") from error
 
     @staticmethod
     def check_parent(uri: str | None, run_id: str) -> None:
         """Raises UserError where the store has no such run for others to stand under, or cannot be used."""
         try:
-            found = _run(MlflowClient(_tracking_uri(uri)), run_id)
+            found = get_run(MlflowClient(_tracking_uri(uri)), run_id)
         except Exception as error:
-            raise UserError(f"track.uri: {uri or 'mlflow.db'}: cannot be used: {_one_line(error)}") from error
+            raise UserError(f"track.uri: {uri or 'mlflow.db'}: cannot be used: {one_line(error)}") from error
         if found is None:
             raise UserError(f"track.parent: {run_id}: no such run in {uri or 'mlflow.db'}")
 
@@ -67,7 +61,7 @@ class MlflowStore:
             client.update_run(run_id, status="RUNNING")
             return cls(client, run_id)
         except Exception as error:
-            raise UserError(f"run {run_id}: not in {uri or 'mlflow.db'}: {_one_line(error)}") from error
+            raise UserError(f"run {run_id}: not in {uri or 'mlflow.db'}: {one_line(error)}") from error
 
     def log_params(self, params: Mapping[str, object]) -> None:
         rows = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in params.items()]
@@ -121,17 +115,3 @@ def _make_database(path: Path) -> None:
         MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
         with contextlib.suppress(FileExistsError):  # another process was first
             path.hardlink_to(made)
-
-
-def _run(client: MlflowClient, run_id: str) -> Run | None:
-    """None where the store has no such run."""
-    try:
-        return client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            raise
-        return None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
