@@ -69,7 +69,7 @@ def icpo_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="session")
 def lab_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model that adds single digits, right about half the time."""
+    """A tiny model that adds single digits, more often right than wrong."""
     from tests.lab import make_lab_model
 
     return make_lab_model(tmp_path_factory.mktemp("lab") / "model")

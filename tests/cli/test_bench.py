@@ -82,7 +82,7 @@ def test_data_list_names_what_configurations_and_benchmarks_need(icpo_here: Call
     needs = {need["data_set"]: need for need in found}
     paper = needs["openbmb/RLPR-Train-Dataset, split train"]
     assert "paper/qwen2.5-7b-icpo.yaml" in paper["wanted_by"]
-    assert needs["reasoning_gym basic_arithmetic"]["wanted_by"] == ["quickstart.yaml"]
+    assert needs["reasoning_gym basic_arithmetic"]["wanted_by"] == ["lab/lab.yaml", "quickstart.yaml"]
     assert needs["math500"]["here"].endswith("math500.jsonl") and needs["minerva"]["here"] is None
     assert "webinstruct: get it with network by" in icpo_here("data", "list", data).out
 
