@@ -14,7 +14,6 @@ from icpo_cli.figures import Line, Panel, draw, save
 FOLDER = "curves"
 OVERVIEW = "all"
 WINDOWS_A_RUN, WIDEST_WINDOW = 40, 25
-"""A training metric is smoothed over a 40th of the run, 25 iterations at most."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,14 @@ def caption_of(study: Study, records: Sequence[JobRecord], curves: Sequence[Curv
         which = "" if len(curves) == 1 else f" of {', '.join(smoothed)}"
         text += f" Moving mean{which} over {_window(study)} iterations."
     return text
+
+
+def window_of(iterations: int) -> int:
+    """Over how many iterations a training metric of so long a run is smoothed: a 40th of them, odd, 25 at most.
+
+    Means over one batch of prompts say little alone.
+    """
+    return min(iterations // WINDOWS_A_RUN // 2 * 2 + 1, WIDEST_WINDOW)
 
 
 def smooth(values: Sequence[float], window: int) -> list[float]:
@@ -146,6 +153,5 @@ def _label(arm: Arm, records: Sequence[JobRecord], shown: Sequence[JobRecord]) -
 
 
 def _window(study: Study) -> int:
-    """Odd, and the same for all arms."""
-    wanted = max(arm.config.train.iterations for arm in study.arms) // WINDOWS_A_RUN
-    return min(wanted // 2 * 2 + 1, WIDEST_WINDOW)
+    """The same for all arms."""
+    return window_of(max(arm.config.train.iterations for arm in study.arms))

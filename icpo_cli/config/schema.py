@@ -67,7 +67,7 @@ class EngineConfig:
     """vLLM's own settings."""
 
     kv_cache_gib: int = 2
-    """CPU: memory of the key-value cache."""
+    """CPU: the most memory of the key-value cache; less where less holds all that can run at once."""
     gpu_memory_utilization: float = 0.5
     """CUDA: vLLM's share of the GPU; the learner has the rest."""
     max_num_seqs: int = 256
@@ -225,7 +225,7 @@ class EvalEngineConfig:
     """vLLM's own settings where it has the machine to itself."""
 
     kv_cache_gib: int = 4
-    """CPU: memory of the key-value cache."""
+    """CPU: the most memory of the key-value cache; less where less holds all that can run at once."""
     gpu_memory_utilization: float = 0.9
     max_num_seqs: int = 256
     """Responses generated at once by an engine."""

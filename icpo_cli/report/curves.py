@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from icpo_cli.ablate.curves import over_seeds
+from icpo_cli.ablate.curves import over_seeds, window_of
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.figures import Panel
 from icpo_cli.report.figure import Histories, ReportFigure
@@ -14,8 +14,6 @@ from icpo_cli.track.read import PastRun, Points
 HELDOUT = "eval/heldout/avg_at_k"
 METRICS = ("entropy", "accuracy", "omega", "bonus/share", HELDOUT, *(f"eval/{bench}/avg_at_k" for bench in BENCHMARKS))
 """All that the figures draw."""
-WINDOWS_A_RUN, WIDEST_WINDOW = 40, 25
-"""Means over one batch of prompts are smoothed over a 40th of the run, 25 iterations at most."""
 
 Means = Mapping[str, Points]
 """{run: points}"""
@@ -123,9 +121,8 @@ def _scores(run: PastRun, runs: Sequence[PastRun], history: Mapping[str, Points]
 
 
 def _window(comparison: Comparison, histories: Histories) -> int:
-    """Odd, and the same for all settings."""
-    last = max((points[-1][0] for points in _of(comparison, "entropy", histories).values()), default=0)
-    return min(last // WINDOWS_A_RUN // 2 * 2 + 1, WIDEST_WINDOW)
+    """The same for all settings."""
+    return window_of(max((points[-1][0] for points in _of(comparison, "entropy", histories).values()), default=0))
 
 
 def _caption(comparison: Comparison, window: int, smoothed: str) -> str:

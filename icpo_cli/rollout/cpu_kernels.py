@@ -1,4 +1,4 @@
-"""vLLM's own compiled norms, which its CPU platform leaves unused for PyTorch's: a sixteenth less time a token.
+"""vLLM's own compiled norms, which its CPU platform leaves unused for PyTorch's slower ones.
 
 Registered with vLLM on import; an engine takes them up by `KERNEL_CONFIG`. They stay in float32 up to the last
 rounding, where the native ones round to the model's dtype before the weight is multiplied on.

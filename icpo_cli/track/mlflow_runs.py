@@ -21,7 +21,7 @@ class MlflowRuns:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self._artifacts = Artifacts(uri)
+        self._artifacts = Artifacts(uri, self._root)
         with reading(uri):
             self._client = MlflowClient(uri)
 
@@ -37,12 +37,10 @@ class MlflowRuns:
         return {key: found for key, found in points.items() if found}
 
     def artifacts(self, run_id: str) -> list[str]:
-        root = self._root(run_id)
-        return self._artifacts.names(run_id, root) if root else []
+        return self._artifacts.names(run_id)
 
     def artifact(self, run_id: str, path: str) -> Path | None:
-        root = self._root(run_id)
-        return self._artifacts.find(run_id, root, path) if root else None
+        return self._artifacts.find(run_id, path)
 
     def _root(self, run_id: str) -> str | None:
         """The address of a run's artifacts; None where there is no such run."""

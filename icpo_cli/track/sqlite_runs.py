@@ -42,7 +42,7 @@ class SqliteRuns:
     def __init__(self, path: Path) -> None:
         """Raises UserError where `path` holds no store that can be read."""
         self._path = path
-        self._artifacts = Artifacts(f"sqlite:///{path.resolve()}", path.resolve().parent)
+        self._artifacts = Artifacts(f"sqlite:///{path.resolve()}", self._root, path.resolve().parent)
         if not path.is_file():
             raise UserError(
                 f"{path}: no such MLflow store: `icpo train` and `icpo eval` make one in the folder they are started "
@@ -98,12 +98,10 @@ class SqliteRuns:
         return {key: tuple(points.items()) for key, points in found.items()}
 
     def artifacts(self, run_id: str) -> list[str]:
-        root = self._root(run_id)
-        return self._artifacts.names(run_id, root) if root else []
+        return self._artifacts.names(run_id)
 
     def artifact(self, run_id: str, path: str) -> Path | None:
-        root = self._root(run_id)
-        return self._artifacts.find(run_id, root, path) if root else None
+        return self._artifacts.find(run_id, path)
 
     def _root(self, run_id: str) -> str | None:
         """The address of a run's artifacts; None where there is no such run."""

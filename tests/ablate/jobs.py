@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 HERE = Path(__file__).parent
@@ -62,10 +61,6 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 def under_way(folder: Path, step: int = 1) -> bool:
     return len(runs_of(folder)) == 1 and len(steps_of(folder)) >= step
-
-
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def kill(process: subprocess.Popen, number: int = signal.SIGKILL) -> None:

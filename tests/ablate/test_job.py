@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.ablate.job import ALREADY_RUNNING, main
-from tests.ablate.jobs import alive, kill, make_job, run_job, runs_of, start_job, starts_of, steps_of, under_way, until
+from tests.ablate.jobs import kill, make_job, run_job, runs_of, start_job, starts_of, steps_of, under_way, until
+from tests.processes import alive
 
 
 def test_a_job_runs_to_its_end_and_is_then_left_alone(tmp_path: Path) -> None:

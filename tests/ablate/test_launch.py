@@ -18,7 +18,6 @@ from tests.ablate.jobs import (
     ENVIRONMENT,
     HERE,
     JOB,
-    alive,
     kill,
     make_job,
     starts_of,
@@ -26,6 +25,7 @@ from tests.ablate.jobs import (
     under_way,
     until,
 )
+from tests.processes import alive
 
 CORES = sorted(os.sched_getaffinity(0))
 NO_GPU = (Share(tuple(CORES), ()),)

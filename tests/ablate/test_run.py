@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.ablate.jobs import ENVIRONMENT, HERE, alive, kill, starts_of, steps_of, under_way, until
+from tests.ablate.jobs import ENVIRONMENT, HERE, kill, starts_of, steps_of, under_way, until
+from tests.processes import alive
 
 ITERATIONS = 24
 

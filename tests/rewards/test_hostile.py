@@ -14,6 +14,7 @@ from icpo_cli.config.schema import RewardConfig, SandboxConfig
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
 from icpo_cli.rewards.extraction import EXTRACTORS
 from icpo_cli.rewards.verifier import RULES, Answer, Grading, Verifier
+from tests.processes import alive
 from tests.rewards.corpus import cases_of, fail_with, told
 from tests.rewards.misbehaving import CRASHES, HANGS, RULE
 
@@ -57,8 +58,8 @@ def still_grades(verifier: Verifier) -> bool:
 
 def workers() -> set[int]:
     """The process ids of live workers: the children of the process they are forked from."""
-    living = [grandchild for child in psutil.Process().children() for grandchild in child.children()]
-    return {process.pid for process in living if process.status() != psutil.STATUS_ZOMBIE}
+    children = [grandchild for child in psutil.Process().children() for grandchild in child.children()]
+    return {process.pid for process in children if alive(process.pid)}
 
 
 def until(holds: Callable[[], bool], otherwise: str) -> None:
