@@ -4,8 +4,10 @@ from dataclasses import fields
 
 from icpo_cli.config.schema import Config, JudgeConfig, MethodConfig
 
-BONUS = ("confidence", "delta", "tau", "omega.schedule", "omega.max", "omega.min", "omega.warmup_fraction")
-"""What the bonus is made of, under method."""
+BONUS = ("confidence", "delta", "alpha", "tau", "omega.schedule", "omega.max", "omega.min", "omega.warmup_fraction")
+"""What a bonus is made of, under method."""
+OF_ANOTHER_BONUS = {"preference": "alpha", "perplexity": "delta"}
+"""By bonus, what only the other one is made of."""
 
 
 def idle_keys(config: Config) -> dict[str, str]:
@@ -17,11 +19,15 @@ def _method(method: MethodConfig) -> dict[str, str]:
     idle = {}
     if method.bonus == "none":
         idle = {f"method.{key}": f"method {method.name} has no bonus" for key in BONUS}
-    elif method.omega.schedule in ("constant", "linear_decay"):
+    else:
+        idle[f"method.{OF_ANOTHER_BONUS[method.bonus]}"] = f"the {method.bonus} bonus is not made of it"
+    if method.bonus != "none" and method.omega.schedule in ("constant", "linear_decay"):
         idle["method.omega.warmup_fraction"] = f"the schedule {method.omega.schedule} has no warm-up"
         if method.omega.schedule == "constant":
             idle["method.omega.min"] = "the schedule constant stays at its maximum"
-    if method.advantage.std == "none":
+    if method.advantage.baseline == "leave_one_out":
+        idle |= {f"method.advantage.{key}": "RLOO's advantage is not divided by a std" for key in ("std", "eps")}
+    elif method.advantage.std == "none":
         idle["method.advantage.eps"] = "the advantage is not divided by a std"
     return idle
 

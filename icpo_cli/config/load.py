@@ -164,11 +164,23 @@ def _with_method_name(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _preset(name: str) -> Layer:
-    path = PRESETS / f"{name}.yaml"
+    """A preset, or one with another one's bonus on it: rloo+icpo. Raises UserError."""
+    own, *bonuses = name.split("+")
+    values = _preset_values(own)
+    for bonus in bonuses:
+        method = _preset_values(bonus)["method"]
+        if method["bonus"] == "none":
+            raise UserError(f"method: {name}: {bonus} has no bonus to add")
+        if values["method"]["bonus"] != "none":
+            raise UserError(f"method: {name}: there is a bonus already, and a reward takes one")
+        values = lay_over(values, {"method": method})
+    return Layer(f"preset {name}", lay_over({"method": {"name": name}}, values))
+
+
+def _preset_values(name: str) -> dict[str, Any]:
     if name not in preset_names():
         raise UserError(f"method: unknown method '{name}'{nearest(name, preset_names())}")
-    values = yaml.safe_load(path.read_text())
-    return Layer(f"preset {name}", {**values, "method": {"name": name, **values["method"]}})
+    return typing.cast(dict[str, Any], yaml.safe_load((PRESETS / f"{name}.yaml").read_text()))
 
 
 @cache

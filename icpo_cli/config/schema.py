@@ -165,6 +165,8 @@ class OmegaConfig:
 
 @dataclass(frozen=True)
 class AdvantageConfig:
+    baseline: Literal["group", "leave_one_out", "batch"] = "group"
+    """What is taken off a reward: the mean of its group, of the group's others (RLOO), or of the iteration's batch."""
     std: Literal["population", "sample", "none"] = "population"
     eps: float = 0.0
     """Added to the std. Peers: 1e-4 to 1e-9; the paper: none."""
@@ -175,11 +177,15 @@ class MethodConfig:
     """A method is a preset of these and of learner.*; see config/methods/."""
 
     name: str = "icpo"
-    bonus: Literal["preference", "none"] = "preference"
+    bonus: Literal["preference", "perplexity", "none"] = "preference"
+    """What is added to the reward: from the preference score (Eq. 11), from the mean negative log-prob (CDE)."""
     confidence: Literal["mean_prob", "mean_logprob"] = "mean_prob"
     delta: float = 0.4
-    """0.5, 0.4, 0.3 for 3B, 7B, 14B."""
+    """Of the preference score: 0.5, 0.4, 0.3 for 3B, 7B, 14B."""
+    alpha: float = 1.0
+    """Of the perplexity bonus: what the mean negative log-prob is multiplied by."""
     tau: float = 2.0
+    """The bonus is capped at |R| / tau."""
     omega: OmegaConfig = field(default_factory=OmegaConfig)
     advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
     loss_mean: Literal["response", "token", "constant"] = "response"

@@ -60,6 +60,10 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
+    def gathered(self, values: Tensor) -> Tensor:
+        """Every rank's values, one after another, on every rank. [..., N of this rank] -> [..., N of all]"""
+        return torch.cat(self.gather(values), -1)
+
     def gather_to_first(self, value: T) -> list[T] | None:
         """Every rank's value, in rank order, on rank 0; None elsewhere."""
         if self.size == 1:

@@ -1,4 +1,4 @@
-"""The advantage of each response over its group (Eq. 5)."""
+"""The advantage of each response: over its group (Eq. 5), over the others of its group, or over the whole batch."""
 
 from torch import Tensor
 
@@ -16,3 +16,21 @@ def group_advantage(reward: Tensor, std: str = "population", eps: float = 0.0) -
         return centred.masked_fill(uniform, 0.0)
     spread = reward.std(-1, correction=1 if std == "sample" else 0, keepdim=True)  # [..., 1]
     return (centred / (spread + eps).masked_fill(uniform, 1.0)).masked_fill(uniform, 0.0)
+
+
+def leave_one_out_advantage(reward: Tensor) -> Tensor:
+    """R minus the mean of the group's other rewards (RLOO). [..., G] -> [..., G]; exactly 0 where all are equal."""
+    size = reward.shape[-1]
+    return group_advantage(reward, "none") * (size / (size - 1))
+
+
+def batch_advantage(reward: Tensor, batch: Tensor, std: str = "none", eps: float = 0.0) -> Tensor:
+    """(R - mean) / (std + eps) of the whole batch: REINFORCE with its mean reward as baseline. [...], [N] -> [...]
+
+    `batch`: the rewards of all groups and ranks that count. `std` as in `group_advantage`. Exactly 0 where all of
+    the batch are equal.
+    """
+    if (batch == batch[:1]).all():
+        return reward * 0.0
+    centred = reward - batch.mean()
+    return centred if std == "none" else centred / (batch.std(correction=1 if std == "sample" else 0) + eps)

@@ -1,13 +1,22 @@
 """From confidences and rewards of a group to its advantages: the composition that a method is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from icpo_cli.config.schema import MethodConfig
-from icpo_cli.objective.advantage import group_advantage
+from icpo_cli.config.schema import AdvantageConfig, MethodConfig
+from icpo_cli.objective.advantage import batch_advantage, group_advantage, leave_one_out_advantage
+from icpo_cli.objective.perplexity import perplexity_score
 from icpo_cli.objective.preference import preference_score
-from icpo_cli.objective.shaping import cap, preference_bonus
+from icpo_cli.objective.shaping import cap, capped_bonus
+
+SCORES: dict[str, Callable[[Tensor, MethodConfig], Tensor]] = {
+    "preference": lambda confidence, method: preference_score(confidence, method.delta),
+    "perplexity": lambda confidence, method: perplexity_score(confidence, method.alpha),
+}
+"""What a bonus is made of: [..., G] confidences -> [..., G] scores."""
 
 
 @dataclass(frozen=True)
@@ -17,29 +26,52 @@ class Derivation:
     confidence: Tensor
     reward: Tensor  # R_verif
     preference_score: Tensor  # S, Eq. 9
-    capped: Tensor  # bool: S was above |R| / tau
-    bonus: Tensor  # omega * min(S, |R| / tau)
+    capped: Tensor  # bool: the bonus's score was above |R| / tau
+    bonus: Tensor  # omega * min(score, |R| / tau)
     final_reward: Tensor  # Eq. 11
     advantage: Tensor  # of final_reward, Eq. 5
-    grpo_advantage: Tensor  # of reward alone, Eq. 3
+    grpo_advantage: Tensor  # of reward alone, Eq. 3; of undecided groups too
 
 
-def derive(confidence: Tensor, reward: Tensor, omega: float, method: MethodConfig) -> Derivation:
+def derive(
+    confidence: Tensor,
+    reward: Tensor,
+    omega: float,
+    method: MethodConfig,
+    decided: Tensor | None = None,
+    gather: Callable[[Tensor], Tensor] = lambda batch: batch,
+) -> Derivation:
     """Eq. 9, 11 and 5 in order. [..., G], [..., G] -> Derivation
 
-    A method without the bonus adds nothing to the reward; its score is computed all the same, to be looked at.
+    Without a bonus nothing is added to the reward; the preference score is computed all the same, to be looked at.
+    `decided`: bool [...], False for a group that holds a response nobody could judge. Its advantages are 0: its mean
+    would take a guess for a fact. `gather`: from this rank's final rewards and rewards, [2, N], to those of all ranks.
     """
-    score = preference_score(confidence, method.delta)
-    bonus = preference_bonus(reward, score, omega if method.bonus == "preference" else 0.0, method.tau)
+    preference = preference_score(confidence, method.delta)
+    score = preference if method.bonus == "none" else SCORES[method.bonus](confidence, method)
+    bonus = capped_bonus(reward, score, 0.0 if method.bonus == "none" else omega, method.tau)
     final_reward = reward + bonus
-    std, eps = method.advantage.std, method.advantage.eps
+    counted = torch.ones(reward.shape[:-1], dtype=torch.bool) if decided is None else decided
+    settings = method.advantage
+    if settings.baseline == "batch":
+        batch = gather(torch.stack([final_reward, reward])[:, counted].flatten(1))  # [2, N]
+        advantage = batch_advantage(final_reward, batch[0], settings.std, settings.eps)
+        grpo_advantage = batch_advantage(reward, batch[1], settings.std, settings.eps)
+    else:
+        advantage, grpo_advantage = (_over_group(values, settings) for values in (final_reward, reward))
     return Derivation(
         confidence=confidence,
         reward=reward,
-        preference_score=score,
+        preference_score=preference,
         capped=score > cap(reward, method.tau),
         bonus=bonus,
         final_reward=final_reward,
-        advantage=group_advantage(final_reward, std, eps),
-        grpo_advantage=group_advantage(reward, std, eps),
+        advantage=torch.where(counted[..., None], advantage, 0.0),
+        grpo_advantage=grpo_advantage,
     )
+
+
+def _over_group(reward: Tensor, settings: AdvantageConfig) -> Tensor:
+    if settings.baseline == "leave_one_out":
+        return leave_one_out_advantage(reward)
+    return group_advantage(reward, settings.std, settings.eps)

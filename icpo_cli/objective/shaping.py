@@ -1,10 +1,10 @@
-"""How the preference score enters the reward (Eq. 11)."""
+"""How a score of the policy's own enters the reward (Eq. 11)."""
 
 import torch
 from torch import Tensor
 
 
-def preference_bonus(reward: Tensor, score: Tensor, omega: float, tau: float) -> Tensor:
+def capped_bonus(reward: Tensor, score: Tensor, omega: float, tau: float) -> Tensor:
     """omega * min(S, |R| / tau), each response capped by its own reward. [..., G] each -> [..., G]
 
     A reward of 0 gives no bonus. With omega 0 the bonus is exactly 0, so that ICPO is GRPO bit for bit.

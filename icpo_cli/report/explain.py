@@ -1,7 +1,7 @@
 """From a stored group's log-probs and rewards to its advantages, anew, and whether that is what was logged."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,8 +9,7 @@ from torch import Tensor
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.methods import Derivation, derive
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.records import UNDECIDED, VerdictKind
-from icpo_cli.report.stored_group import StoredGroup
+from icpo_cli.report.stored_group import StoredGroup, is_undecided
 
 TOLERANCE = 1e-6
 
@@ -40,10 +39,9 @@ def explain(group: StoredGroup) -> Explained:
     confidence = CONFIDENCE[method.confidence](logprob, mask)  # [G]
     reward = torch.tensor([_reward(group, row) for row in rows], dtype=torch.float64)  # [G]
     omega = omega_at(group.iteration, method, group.config.train.iterations)
-    derivation = derive(confidence, reward, omega, method)
-    undecided = any(VerdictKind(row["verdict"]) in UNDECIDED for row in rows)
-    if undecided:
-        derivation = replace(derivation, advantage=torch.zeros_like(derivation.advantage))
+    undecided = is_undecided(rows)
+    batch = torch.tensor(group.batch, dtype=torch.float64)  # [2, N]
+    derivation = derive(confidence, reward, omega, method, torch.tensor(not undecided), lambda _: batch)
     derived = {
         "reward_verif": derivation.reward,
         "confidence": derivation.confidence,

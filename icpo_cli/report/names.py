@@ -18,6 +18,9 @@ METHODS = {
     "intuitor": "INTUITOR",
     "dr_grpo": "Dr.GRPO",
     "dapo": "DAPO",
+    "reinforce": "REINFORCE",
+    "rloo": "RLOO",
+    "cde": "CDE",
     "grpo": "GRPO",
     "icpo": "ICPO",
 }
@@ -69,9 +72,9 @@ def model_order(model: str) -> tuple[int, str, float, str]:
 
 
 def method_title(method: str) -> str:
-    """icpo:constant becomes ICPO, ω constant."""
+    """icpo:constant becomes ICPO, ω constant; rloo+icpo becomes RLOO + ICPO."""
     name, _, schedule = method.partition(":")
-    title = METHODS.get(name, name)
+    title = " + ".join(METHODS.get(part, part) for part in name.split("+"))
     return f"{title}, ω {schedule.replace('_', ' ')}" if schedule else title
 
 

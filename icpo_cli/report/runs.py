@@ -49,8 +49,8 @@ def glances(runs: Sequence[PastRun], experiment: str | None = None, kind: str | 
 
 def settings_of_note(run: PastRun) -> dict[str, str]:
     """The settings that are not what the schema and the method's preset have."""
-    name = run.params.get("method.name")
-    preset = [f"method={name}"] if name in preset_names() else []
+    name = run.params.get("method.name", "")
+    preset = [f"method={name}"] if set(name.split("+")) <= set(preset_names()) else []
     usual = {key: str(value) for key, value in flatten(to_tree(load_config(preset))).items()}
     return {key: value for key, value in sorted(run.params.items()) if usual.get(key) != value}
 

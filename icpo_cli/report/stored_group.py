@@ -7,6 +7,7 @@ from pathlib import Path
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
+from icpo_cli.records import UNDECIDED, VerdictKind
 from icpo_cli.report.find import find_run
 from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.track.open import DEFAULT, open_store
@@ -48,6 +49,8 @@ class StoredGroup:
     iteration: int
     prompt_id: str
     rows: tuple[Row, ...]
+    batch: tuple[tuple[float, ...], tuple[float, ...]]
+    """Final rewards and rewards of all the iteration's decided groups: what a batch's baseline is taken over."""
     asked: int
     """How often the iteration asked the prompt: twice where it spans two epochs. The rows are the first time's."""
 
@@ -64,14 +67,26 @@ def stored_group(run: str, iteration: int, prompt: str, store: str | None) -> St
         known = f"there: {_spans(files.iterations)}" if files.iterations else "there are none of any"
         raise UserError(f"--iteration {iteration}: run {files.run_id} has no stored responses of it; {known}")
     try:
-        prompts = [row["prompt_id"] for row in read_table(table, ["prompt_id"])]
+        responses = read_table(table, ["prompt_id", "verdict", "reward_final", "reward_verif"])
+        prompts = [row["prompt_id"] for row in responses]
         prompt_id = _prompt(prompts, iteration, prompt)
         places = [place for place, each in enumerate(prompts) if each == prompt_id]
         size = config.rollout.group_size
         rows = read_rows(table, COLUMNS, places[:size])
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise UserError(f"{table}: cannot be read: {' '.join(str(error).split())[:200]}") from error
-    return StoredGroup(files.run_id, config, iteration, prompt_id, tuple(rows), len(places) // size)
+    batch = _batch([responses[start : start + size] for start in range(0, len(responses), size)])
+    return StoredGroup(files.run_id, config, iteration, prompt_id, tuple(rows), batch, len(places) // size)
+
+
+def _batch(groups: Sequence[Sequence[Row]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    decided = [row for group in groups if not is_undecided(group) for row in group]
+    return tuple(row["reward_final"] for row in decided), tuple(row["reward_verif"] for row in decided)
+
+
+def is_undecided(group: Sequence[Row]) -> bool:
+    """It holds a response that nobody could judge."""
+    return any(VerdictKind(row["verdict"]) in UNDECIDED for row in group)
 
 
 @dataclass(frozen=True)

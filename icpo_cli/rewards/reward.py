@@ -31,6 +31,11 @@ def rewards_of(
     ]
 
 
+def decided_of(rewards: Sequence[Sequence[Reward]]) -> list[bool]:
+    """False for a group that holds a response nobody could judge. [P][G] -> [P]"""
+    return [all(reward.verdict.decided for reward in group) for group in rewards]
+
+
 def reward_of(response: str, verdict: Verdict, think: bool, config: RewardConfig, *place: object) -> Reward:
     """The reward of one response; `place` is what its noise, or a coin in the verdict's stead, is drawn from."""
     answer = float(_answer(verdict, config, *place))

@@ -4,7 +4,6 @@ prompts -> groups of responses -> verdicts and rewards -> log-probs -> confidenc
         -> final reward -> advantage -> clipped updates -> weights back to the sampler, checked
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,10 +19,10 @@ from icpo_cli.evaluate.table import result_text
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.confidence import CONFIDENCE
-from icpo_cli.objective.methods import Derivation, derive
+from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.records import Batch, Reward, Update
-from icpo_cli.rewards.reward import rewards_of
+from icpo_cli.records import Batch, Update
+from icpo_cli.rewards.reward import decided_of, rewards_of
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.handover import Probe, check_handover
 from icpo_cli.rollout.sampler import Sampler
@@ -95,11 +94,12 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Up
     with clock.phase("reward"):
         rewards = rewards_of(groups, parts.verifier, think, config.reward, config.seed, iteration)
         verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
+        decided = torch.tensor(decided_of(rewards))  # [P]
     with clock.phase("logprobs"):
         scores = parts.learner.score(groups)
     confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
     omega = omega_at(iteration, config.method, config.train.iterations)
-    derivation = without_undecided(derive(confidence, verif, omega, config.method), rewards)
+    derivation = derive(confidence, verif, omega, config.method, decided, ranks.gathered)
     with clock.phase("update"):
         updates = parts.learner.update(Batch(tuple(groups), scores, derivation.advantage.float()))
     with clock.phase("sync"):
@@ -113,12 +113,6 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Up
         metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
         parts.observer.iteration(iteration, parts.record.iteration(iteration, rows, metrics))
     return updates, probe
-
-
-def without_undecided(derivation: Derivation, rewards: Sequence[Sequence[Reward]]) -> Derivation:
-    """Advantage 0 for a group that holds a response nobody could judge: its mean would take a guess for a fact."""
-    decided = torch.tensor([all(reward.verdict.decided for reward in group) for group in rewards])  # [P]
-    return replace(derivation, advantage=torch.where(decided[:, None], derivation.advantage, 0.0))
 
 
 def hand_over(parts: Parts, before: Probe | None) -> Probe:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,34 @@ def test_a_preset_lies_under_what_is_said_outright() -> None:
     assert load_config(["method.omega.max=0", "method=icpo"]) == load_config(["method=icpo", "method.omega.max=0"])
 
 
-def test_the_four_methods_are_presets() -> None:
-    assert preset_names() == ["dapo", "dr_grpo", "grpo", "icpo"]
+def test_the_methods_are_presets() -> None:
+    assert preset_names() == ["cde", "dapo", "dr_grpo", "grpo", "icpo", "reinforce", "rloo"]
     dr_grpo = load_config(["method=dr_grpo"]).method
     assert (dr_grpo.bonus, dr_grpo.advantage.std, dr_grpo.loss_mean) == ("none", "none", "constant")
     dapo = load_config(["method=dapo"])
     assert (dapo.method.loss_mean, dapo.learner.clip_ratio_high) == ("token", 0.28)
+
+
+def test_a_bonus_is_added_to_a_method_that_has_none() -> None:
+    config = load_config(["method=rloo+icpo", "method.delta=0.3"])
+    assert (config.method.name, config.method.bonus, config.method.delta) == ("rloo+icpo", "preference", 0.3)
+    assert config.method.advantage.baseline == "leave_one_out"
+    cde = load_config(["method=dapo+cde"])
+    assert (cde.method.bonus, cde.method.confidence, cde.learner.kl_coef) == ("perplexity", "mean_logprob", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("rloo+grpo", "method: rloo+grpo: grpo has no bonus to add"),
+        ("cde+icpo", "method: cde+icpo: there is a bonus already"),
+        ("rloo+icpoo", "method: unknown method 'icpoo'; nearest: icpo"),
+        ("rloo+", "method: unknown method ''"),
+    ],
+)
+def test_what_cannot_be_combined_is_said(method: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_config([f"method={method}"])
 
 
 def test_the_resolved_configuration_repeats_itself(tmp_path: Path) -> None:

@@ -47,3 +47,11 @@ def test_the_bonus_separates_a_uniform_group() -> None:
     derivation = group([-0.4, -0.2, -0.1], [1.0, 1.0, 1.0], 1.0)
     assert derivation.grpo_advantage.tolist() == [0.0, 0.0, 0.0]
     assert derivation.advantage[0] > derivation.advantage[1] > derivation.advantage[2]
+
+
+def test_the_perplexity_bonus_is_the_mean_negative_log_prob_capped_by_the_reward() -> None:
+    derivation = group([-0.4, -0.2, -0.9], [1.0, -1.0, 0.9], 0.5, bonus="perplexity", alpha=0.5, tau=3.0)
+    # alpha B = 0.2, 0.1, 0.45 under caps of 1/3, 1/3, 0.3
+    assert derivation.bonus.tolist() == pytest.approx([0.1, 0.05, 0.15])
+    assert derivation.capped.tolist() == [False, False, True]
+    assert derivation.final_reward.tolist() == pytest.approx([1.1, -0.95, 1.05])

@@ -27,12 +27,11 @@ from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.records import Evaluation, Gold, Group, Prompt, Question, Response, Scores, Update, Verdict, VerdictKind
-from icpo_cli.rewards.reward import reward_of
+from icpo_cli.rewards.reward import decided_of, reward_of
 from icpo_cli.rewards.verifier import Grading, Verifier
 from icpo_cli.track.mlflow_store import MlflowStore
 from icpo_cli.track.parquet import Row
 from icpo_cli.track.tracker import Tracker
-from icpo_cli.train.loop import without_undecided
 from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.table import response_table
@@ -178,7 +177,7 @@ def iteration_rows(config: Config, iteration: int, omega: float, texts: Sequence
     scores = Scores(logprob, None, entropy, mask)
     verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     confidence = CONFIDENCE[config.method.confidence](logprob.double(), mask)  # [P, G]
-    derivation = without_undecided(derive(confidence, verif, omega, config.method), rewards)
+    derivation = derive(confidence, verif, omega, config.method, torch.tensor(decided_of(rewards)))
     return response_table(groups, rewards, scores, derivation)
 
 

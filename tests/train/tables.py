@@ -8,9 +8,8 @@ import torch
 from icpo_cli.config.schema import Config
 from icpo_cli.objective.methods import derive
 from icpo_cli.records import Group, Prompt, Response, Reward, Scores, Verdict, VerdictKind
-from icpo_cli.rewards.reward import reward_of
+from icpo_cli.rewards.reward import decided_of, reward_of
 from icpo_cli.track.parquet import Row
-from icpo_cli.train.loop import without_undecided
 from icpo_cli.train.table import response_table
 
 KINDS = {
@@ -39,7 +38,7 @@ def table_of(graded: Sequence[Graded], config: Config, omega: float = 1.0, well_
     rewards = [[_reward(kind, text, config) for kind in each.verdicts] for each in graded]
     verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     confidence = -0.1 * torch.arange(1, group_size + 1, dtype=torch.float64).expand(len(graded), -1)  # [P, G]
-    derivation = without_undecided(derive(confidence, verif, omega, config.method), rewards)
+    derivation = derive(confidence, verif, omega, config.method, torch.tensor(decided_of(rewards)))
     ones = torch.ones(len(graded), group_size, 3)  # [P, G, T]
     return response_table(groups, rewards, Scores(-0.2 * ones, None, ones, ones), derivation)
 
