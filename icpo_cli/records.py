@@ -78,6 +78,10 @@ class Group:
     prompt: Prompt
     responses: tuple[Response, ...]
 
+    def first(self, count: int) -> Group:
+        """With as many of its responses."""
+        return Group(self.prompt, self.responses[:count])
+
 
 class VerdictKind(StrEnum):
     """What the verifier said. Kept apart everywhere: a timeout or an error is never a wrong answer."""
@@ -121,11 +125,14 @@ class Reward:
 
     verdict: Verdict
     answer: float
-    """1 or 0: the verdict as it is rewarded, which noise may have turned over, or a coin in its stead."""
+    """What the reward's source gives: 1 or 0 for the verdict, which noise may have turned over, a coin in its stead,
+    agreement with the majority, or another measure of the answer."""
     format: float
     """1 or 0."""
     noise: float
     """What was added on purpose (App. B.1)."""
+    overlong: float
+    """The penalty on its length, 0 or less."""
     verif: float
 
 
@@ -137,6 +144,7 @@ class Scores:
     ref_logprob: Tensor | None  # [P, G, T] the reference's; None where kl_coef is 0
     entropy: Tensor  # [P, G, T] of the next-token distribution, nats; 0 on padding
     mask: Tensor  # [P, G, T] 1 on response tokens, the end token included
+    self_certainty: Tensor | None = None  # [P, G, T] KL(uniform || policy) of the same, nats; None unless asked for
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 from urllib.parse import urlsplit
 
-from icpo_cli.config.schema import Config, JudgeConfig, NoiseConfig, SourceConfig
+from icpo_cli.config.schema import Config, JudgeConfig, NoiseConfig, RewardConfig, SourceConfig
 from icpo_cli.errors import UserError
 
 JUDGE_CONNECTIONS = 1000
@@ -14,6 +14,8 @@ def check(config: Config, ranks: int = 1) -> None:
     """Raise UserError on settings that `ranks` processes cannot train with together."""
     check_evaluation(config)
     _check_group(config)
+    _check_sampling(config)
+    _check_source(config.reward)
     _check_mini_batch(config, ranks)
     _check_omega(config)
     if config.learner.zero_stage not in (0, 1, 2, 3):
@@ -107,6 +109,8 @@ def _at_least_one(config: Config) -> dict[str, int]:
     return {
         "rollout.prompts_per_iteration": config.rollout.prompts_per_iteration,
         "rollout.group_size": config.rollout.group_size,
+        "rollout.max_rounds": config.rollout.max_rounds,
+        "rollout.votes": 1 if config.rollout.votes is None else config.rollout.votes,
         "rollout.max_prompt_tokens": config.rollout.max_prompt_tokens,
         "rollout.max_response_tokens": config.rollout.max_response_tokens,
         "rollout.engine.kv_cache_gib": config.rollout.engine.kv_cache_gib,
@@ -135,6 +139,7 @@ def _positive(config: Config) -> dict[str, float]:
     return {
         "method.tau": config.method.tau,
         "method.delta": config.method.delta,
+        "method.alpha": config.method.alpha,
         "learner.learning_rate": config.learner.learning_rate,
         "learner.clip_ratio": config.learner.clip_ratio,
         "learner.clip_ratio_high": config.learner.clip_ratio
@@ -154,6 +159,7 @@ def _not_negative(config: Config) -> dict[str, float]:
         "rollout.temperature": config.rollout.temperature,
         "reward.answer_weight": config.reward.answer_weight,
         "reward.format_weight": config.reward.format_weight,
+        "reward.overlong.penalty": config.reward.overlong.penalty,
         "reward.noise.magnitude": config.reward.noise.magnitude,
         "method.advantage.eps": config.method.advantage.eps,
         "method.omega.max": config.method.omega.max,
@@ -171,6 +177,34 @@ def _check_group(config: Config) -> None:
         raise UserError("rollout.temperature: 0 makes a group of equal responses; use a temperature above 0")
     if config.reward.answer_weight + config.reward.format_weight == 0:
         raise UserError("reward.answer_weight: 0 beside format_weight 0 leaves no reward")
+
+
+def _check_sampling(config: Config) -> None:
+    rollout, overlong = config.rollout, config.reward.overlong
+    if rollout.votes is not None and rollout.votes < rollout.group_size:
+        raise UserError(
+            f"rollout.votes: {rollout.votes} responses hold no group of rollout.group_size {rollout.group_size}"
+        )
+    if rollout.votes is not None and config.reward.source != "majority":
+        raise UserError(f"rollout.votes: reward.source={config.reward.source} takes no vote; majority does")
+    if rollout.max_rounds > 1 and rollout.keep == "all":
+        raise UserError(f"rollout.max_rounds: {rollout.max_rounds} rounds, and rollout.keep=all leaves nothing out")
+    if not 0 <= overlong.buffer_tokens <= rollout.max_response_tokens:
+        raise UserError(
+            f"reward.overlong.buffer_tokens: {overlong.buffer_tokens} must be within 0 and "
+            f"rollout.max_response_tokens {rollout.max_response_tokens}"
+        )
+
+
+def _check_source(reward: RewardConfig) -> None:
+    """Chances that fall on verdicts need verdicts."""
+    if reward.source == "verifier":
+        return
+    for key in ("false_positive", "false_negative"):
+        if getattr(reward.noise, key) > 0:
+            raise UserError(f"reward.noise.{key}: turns verdicts over, and reward.source={reward.source} has none")
+    if reward.control != "none":
+        raise UserError(f"reward.control: {reward.control} is about verdicts; reward.source={reward.source} has none")
 
 
 def _check_mini_batch(config: Config, ranks: int) -> None:

@@ -39,6 +39,8 @@ def _reward(config: Config) -> dict[str, str]:
         idle["reward.noise.magnitude"] = "reward.noise.fraction is 0"
     elif noise.magnitude == 0:
         idle["reward.noise.fraction"] = "reward.noise.magnitude is 0"
+    if config.reward.overlong.buffer_tokens == 0:
+        idle["reward.overlong.penalty"] = "reward.overlong.buffer_tokens is 0"
     if judge.mode == "off":
         names = [field.name for field in fields(JudgeConfig) if field.name != "mode"]
         idle |= {f"reward.judge.{name}": "reward.judge.mode is off" for name in names}

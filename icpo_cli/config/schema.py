@@ -78,6 +78,12 @@ class EngineConfig:
 class RolloutConfig:
     prompts_per_iteration: int = 768
     group_size: int = 5
+    votes: int | None = None
+    """Responses sampled of a prompt, of which the first group_size are trained on; null is group_size."""
+    keep: Literal["all", "unequal"] = "all"
+    """Which groups are trained on; unequal leaves out those of equal final rewards, which teach nothing (DAPO)."""
+    max_rounds: int = 1
+    """Rounds of sampling an iteration, at most: each after the first replaces what was left out by other prompts."""
     temperature: float = 1.0
     max_prompt_tokens: int = 2048
     max_response_tokens: int = 3072
@@ -139,7 +145,19 @@ class NoiseConfig:
 
 
 @dataclass(frozen=True)
+class OverlongConfig:
+    """DAPO's penalty on length: none up to buffer_tokens before rollout.max_response_tokens, all of it at the limit."""
+
+    buffer_tokens: int = 0
+    """Over which it rises in a line; 0 is no penalty."""
+    penalty: float = 1.0
+
+
+@dataclass(frozen=True)
 class RewardConfig:
+    source: Literal["verifier", "majority", "self_certainty"] = "verifier"
+    """What the answer's part of the reward is: 1 for a right answer; 1 for the answer of most of the prompt's responses
+    (TTRL); how far the policy's next-token distributions are from uniform, in nats (INTUITOR)."""
     answer_weight: float = 0.9
     format_weight: float = 0.1
     extract: Literal["answer_tag", "boxed", "letter", "auto", "none"] = "answer_tag"
@@ -149,6 +167,7 @@ class RewardConfig:
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    overlong: OverlongConfig = field(default_factory=OverlongConfig)
     control: Literal["none", "random", "shuffled_golds"] = "none"
     """A reward that teaches nothing true, to compare with: the answer's part a fair coin, or each training question
     graded by another one's gold answer. Held-out questions and benchmarks keep theirs."""

@@ -75,25 +75,27 @@ def _usable(
     return kept, tuple(f"{name} {q.id}: {p}" for q, p in zip(questions, problems, strict=True) if p is not None)
 
 
-def prompts_of(prompts: Sequence[Prompt], seed: int, iteration: int, count: int) -> list[Prompt]:
+def prompts_of(prompts: Sequence[Prompt], seed: int, iteration: int, count: int, round: int = 0) -> list[Prompt]:
     """The `count` prompts of an iteration (from 1): a pure function of seed and iteration.
 
-    Epochs follow one another, each its own permutation, so an iteration may span two.
+    Epochs follow one another, each its own permutation, so an iteration may span two. A further `round` of an
+    iteration goes through epochs of its own, so that what one iteration takes is none of another's business.
     """
+    place = (seed, "order", round) if round else (seed, "order")
     start = (iteration - 1) * count
     orders: dict[int, np.ndarray] = {}
     chosen = []
     for position in range(start, start + count):
         epoch, offset = divmod(position, len(prompts))
         if epoch not in orders:
-            orders[epoch] = np.random.default_rng(stable_hash(seed, "order", epoch)).permutation(len(prompts))
+            orders[epoch] = np.random.default_rng(stable_hash(*place, epoch)).permutation(len(prompts))
         chosen.append(prompts[orders[epoch][offset]])
     return chosen
 
 
-def seeds_of(seed: int, iteration: int, count: int) -> list[int]:
+def seeds_of(seed: int, iteration: int, count: int, round: int = 0) -> list[int]:
     """The sampling seeds of an iteration's prompts, in their order."""
-    return [stable_hash(seed, iteration, place) for place in range(count)]
+    return [stable_hash(seed, iteration, *([round] if round else []), place) for place in range(count)]
 
 
 def stable_hash(*parts: object) -> int:

@@ -56,7 +56,7 @@ class DeepSpeedLearner:
         self.engine.train()
         self.reference = self._reference(model, profile) if config.learner.kl_coef > 0 else None
 
-    def score(self, groups: Sequence[Group]) -> Scores:
+    def score(self, groups: Sequence[Group], with_self_certainty: bool = False) -> Scores:
         """Log-probs and entropy of this rank's responses under the current weights, which are the old policy's.
 
         The rows are cut as `update` will cut them, so that the first update's ratio is exactly 1.
@@ -65,15 +65,18 @@ class DeepSpeedLearner:
         logprob, entropy = torch.zeros_like(mask), torch.zeros_like(mask)
         temperature = self.config.rollout.temperature
         ref_logprob = torch.zeros_like(mask) if self.reference is not None else None
+        self_certainty = torch.zeros_like(mask) if with_self_certainty else None
         with torch.no_grad():
             for indices, packed in self._all_micro_batches(groups):
-                scores: TokenScores = self.engine(packed, temperature, with_entropy=True)
+                scores: TokenScores = self.engine(packed, temperature, True, with_self_certainty)
                 assert scores.entropy is not None
                 _put(logprob, indices, scores.logprob)
                 _put(entropy, indices, scores.entropy)
+                if scores.self_certainty is not None and self_certainty is not None:
+                    _put(self_certainty, indices, scores.self_certainty)
                 if self.reference is not None and ref_logprob is not None:
                     _put(ref_logprob, indices, self.reference(packed, temperature).logprob)
-        return Scores(logprob, ref_logprob, entropy, mask)
+        return Scores(logprob, ref_logprob, entropy, mask, self_certainty)
 
     def update(self, batch: Batch) -> list[Update]:
         """The iteration's updates, one a mini-batch, in the order of the prompts."""

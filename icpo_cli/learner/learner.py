@@ -12,7 +12,7 @@ from icpo_cli.records import Batch, Group, Scores, Update
 class Learner(Protocol):
     """Holds the policy and its optimiser. Every method is called by all ranks together."""
 
-    def score(self, groups: Sequence[Group]) -> Scores:
+    def score(self, groups: Sequence[Group], with_self_certainty: bool = False) -> Scores:
         """Log-probs and entropy of this rank's responses under the current weights."""
         ...
 

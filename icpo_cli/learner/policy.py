@@ -1,5 +1,6 @@
 """The policy as a module from packed rows to token log-probs: never more logits than one chunk's."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ class TokenScores(NamedTuple):
 
     logprob: Tensor  # [B, G, T] nats, float32
     entropy: Tensor | None  # [B, G, T] nats, float32
+    self_certainty: Tensor | None  # [B, G, T] nats, float32
 
 
 def load_model(path: str, revision: str | None, dtype: torch.dtype) -> PreTrainedModel:
@@ -36,8 +38,10 @@ class Policy(nn.Module):
         self.model = model
         self.chunk_tokens = chunk_tokens
 
-    def forward(self, packed: Packed, temperature: float, with_entropy: bool = False) -> TokenScores:
-        """Log-probs of the tokens as sampled at `temperature`, with gradient where it is on; entropy without."""
+    def forward(
+        self, packed: Packed, temperature: float, with_entropy: bool = False, with_self_certainty: bool = False
+    ) -> TokenScores:
+        """Log-probs of the tokens as sampled at `temperature`, with gradient where it is on; the rest without."""
         hidden = self.model.base_model(
             input_ids=packed.input_ids,
             position_ids=packed.position_ids,
@@ -45,21 +49,18 @@ class Policy(nn.Module):
             use_cache=False,
         ).last_hidden_state  # [B, L, H]
         predictors = hidden.flatten(0, 1)[packed.source]  # [N, H]
-        score, logprobs, entropies = self._score_chunk, [], []
+        score, chunks = self._score_chunk, []
+        wanted = (temperature, with_entropy, with_self_certainty)
         for h, target in zip(
             torch.split(predictors, self.chunk_tokens), torch.split(packed.target, self.chunk_tokens), strict=True
         ):
             if torch.is_grad_enabled():
                 # The backward makes the chunk's logits again instead of keeping [N, V] alive.
-                logprob, entropy = checkpoint(score, h, target, temperature, with_entropy, use_reentrant=False)
+                chunks.append(checkpoint(score, h, target, *wanted, use_reentrant=False))
             else:
-                logprob, entropy = score(h, target, temperature, with_entropy)
-            logprobs.append(logprob)
-            entropies.append(entropy)
-        return TokenScores(
-            logprob=packed.unpack(torch.cat(logprobs)),
-            entropy=packed.unpack(torch.cat(entropies)) if with_entropy else None,
-        )
+                chunks.append(score(h, target, *wanted))
+        logprob, entropy, self_certainty = (packed.unpack(torch.cat(values)) for values in zip(*chunks, strict=True))
+        return TokenScores(logprob, entropy if with_entropy else None, self_certainty if with_self_certainty else None)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits in float32, soft-capped where the model says so. [N, H] -> [N, V]"""
@@ -68,17 +69,20 @@ class Policy(nn.Module):
         return logits if softcap is None else torch.tanh(logits / softcap) * softcap
 
     def _score_chunk(
-        self, hidden: Tensor, target: Tensor, temperature: float, with_entropy: bool
-    ) -> tuple[Tensor, Tensor]:
-        """[N, H], [N] -> log-probs [N], entropies [N] (zeros unless asked for)"""
+        self, hidden: Tensor, target: Tensor, temperature: float, with_entropy: bool, with_self_certainty: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """[N, H], [N] -> log-probs, entropies and self-certainties, [N] each (zeros unless asked for)"""
         logits = self.logits(hidden) / temperature  # [N, V]
         normaliser = logits.logsumexp(-1)  # [N]
         logprob = logits.gather(-1, target[:, None]).squeeze(-1) - normaliser  # [N]
-        if not with_entropy:
-            return logprob, torch.zeros_like(normaliser)
+        entropy = self_certainty = torch.zeros_like(normaliser)
         with torch.no_grad():
-            probability = (logits - normaliser[:, None]).exp()  # [N, V]
-            return logprob, normaliser - (probability * logits).sum(-1)
+            if with_entropy:
+                probability = (logits - normaliser[:, None]).exp()  # [N, V]
+                entropy = normaliser - (probability * logits).sum(-1)
+            if with_self_certainty:  # KL(uniform || policy) = -log V - mean over the vocabulary of log-probs
+                self_certainty = normaliser - logits.mean(-1) - math.log(logits.shape[-1])
+        return logprob, entropy, self_certainty
 
     def _attention_mask(self, packed: Packed) -> Tensor | dict[str, Tensor]:
         """The block mask in the form that the model's attention takes, one for each kind of its layers."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.methods import Derivation, derive
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.report.stored_group import StoredGroup, is_undecided
+from icpo_cli.report.stored_group import StoredGroup
 
 TOLERANCE = 1e-6
 
@@ -39,7 +39,7 @@ def explain(group: StoredGroup) -> Explained:
     confidence = CONFIDENCE[method.confidence](logprob, mask)  # [G]
     reward = torch.tensor([_reward(group, row) for row in rows], dtype=torch.float64)  # [G]
     omega = omega_at(group.iteration, method, group.config.train.iterations)
-    undecided = is_undecided(rows)
+    undecided = not rows[0]["decided"]
     batch = torch.tensor(group.batch, dtype=torch.float64)  # [2, N]
     derivation = derive(confidence, reward, omega, method, torch.tensor(not undecided), lambda _: batch)
     derived = {
@@ -65,6 +65,7 @@ def _reward(group: StoredGroup, row: Mapping[str, float]) -> float:
         weights.answer_weight * row["reward_answer"]
         + weights.format_weight * row["reward_format"]
         + row["reward_noise"]
+        + row["reward_overlong"]
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
-from icpo_cli.records import UNDECIDED, VerdictKind
 from icpo_cli.report.find import find_run
 from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.track.open import DEFAULT, open_store
@@ -29,7 +28,9 @@ COLUMNS = (
     "reward_answer",
     "reward_format",
     "reward_noise",
+    "reward_overlong",
     "reward_verif",
+    "decided",
     "confidence",
     "preference_score",
     "bonus",
@@ -67,7 +68,7 @@ def stored_group(run: str, iteration: int, prompt: str, store: str | None) -> St
         known = f"there: {_spans(files.iterations)}" if files.iterations else "there are none of any"
         raise UserError(f"--iteration {iteration}: run {files.run_id} has no stored responses of it; {known}")
     try:
-        responses = read_table(table, ["prompt_id", "verdict", "reward_final", "reward_verif"])
+        responses = read_table(table, ["prompt_id", "decided", "reward_final", "reward_verif"])
         prompts = [row["prompt_id"] for row in responses]
         prompt_id = _prompt(prompts, iteration, prompt)
         places = [place for place, each in enumerate(prompts) if each == prompt_id]
@@ -75,18 +76,12 @@ def stored_group(run: str, iteration: int, prompt: str, store: str | None) -> St
         rows = read_rows(table, COLUMNS, places[:size])
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise UserError(f"{table}: cannot be read: {' '.join(str(error).split())[:200]}") from error
-    batch = _batch([responses[start : start + size] for start in range(0, len(responses), size)])
+    batch = _batch([row for row in responses if row["decided"]])
     return StoredGroup(files.run_id, config, iteration, prompt_id, tuple(rows), batch, len(places) // size)
 
 
-def _batch(groups: Sequence[Sequence[Row]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    decided = [row for group in groups if not is_undecided(group) for row in group]
+def _batch(decided: Sequence[Row]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(row["reward_final"] for row in decided), tuple(row["reward_verif"] for row in decided)
-
-
-def is_undecided(group: Sequence[Row]) -> bool:
-    """It holds a response that nobody could judge."""
-    return any(VerdictKind(row["verdict"]) in UNDECIDED for row in group)
 
 
 @dataclass(frozen=True)

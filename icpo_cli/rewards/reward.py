@@ -1,11 +1,12 @@
-"""R_verif = answer_weight * answer + format_weight * format (Eq. 10), plus noise where it is asked for."""
+"""R_verif = answer_weight * answer + format_weight * format (Eq. 10); noise and a length penalty where asked for."""
 
 import re
 from collections.abc import Sequence
 
-from icpo_cli.config.schema import RewardConfig
+from icpo_cli.config.schema import OverlongConfig, RewardConfig
 from icpo_cli.records import Group, Reward, Verdict
-from icpo_cli.rewards.noise import coin_of, noise_of, rewarded_as_correct
+from icpo_cli.rewards.noise import noise_of
+from icpo_cli.rewards.source import Credit
 from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 WITH_THINK = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
@@ -13,42 +14,61 @@ ANSWER_ONLY = re.compile(r".*<answer>.*</answer>\s*", re.DOTALL)
 
 
 def rewards_of(
-    groups: Sequence[Group], verifier: Verifier, think: bool, config: RewardConfig, *draw: object
+    groups: Sequence[Group],
+    verdicts: Sequence[Sequence[Verdict]],
+    credit: Credit,
+    think: bool,
+    config: RewardConfig,
+    max_response_tokens: int,
+    *draw: object,
 ) -> list[list[Reward]]:
     """[P][G] rewards. `draw` (seed, iteration) places the noise."""
+    return [
+        [
+            reward_of(
+                response.text,
+                verdicts[p][g],
+                credit.answer[p][g],
+                overlong_penalty(len(response.tokens), config.overlong, max_response_tokens),
+                think,
+                config,
+                *draw,
+                group.prompt.id,
+                g,
+            )
+            for g, response in enumerate(group.responses)
+        ]
+        for p, group in enumerate(groups)
+    ]
+
+
+def verdicts_of(groups: Sequence[Group], verifier: Verifier, config: RewardConfig) -> list[list[Verdict]]:
+    """[P][G] the verifier's verdict on each response."""
     answers = [
         Answer(response.text, group.prompt.gold, group.prompt.question)
         for group in groups
         for response in group.responses
     ]
     verdicts = iter(verifier.verify(answers, Grading(config.extract, config.rule)))
-    return [
-        [
-            reward_of(response.text, next(verdicts), think, config, *draw, group.prompt.id, number)
-            for number, response in enumerate(group.responses)
-        ]
-        for group in groups
-    ]
+    return [[next(verdicts) for _ in group.responses] for group in groups]
 
 
-def decided_of(rewards: Sequence[Sequence[Reward]]) -> list[bool]:
-    """False for a group that holds a response nobody could judge. [P][G] -> [P]"""
-    return [all(reward.verdict.decided for reward in group) for group in rewards]
-
-
-def reward_of(response: str, verdict: Verdict, think: bool, config: RewardConfig, *place: object) -> Reward:
-    """The reward of one response; `place` is what its noise, or a coin in the verdict's stead, is drawn from."""
-    answer = float(_answer(verdict, config, *place))
+def reward_of(
+    response: str, verdict: Verdict, answer: float, overlong: float, think: bool, config: RewardConfig, *place: object
+) -> Reward:
+    """The reward of one response; `place` is what its noise is drawn from."""
     format = float(is_well_formed(response, think))
     noise = noise_of(config.noise, *place)
-    verif = config.answer_weight * answer + config.format_weight * format + noise
-    return Reward(verdict, answer, format, noise, verif)
+    verif = config.answer_weight * answer + config.format_weight * format + noise + overlong
+    return Reward(verdict, answer, format, noise, overlong, verif)
 
 
-def _answer(verdict: Verdict, config: RewardConfig, *place: object) -> bool:
-    if config.control == "random":
-        return coin_of(*place)
-    return rewarded_as_correct(verdict.correct, config.noise, *place)
+def overlong_penalty(tokens: int, config: OverlongConfig, max_response_tokens: int) -> float:
+    """DAPO, Eq. 13: 0 up to the buffer, then a line down to -penalty at the limit."""
+    if config.buffer_tokens == 0:
+        return 0.0
+    over = tokens - (max_response_tokens - config.buffer_tokens)
+    return -config.penalty * min(max(over / config.buffer_tokens, 0.0), 1.0)
 
 
 def is_well_formed(response: str, think: bool) -> bool:

@@ -77,6 +77,15 @@ class Verifier:
         verdicts = [_best([next(compared) for _ in texts], grading.extract) for texts in found]
         return self._asked(answers, verdicts)
 
+    def extract(self, responses: Sequence[str], grading: Grading) -> list[str | None]:
+        """Each response's final answer; None where it has none."""
+        found = (EXTRACTORS[grading.extract](response) for response in responses)
+        return [text if text is not None and text.strip() else None for text in found]
+
+    def compare(self, pairs: Sequence[tuple[Gold, str]], grading: Grading) -> list[Verdict]:
+        """Whether each answer equals its gold, by the rule alone: no judge is asked."""
+        return self._by_rule(pairs, RULES[grading.rule])
+
     def check_golds(self, golds: Sequence[Gold]) -> list[str | None]:
         """What makes each gold answer unusable, in words; None for a usable one.
 
@@ -108,9 +117,13 @@ class Verifier:
         self.close()
 
     def _compared(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
-        """By rule, each distinct pair once."""
+        """By rule, or left to the judge."""
         if self._judge_alone:
             return [strict.refusal(gold, text) or _left_to_judge(text) for gold, text in pairs]
+        return self._by_rule(pairs, rule)
+
+    def _by_rule(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
+        """Each distinct pair once."""
         known = {pair: rule.quick(*pair) for pair in dict.fromkeys(pairs)}
         left = [pair for pair, verdict in known.items() if verdict is None]
         known |= zip(left, self._sandbox.compare(rule.thorough, left), strict=True)

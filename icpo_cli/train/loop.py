@@ -21,8 +21,11 @@ from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.records import Batch, Update
-from icpo_cli.rewards.reward import decided_of, rewards_of
+from icpo_cli.objective.selection import KEEP
+from icpo_cli.records import Update
+from icpo_cli.rewards.reward import rewards_of, verdicts_of
+from icpo_cli.rewards.source import Sampled
+from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, SOURCES
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.handover import Probe, check_handover
 from icpo_cli.rollout.sampler import Sampler
@@ -30,6 +33,7 @@ from icpo_cli.train.checkpoint import Checkpoints, LoopState
 from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
 from icpo_cli.train.observer import Observer, PhaseClock
 from icpo_cli.train.record import RunRecord
+from icpo_cli.train.round import Round, batch_of
 from icpo_cli.train.stop import StopRequest
 from icpo_cli.train.table import response_table
 
@@ -84,35 +88,54 @@ def train(parts: Parts, state: LoopState) -> LoopState:
 def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Update], Probe]:
     """One rollout batch and its updates."""
     config, ranks, clock = parts.config, parts.ranks, PhaseClock(iteration, parts.observer)
-    think = TEMPLATES[config.data.template].think
-    all_prompts = prompts_of(parts.prompts.train, config.seed, iteration, config.rollout.prompts_per_iteration)
-    prompts = ranks.share(all_prompts)  # P
-    seeds = ranks.share(seeds_of(config.seed, iteration, len(all_prompts)))
-
-    with clock.phase("rollout"):
-        groups = parts.sampler.sample(prompts, seeds, config.rollout.group_size, config.rollout.temperature)
-    with clock.phase("reward"):
-        rewards = rewards_of(groups, parts.verifier, think, config.reward, config.seed, iteration)
-        verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
-        decided = torch.tensor(decided_of(rewards))  # [P]
-    with clock.phase("logprobs"):
-        scores = parts.learner.score(groups)
-    confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
     omega = omega_at(iteration, config.method, config.train.iterations)
-    derivation = derive(confidence, verif, omega, config.method, decided, ranks.gathered)
+    size = config.rollout.prompts_per_iteration // ranks.size
+    rounds = [sample_round(parts, iteration, 0, omega, clock)]
+    while len(rounds) < config.rollout.max_rounds and ranks.most(size - sum(sum(each.kept) for each in rounds)) > 0:
+        rounds.append(sample_round(parts, iteration, len(rounds), omega, clock))
+    batch, trained = batch_of(rounds, size)
     with clock.phase("update"):
-        updates = parts.learner.update(Batch(tuple(groups), scores, derivation.advantage.float()))
+        updates = parts.learner.update(batch)
     with clock.phase("sync"):
         probe = hand_over(parts, probe)
 
-    table = ranks.gather_to_first(response_table(groups, rewards, scores, derivation))
+    table = ranks.gather_to_first(response_table(rounds, trained))
     if table is not None and parts.record is not None:
         rows = [row for part in table for row in part]
         metrics = response_metrics(rows, config.rollout.group_size, omega) | update_metrics(updates)
-        metrics |= {"logprob_gap/probe": probe.gap}
+        metrics |= {"logprob_gap/probe": probe.gap, "groups/rounds": float(len(rounds))}
         metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
         parts.observer.iteration(iteration, parts.record.iteration(iteration, rows, metrics))
     return updates, probe
+
+
+def sample_round(parts: Parts, iteration: int, number: int, omega: float, clock: PhaseClock) -> Round:
+    """From prompts to advantages."""
+    config, ranks = parts.config, parts.ranks
+    think = TEMPLATES[config.data.template].think
+    all_prompts = prompts_of(parts.prompts.train, config.seed, iteration, config.rollout.prompts_per_iteration, number)
+    prompts = ranks.share(all_prompts)  # P
+    seeds = ranks.share(seeds_of(config.seed, iteration, len(all_prompts), number))
+
+    with clock.phase("rollout"):
+        count = config.rollout.votes or config.rollout.group_size
+        sampled = parts.sampler.sample(prompts, seeds, count, config.rollout.temperature)
+        groups = [group.first(config.rollout.group_size) for group in sampled]
+    with clock.phase("reward"):
+        verdicts = verdicts_of(groups, parts.verifier, config.reward)  # [P][G]
+    with clock.phase("logprobs"):
+        scores = parts.learner.score(groups, config.reward.source in NEED_SELF_CERTAINTY)
+    with clock.phase("reward"):
+        draw = (config.seed, iteration)
+        seen = Sampled(groups, sampled, verdicts, scores, parts.verifier, config.reward, draw)
+        credit = SOURCES[config.reward.source](seen)
+        limit = config.rollout.max_response_tokens
+        rewards = rewards_of(groups, verdicts, credit, think, config.reward, limit, *draw)
+    verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
+    confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
+    derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided), ranks.gathered)
+    kept = KEEP[config.rollout.keep](derivation.final_reward)  # [P]
+    return Round(groups, rewards, credit, scores, derivation, kept.tolist())
 
 
 def hand_over(parts: Parts, before: Probe | None) -> Probe:

@@ -11,6 +11,7 @@ import torch
 from icpo_cli.records import Update, VerdictKind
 from icpo_cli.rewards.coarse import UNIFORM, reason_of
 from icpo_cli.track.parquet import Row
+from icpo_cli.train.table import CREDIT
 
 
 def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict[str, float]:
@@ -29,6 +30,7 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "reward/final": final.mean(),
         "reward/answer": column("reward_answer").mean(),
         "reward/format": column("reward_format").mean(),
+        "reward/overlong": column("reward_overlong").mean(),
         "reward/noisy_share": np.mean(column("reward_noise") != 0),
         "accuracy": verdicts.count(VerdictKind.CORRECT) / len(verdicts),
         "confidence/mean": confidence.mean(),
@@ -41,8 +43,9 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "bonus/share": np.abs(bonus).sum() / max(np.abs(bonus).sum() + np.abs(verif).sum(), 1e-12),
         "groups/uniform_reward_share": np.mean([_uniform(group) for group in verif]),
         "groups/uniform_verdict_share": np.mean([reason in UNIFORM for reason in reasons]),
-        "groups/undecided_share": reasons.count("undecided") / len(reasons),
+        "groups/undecided_share": 1 - column("decided").mean(),
         "groups/uniform_final_share": np.mean([_uniform(group) for group in final]),
+        "groups/untrained_share": 1 - column("trained").mean(),
         "groups/zero_advantage_share": np.mean((advantage == 0).all(-1)),
         "advantage/std": advantage.std(),
         "advantage/max": np.abs(advantage).max(),
@@ -56,6 +59,9 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
     }
     for kind in VerdictKind:
         metrics[f"verdict/{kind.value}"] = verdicts.count(kind.value)
+    for name in rows[0]:
+        if name.startswith(CREDIT):
+            metrics[f"credit/{name.removeprefix(CREDIT)}"] = column(name).mean()
     return {name: float(value) for name, value in metrics.items()}
 
 

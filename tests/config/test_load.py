@@ -43,7 +43,8 @@ def test_a_preset_lies_under_what_is_said_outright() -> None:
 
 
 def test_the_methods_are_presets() -> None:
-    assert preset_names() == ["cde", "dapo", "dr_grpo", "grpo", "icpo", "reinforce", "rloo"]
+    known = "cde dapo dr_grpo general_reasoner grpo icpo intuitor oat_zero reinforce rloo simplerl_zoo ttrl"
+    assert preset_names() == known.split()
     dr_grpo = load_config(["method=dr_grpo"]).method
     assert (dr_grpo.bonus, dr_grpo.advantage.std, dr_grpo.loss_mean) == ("none", "none", "constant")
     dapo = load_config(["method=dapo"])

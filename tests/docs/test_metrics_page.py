@@ -15,8 +15,10 @@ from tests.evaluate.test_score import part_of
 from tests.train.tables import Graded, table_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "METRICS.md"
-ELSEWHERE = {"logprob_gap/probe", "seconds/eval"}
+ELSEWHERE = {"logprob_gap/probe", "groups/rounds", "seconds/eval"}
 """Logged by the loop and the record themselves."""
+CREDITS = {"credit/majority_share", "credit/majority_right", "credit/self_certainty"}
+"""Of the reward's sources that are not the verifier."""
 
 
 def documented() -> set[str]:
@@ -38,7 +40,7 @@ def logged() -> set[str]:
     names |= set(update_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, skipped=False)]))
     names |= set(machine_metrics(seconds, 1.0, torch.device("cpu"))) | {"memory/peak_device_gib"}
     evaluated = set(metrics_of([score(part_of(["++", "+-", "--", "00"]))]))
-    return names | {_general(name) for name in evaluated} | ELSEWHERE
+    return names | {_general(name) for name in evaluated} | ELSEWHERE | CREDITS
 
 
 def _general(name: str) -> str:

@@ -91,11 +91,12 @@ def test_log_probs_and_gradients_equal_the_models_own(model_folder: str) -> None
         assert (ours.grad - theirs.grad).norm() <= 1e-5 * theirs.grad.norm() + 1e-6, name
 
 
-def test_entropy_is_that_of_the_whole_distribution(model_folder: str) -> None:
+def test_entropy_and_self_certainty_are_those_of_the_whole_distribution(model_folder: str) -> None:
     groups = random_groups(random.Random(2))
     policy = Policy(load_model(model_folder, None, torch.float32), chunk_tokens=5)
     with torch.no_grad():
-        entropy = policy(pack(groups), temperature=1.0, with_entropy=True).entropy
+        scores = policy(pack(groups), temperature=1.0, with_entropy=True, with_self_certainty=True)
+    entropy, self_certainty = scores.entropy, scores.self_certainty
     group, response = groups[1], groups[1].responses[2]
     ids = torch.tensor([[*group.prompt.tokens, *response.tokens]])
     distribution = torch.distributions.Categorical(
@@ -104,3 +105,8 @@ def test_entropy_is_that_of_the_whole_distribution(model_folder: str) -> None:
     assert entropy is not None
     assert torch.allclose(entropy[1, 2, : len(response.tokens)], distribution.entropy(), atol=1e-5)
     assert (entropy[1, 2, len(response.tokens) :] == 0).all()
+    uniform = torch.distributions.Categorical(logits=torch.zeros_like(distribution.logits))
+    assert self_certainty is not None
+    divergence = torch.distributions.kl_divergence(uniform, distribution)  # Intuitor, Eq. 4
+    assert torch.allclose(self_certainty[1, 2, : len(response.tokens)], divergence, atol=1e-5)
+    assert (self_certainty[1, 2, len(response.tokens) :] == 0).all()

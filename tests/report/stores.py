@@ -24,10 +24,8 @@ from icpo_cli.evaluate.score import Part, score
 from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.evaluate.store import Stored
 from icpo_cli.objective.confidence import CONFIDENCE
-from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.records import Evaluation, Gold, Group, Prompt, Question, Response, Scores, Update, Verdict, VerdictKind
-from icpo_cli.rewards.reward import decided_of, reward_of
 from icpo_cli.rewards.verifier import Grading, Verifier
 from icpo_cli.track.mlflow_store import MlflowStore
 from icpo_cli.track.parquet import Row
@@ -35,6 +33,7 @@ from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.table import response_table
+from tests.train.tables import round_of
 
 GROUPS = ("++--", "+-0-", "----", "++++", "+t--")
 """Verdicts of an iteration's five groups of four responses: one uniform, one that holds a timeout."""
@@ -153,10 +152,10 @@ def iteration_rows(config: Config, iteration: int, omega: float, texts: Sequence
     """The response table of GROUPS, as the loop makes it: random log-probs, three to eight tokens a response."""
     random = torch.Generator().manual_seed(iteration + 100 * config.seed)
     said = iter(texts)
-    groups, rewards, length = [], [], config.rollout.group_size
+    groups, verdicts, length = [], [], config.rollout.group_size
     logprob = torch.zeros(len(GROUPS), length, 8)  # [P, G, T]
     mask, entropy = torch.zeros_like(logprob), torch.zeros_like(logprob)
-    for p, verdicts in enumerate(GROUPS):
+    for p, kinds in enumerate(GROUPS):
         prompt = Prompt(f"sum/{iteration}/{p}", f"{p} + {iteration} = ?", Gold(str(p + iteration)), (1, 2, 3))
         responses = []
         for g in range(length):
@@ -164,21 +163,15 @@ def iteration_rows(config: Config, iteration: int, omega: float, texts: Sequence
             logprob[p, g, :tokens] = -torch.rand(tokens, generator=random)
             entropy[p, g, :tokens] = torch.rand(tokens, generator=random) / iteration
             mask[p, g, :tokens] = 1
-            text = next(said, f"<think>so</think><answer>{p + iteration + (verdicts[g] != '+')}</answer>")
+            text = next(said, f"<think>so</think><answer>{p + iteration + (kinds[g] != '+')}</answer>")
             sampled = tuple((logprob[p, g, :tokens] + 0.01).tolist())
             responses.append(Response(text, tuple(range(tokens)), sampled, "stop"))
         groups.append(Group(prompt, tuple(responses)))
-        rewards.append(
-            [
-                reward_of(response.text, _verdict(verdict, response), True, config.reward, config.seed, iteration)
-                for verdict, response in zip(verdicts, responses, strict=True)
-            ]
-        )
+        verdicts.append([_verdict(kind, response) for kind, response in zip(kinds, responses, strict=True)])
     scores = Scores(logprob, None, entropy, mask)
-    verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     confidence = CONFIDENCE[config.method.confidence](logprob.double(), mask)  # [P, G]
-    derivation = derive(confidence, verif, omega, config.method, torch.tensor(decided_of(rewards)))
-    return response_table(groups, rewards, scores, derivation)
+    made = round_of(groups, verdicts, scores, confidence, omega, config, think=True, iteration=iteration)
+    return response_table([made], [[True] * len(groups)])
 
 
 def evaluate(

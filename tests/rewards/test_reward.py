@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from icpo_cli.config.schema import NoiseConfig, RewardConfig
+from icpo_cli.config.schema import NoiseConfig, OverlongConfig, RewardConfig
 from icpo_cli.records import AnswerKind, Gold, Group, Prompt, Response, Reward, Verdict, VerdictKind, count_verdicts
-from icpo_cli.rewards.reward import is_well_formed, reward_of, rewards_of
+from icpo_cli.rewards.reward import is_well_formed, overlong_penalty
 from icpo_cli.rewards.verifier import Answer, Grading, Verifier
+from tests.rewards.rewarding import rewarded, rewards
 
 GOOD = "<think> 3 + 4 = 7 </think> <answer> 7 </answer>"
 RIGHT, WRONG = Verdict(VerdictKind.CORRECT, "7", "exact"), Verdict(VerdictKind.WRONG, "8", "number")
@@ -136,25 +137,25 @@ def test_format(response: str, with_think: bool, answer_only: bool) -> None:
     ],
 )
 def test_reward_weighs_answer_and_format(response: str, verdict: Verdict, verif: float) -> None:
-    reward = reward_of(response, verdict, True, RewardConfig())
-    assert reward.verif == pytest.approx(verif)
-    assert reward.verdict is verdict and reward.noise == 0
+    made = rewarded(response, verdict, True, RewardConfig())
+    assert made.verif == pytest.approx(verif)
+    assert made.verdict is verdict and made.noise == 0
 
 
 def test_the_weights_are_settings() -> None:
     config = RewardConfig(answer_weight=2.0, format_weight=0.5)
-    assert reward_of(GOOD, RIGHT, True, config).verif == 2.5
-    assert reward_of(GOOD, WRONG, True, config).verif == 0.5
+    assert rewarded(GOOD, RIGHT, True, config).verif == 2.5
+    assert rewarded(GOOD, WRONG, True, config).verif == 0.5
 
 
 def test_groups_keep_their_shape_and_each_response_its_reward(verifier: Verifier) -> None:
-    rewards = rewards_of(GROUPS, verifier, True, RewardConfig(), 0, 1)
-    assert [[reward.verif for reward in row] for row in rewards] == [
+    made = rewards(GROUPS, verifier, True, RewardConfig(), 0, 1)
+    assert [[reward.verif for reward in row] for row in made] == [
         pytest.approx([1.0, 0.1, 0.9, 0.0]),
         pytest.approx([1.0, 0.0, 0.0, 0.0]),
         pytest.approx([0.9, 0.9, 0.0, 0.0]),
     ]
-    assert count_verdicts(reward.verdict for row in rewards for reward in row) == {
+    assert count_verdicts(reward.verdict for row in made for reward in row) == {
         "correct": 5,
         "wrong": 3,
         "no_answer": 4,
@@ -164,7 +165,7 @@ def test_groups_keep_their_shape_and_each_response_its_reward(verifier: Verifier
 
 
 def test_without_think_the_reasoning_may_stand_in_the_open(verifier: Verifier) -> None:
-    [row] = rewards_of(GROUPS[:1], verifier, False, RewardConfig(), 0, 1)
+    [row] = rewards(GROUPS[:1], verifier, False, RewardConfig(), 0, 1)
     assert [reward.format for reward in row] == [1.0, 1.0, 1.0, 0.0]
 
 
@@ -172,7 +173,7 @@ def test_where_the_answer_stands_is_a_setting(verifier: Verifier) -> None:
     def right(extract: str) -> list[bool]:
         groups = [group("sum", Gold("7"), "<answer>7</answer>", r"\boxed{7}", "The answer is 7.", "7")]
         config = replace(RewardConfig(), extract=extract)
-        return [reward.verdict.correct for reward in rewards_of(groups, verifier, True, config, 0, 1)[0]]
+        return [reward.verdict.correct for reward in rewards(groups, verifier, True, config, 0, 1)[0]]
 
     assert right("answer_tag") == [True, False, False, False]
     assert right("boxed") == [False, True, False, False]
@@ -182,8 +183,8 @@ def test_where_the_answer_stands_is_a_setting(verifier: Verifier) -> None:
 def test_noise_belongs_to_seed_iteration_prompt_and_response(verifier: Verifier) -> None:
     def noise(groups: list[Group], seed: int, iteration: int) -> dict[str, list[float]]:
         config = RewardConfig(noise=NoiseConfig(fraction=1.0))
-        rewards: list[list[Reward]] = rewards_of(groups, verifier, True, config, seed, iteration)
-        return {g.prompt.id: [reward.noise for reward in row] for g, row in zip(groups, rewards, strict=True)}
+        made: list[list[Reward]] = rewards(groups, verifier, True, config, seed, iteration)
+        return {g.prompt.id: [reward.noise for reward in row] for g, row in zip(groups, made, strict=True)}
 
     many = [group(f"p{n}", Gold("7"), *[GOOD] * 4) for n in range(8)]
     drawn = noise(many, 0, 1)
@@ -191,3 +192,9 @@ def test_noise_belongs_to_seed_iteration_prompt_and_response(verifier: Verifier)
     assert noise(many[:3], 0, 1) == {f"p{n}": drawn[f"p{n}"] for n in range(3)}
     assert noise(many, 1, 1) != drawn != noise(many, 0, 2)
     assert noise(many, 1, 0) != noise(many, 0, 1)
+
+
+@pytest.mark.parametrize(("tokens", "penalty"), [(60, 0.0), (80, 0.0), (85, -0.125), (100, -0.5), (120, -0.5)])
+def test_a_response_near_its_limit_is_punished_in_a_line(tokens: int, penalty: float) -> None:
+    assert overlong_penalty(tokens, OverlongConfig(buffer_tokens=20, penalty=0.5), 100) == pytest.approx(penalty)
+    assert overlong_penalty(tokens, OverlongConfig(), 100) == 0.0

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from icpo_cli.config.schema import Config
 from icpo_cli.objective.methods import derive
-from icpo_cli.records import Group, Prompt, Response, Reward, Scores, Verdict, VerdictKind
-from icpo_cli.rewards.reward import decided_of, reward_of
+from icpo_cli.objective.selection import KEEP
+from icpo_cli.records import Group, Prompt, Response, Scores, Verdict, VerdictKind
+from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.track.parquet import Row
+from icpo_cli.train.round import Round
 from icpo_cli.train.table import response_table
+from tests.rewards.rewarding import credit_of
 
 KINDS = {
     "+": VerdictKind.CORRECT,
@@ -35,13 +39,29 @@ def table_of(graded: Sequence[Graded], config: Config, omega: float = 1.0, well_
     text = "<answer>7</answer>" if well_formed else "7"
     response = Response(text, (5, 6, 7), (-0.1, -0.2, -0.3), "stop")
     groups = [Group(each.prompt, (response,) * group_size) for each in graded]
-    rewards = [[_reward(kind, text, config) for kind in each.verdicts] for each in graded]
-    verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
+    verdicts = [[Verdict(KINDS[kind], "7", "exact") for kind in each.verdicts] for each in graded]
     confidence = -0.1 * torch.arange(1, group_size + 1, dtype=torch.float64).expand(len(graded), -1)  # [P, G]
-    derivation = derive(confidence, verif, omega, config.method, torch.tensor(decided_of(rewards)))
     ones = torch.ones(len(graded), group_size, 3)  # [P, G, T]
-    return response_table(groups, rewards, Scores(-0.2 * ones, None, ones, ones), derivation)
+    made = round_of(groups, verdicts, Scores(-0.2 * ones, None, ones, ones), confidence, omega, config)
+    return response_table([made], [[True] * len(groups)])
 
 
-def _reward(kind: str, text: str, config: Config) -> Reward:
-    return reward_of(text, Verdict(KINDS[kind], "7", "exact"), False, config.reward)
+def round_of(
+    groups: Sequence[Group],
+    verdicts: Sequence[Sequence[Verdict]],
+    scores: Scores,
+    confidence: Tensor,
+    omega: float,
+    config: Config,
+    think: bool = False,
+    iteration: int = 1,
+) -> Round:
+    """As the loop makes it of verdicts and scores."""
+    draw = (config.seed, iteration)
+    credit = credit_of(groups, verdicts, None, config.reward, *draw, scores=scores)
+    rewards = rewards_of(groups, verdicts, credit, think, config.reward, config.rollout.max_response_tokens, *draw)
+    verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
+    derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided))
+    return Round(
+        groups, rewards, credit, scores, derivation, KEEP[config.rollout.keep](derivation.final_reward).tolist()
+    )

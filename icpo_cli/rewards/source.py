@@ -1,0 +1,66 @@
+"""Where the answer's part of a reward comes from: the verifier, or what the responses and the policy say themselves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from icpo_cli.config.schema import RewardConfig
+from icpo_cli.records import Group, Scores, Verdict
+from icpo_cli.rewards.noise import coin_of, rewarded_as_correct
+from icpo_cli.rewards.verifier import Grading, Verifier
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What a source may look at."""
+
+    groups: Sequence[Group]
+    """P groups of G responses: those that are trained on."""
+    votes: Sequence[Group]
+    """The same with all that were sampled, the trained ones first."""
+    verdicts: Sequence[Sequence[Verdict]]
+    """[P][G]"""
+    scores: Scores
+    verifier: Verifier
+    config: RewardConfig
+    draw: tuple[object, ...]
+    """Seed and iteration: what its draws are placed by."""
+
+    @property
+    def grading(self) -> Grading:
+        return Grading(self.config.extract, self.config.rule)
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What a source gives."""
+
+    answer: Sequence[Sequence[float]]
+    """[P][G]"""
+    decided: Sequence[bool]
+    """[P] False for a group that holds a response nobody could judge: nothing is learned from it."""
+    columns: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    """{name: [P][G]} what it was made from; logged as credit/NAME, its mean over responses."""
+
+
+Source = Callable[[Sampled], Credit]
+
+
+def from_verdicts(sampled: Sampled) -> Credit:
+    """1 for a right answer, 0 for another; flipped by noise, or a coin in its stead, where that is asked for."""
+    return Credit(
+        answer=[
+            [
+                answer_of(verdict, sampled.config, *sampled.draw, group.prompt.id, number)
+                for number, verdict in enumerate(verdicts)
+            ]
+            for group, verdicts in zip(sampled.groups, sampled.verdicts, strict=True)
+        ],
+        decided=[all(verdict.decided for verdict in verdicts) for verdicts in sampled.verdicts],
+    )
+
+
+def answer_of(verdict: Verdict, config: RewardConfig, *place: object) -> float:
+    """1 or 0: what a verdict is worth, its chances drawn by `place`."""
+    if config.control == "random":
+        return float(coin_of(*place))
+    return float(rewarded_as_correct(verdict.correct, config.noise, *place))

@@ -1,0 +1,13 @@
+"""The sources of rewards, by name."""
+
+from icpo_cli.rewards.majority import from_majority
+from icpo_cli.rewards.self_certainty import from_self_certainty
+from icpo_cli.rewards.source import Source, from_verdicts
+
+SOURCES: dict[str, Source] = {
+    "verifier": from_verdicts,
+    "majority": from_majority,
+    "self_certainty": from_self_certainty,
+}
+NEED_SELF_CERTAINTY = frozenset(("self_certainty",))
+"""Those for which the learner's pass computes it."""

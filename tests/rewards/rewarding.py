@@ -1,0 +1,41 @@
+"""From responses to rewards in one call, as the loop goes there in several."""
+
+from collections.abc import Sequence
+
+import torch
+
+from icpo_cli.config.schema import RewardConfig
+from icpo_cli.records import Group, Reward, Scores, Verdict
+from icpo_cli.rewards.reward import reward_of, rewards_of, verdicts_of
+from icpo_cli.rewards.source import Credit, Sampled, answer_of
+from icpo_cli.rewards.sources import SOURCES
+from icpo_cli.rewards.verifier import Verifier
+
+NO_SCORES = Scores(*[torch.zeros(0)] * 4)
+MOST_TOKENS = 100
+
+
+def rewarded(response: str, verdict: Verdict, think: bool, config: RewardConfig, *place: object) -> Reward:
+    """Of one response that is not too long."""
+    return reward_of(response, verdict, answer_of(verdict, config, *place), 0.0, think, config, *place)
+
+
+def credit_of(
+    groups: Sequence[Group],
+    verdicts: Sequence[Sequence[Verdict]],
+    verifier: Verifier,
+    config: RewardConfig,
+    *draw: object,
+    votes: Sequence[Group] | None = None,
+    scores: Scores = NO_SCORES,
+) -> Credit:
+    sampled = Sampled(groups, votes or groups, verdicts, scores, verifier, config, draw)
+    return SOURCES[config.source](sampled)
+
+
+def rewards(
+    groups: Sequence[Group], verifier: Verifier, think: bool, config: RewardConfig, *draw: object
+) -> list[list[Reward]]:
+    verdicts = verdicts_of(groups, verifier, config)
+    credit = credit_of(groups, verdicts, verifier, config, *draw)
+    return rewards_of(groups, verdicts, credit, think, config, MOST_TOKENS, *draw)

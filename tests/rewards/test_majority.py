@@ -1,0 +1,72 @@
+"""TTRL: what most responses answer, equivalence decided by the verifier."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from icpo_cli.config.schema import RewardConfig, SandboxConfig
+from icpo_cli.records import Gold, Group, Prompt, Response, Verdict, VerdictKind
+from icpo_cli.rewards.majority import vote
+from icpo_cli.rewards.reward import verdicts_of
+from icpo_cli.rewards.source import Credit
+from icpo_cli.rewards.verifier import Verifier
+from tests.rewards.rewarding import credit_of
+
+CONFIG = RewardConfig(source="majority", sandbox=SandboxConfig(workers=1))
+DIFFERENT, TIMEOUT = Verdict(VerdictKind.WRONG, "", "text"), Verdict(VerdictKind.TIMEOUT, "", "deadline")
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[Verifier]:
+    with Verifier(CONFIG) as made:
+        yield made
+
+
+def group(gold: str, *answers: str | None) -> Group:
+    texts = ["no idea" if answer is None else f"<answer>{answer}</answer>" for answer in answers]
+    responses = tuple(Response(text, (1,), (-0.1,), "stop") for text in texts)
+    return Group(Prompt(f"p/{gold}", "?", Gold(gold), (1,)), responses)
+
+
+def credit(verifier: Verifier, voted: Group, trained: int) -> Credit:
+    kept = voted.first(trained)
+    return credit_of([kept], verdicts_of([kept], verifier, CONFIG), verifier, CONFIG, 0, 1, votes=[voted])
+
+
+def test_equal_values_are_one_vote(verifier: Verifier) -> None:
+    made = credit(verifier, group("0.5", "7", "2/4", "7", "0.5", r"\frac{1}{2}"), 5)
+    assert made.answer == [[0.0, 1.0, 0.0, 1.0, 1.0]]
+    assert made.columns["majority_share"] == [[0.6] * 5]
+    assert made.columns["majority_right"] == [[1.0] * 5]
+    assert made.decided == [True]
+
+
+def test_the_majority_may_be_wrong_and_is_rewarded_all_the_same(verifier: Verifier) -> None:
+    made = credit(verifier, group("3", "4", "4", "3"), 3)
+    assert made.answer == [[1.0, 1.0, 0.0]]
+    assert made.columns["majority_right"] == [[0.0] * 3]
+
+
+def test_more_vote_than_are_trained_on(verifier: Verifier) -> None:
+    made = credit(verifier, group("3", "4", "3", "3", "3"), 2)
+    assert made.answer == [[0.0, 1.0]]
+    assert made.columns["majority_share"] == [[0.75] * 2]
+
+
+def test_no_answer_is_no_vote_and_nothing_is_right_without_any(verifier: Verifier) -> None:
+    assert credit(verifier, group("3", None, None, "3"), 3).answer == [[0.0, 0.0, 1.0]]
+    nobody = credit(verifier, group("3", None, None), 2)
+    assert nobody.answer == [[0.0, 0.0]] and nobody.columns["majority_right"] == [[0.0, 0.0]]
+
+
+def test_a_tie_is_broken_by_the_seed_and_by_it_alone() -> None:
+    answers = ["a", "b", "b", "a"]
+    equal = {("a", "b"): DIFFERENT, ("b", "a"): DIFFERENT}
+    labels = {seed: vote(answers, equal, seed, 1, "p").label for seed in range(40)}
+    assert set(labels.values()) == {"a", "b"}
+    assert labels == {seed: vote(answers[::-1], equal, seed, 1, "p").label for seed in range(40)}
+
+
+def test_answers_that_nobody_could_compare_leave_the_group_undecided() -> None:
+    assert not vote(["a", "b"], {("a", "b"): TIMEOUT}, 0).decided
+    assert vote(["a", "b"], {("a", "b"): DIFFERENT}, 0).decided
