@@ -159,6 +159,7 @@ def _not_negative(config: Config) -> dict[str, float]:
         "rollout.temperature": config.rollout.temperature,
         "reward.answer_weight": config.reward.answer_weight,
         "reward.format_weight": config.reward.format_weight,
+        "rollout.spread_share": config.rollout.spread_share,
         "reward.overlong.penalty": config.reward.overlong.penalty,
         "reward.noise.magnitude": config.reward.noise.magnitude,
         "method.advantage.eps": config.method.advantage.eps,
@@ -187,6 +188,8 @@ def _check_sampling(config: Config) -> None:
         )
     if rollout.votes is not None and config.reward.source != "majority":
         raise UserError(f"rollout.votes: reward.source={config.reward.source} takes no vote; majority does")
+    if not 0 <= rollout.spread_decay < 1:
+        raise UserError(f"rollout.spread_decay: {rollout.spread_decay} must be 0 or more and below 1")
     if rollout.max_rounds > 1 and rollout.keep == "all":
         raise UserError(f"rollout.max_rounds: {rollout.max_rounds} rounds, and rollout.keep=all leaves nothing out")
     if not 0 <= overlong.buffer_tokens <= rollout.max_response_tokens:

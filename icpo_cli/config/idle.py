@@ -12,7 +12,10 @@ OF_ANOTHER_BONUS = {"preference": "alpha", "perplexity": "delta"}
 
 def idle_keys(config: Config) -> dict[str, str]:
     """Dotted keys that no run of this configuration is changed by, each with the reason."""
-    return {**_method(config.method), **_reward(config)}
+    idle = {**_method(config.method), **_reward(config)}
+    if config.rollout.keep != "spread":
+        idle |= {f"rollout.{key}": "rollout.keep is not spread" for key in ("spread_share", "spread_decay")}
+    return idle
 
 
 def _method(method: MethodConfig) -> dict[str, str]:

@@ -80,8 +80,12 @@ class RolloutConfig:
     group_size: int = 5
     votes: int | None = None
     """Responses sampled of a prompt, of which the first group_size are trained on; null is group_size."""
-    keep: Literal["all", "unequal"] = "all"
-    """Which groups are trained on; unequal leaves out those of equal final rewards, which teach nothing (DAPO)."""
+    keep: Literal["all", "unequal", "spread"] = "all"
+    """Which groups are trained on; unequal leaves out those of equal final rewards, which teach nothing (DAPO), spread
+    those whose final rewards have a std below spread_share of what is usual in the run (RLPR)."""
+    spread_share: float = 0.5
+    spread_decay: float = 0.99
+    """Of the running mean over iterations that is the usual std."""
     max_rounds: int = 1
     """Rounds of sampling an iteration, at most: each after the first replaces what was left out by other prompts."""
     temperature: float = 1.0
@@ -155,9 +159,10 @@ class OverlongConfig:
 
 @dataclass(frozen=True)
 class RewardConfig:
-    source: Literal["verifier", "majority", "self_certainty"] = "verifier"
+    source: Literal["verifier", "majority", "self_certainty", "reference"] = "verifier"
     """What the answer's part of the reward is: 1 for a right answer; 1 for the answer of most of the prompt's responses
-    (TTRL); how far the policy's next-token distributions are from uniform, in nats (INTUITOR)."""
+    (TTRL); how far the policy's next-token distributions are from uniform, in nats (INTUITOR); how much more probable
+    the response's reasoning makes the gold answer's tokens (RLPR)."""
     answer_weight: float = 0.9
     format_weight: float = 0.1
     extract: Literal["answer_tag", "boxed", "letter", "auto", "none"] = "answer_tag"

@@ -43,6 +43,11 @@ class Template:
     think: bool
 
 
+def plain_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Of a text alone: no turn, nothing added."""
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
 def _r1(tokenizer: Tokenizer, question: str, examples: Sequence[ExampleConfig]) -> list[int]:
     return _chat(tokenizer, [{"role": "system", "content": R1_SYSTEM}, {"role": "user", "content": question}])
 

@@ -24,6 +24,10 @@ class Sampled:
     config: RewardConfig
     draw: tuple[object, ...]
     """Seed and iteration: what its draws are placed by."""
+    encode: Callable[[str], list[int]]
+    """From text to tokens, nothing added."""
+    score: Callable[[Sequence[Group]], Scores]
+    """One more pass of the learner, over texts of one's own; every rank makes it together."""
 
     @property
     def grading(self) -> Grading:

@@ -1,6 +1,7 @@
 """The sources of rewards, by name."""
 
 from icpo_cli.rewards.majority import from_majority
+from icpo_cli.rewards.reference import from_reference_probability
 from icpo_cli.rewards.self_certainty import from_self_certainty
 from icpo_cli.rewards.source import Source, from_verdicts
 
@@ -8,6 +9,9 @@ SOURCES: dict[str, Source] = {
     "verifier": from_verdicts,
     "majority": from_majority,
     "self_certainty": from_self_certainty,
+    "reference": from_reference_probability,
 }
 NEED_SELF_CERTAINTY = frozenset(("self_certainty",))
 """Those for which the learner's pass computes it."""
+NEED_REFERENCE = frozenset(("reference",))
+"""Those that put the gold answer's tokens behind a response's reasoning."""

@@ -25,6 +25,8 @@ class LoopState:
     iteration: int = 0
     skipped_in_a_row: int = 0
     """Updates skipped for a non-finite loss or gradient since the last one done."""
+    final_std: float | None = None
+    """Running mean over iterations of their groups' std of final rewards; None before the first."""
     best_iteration: int | None = None
     best_accuracy: float | None = None
     ranks: int = 1

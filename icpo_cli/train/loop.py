@@ -5,13 +5,14 @@ prompts -> groups of responses -> verdicts and rewards -> log-probs -> confidenc
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import PromptSet, prompts_of, seeds_of
-from icpo_cli.data.templates import TEMPLATES
+from icpo_cli.data.templates import TEMPLATES, plain_tokens
 from icpo_cli.errors import RunFailed
 from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.in_loop import Subset
@@ -33,7 +34,7 @@ from icpo_cli.train.checkpoint import Checkpoints, LoopState
 from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
 from icpo_cli.train.observer import Observer, PhaseClock
 from icpo_cli.train.record import RunRecord
-from icpo_cli.train.round import Round, batch_of
+from icpo_cli.train.round import Round, batch_of, final_std_of
 from icpo_cli.train.stop import StopRequest
 from icpo_cli.train.table import response_table
 
@@ -61,6 +62,16 @@ class Parts:
     stop: StopRequest
 
 
+@dataclass(frozen=True)
+class Iteration:
+    """What one leaves to the next."""
+
+    updates: list[Update]
+    probe: Probe
+    final_std: float
+    """Mean over its groups of the std of their final rewards."""
+
+
 def train(parts: Parts, state: LoopState) -> LoopState:
     """Iterate from `state` to the end, or to the iteration in which a stop was asked for."""
     config = parts.config
@@ -70,8 +81,8 @@ def train(parts: Parts, state: LoopState) -> LoopState:
     stopping = parts.stop.asked(parts.ranks)
     while state.iteration < config.train.iterations and not stopping:
         iteration = state.iteration + 1
-        updates, probe = train_iteration(parts, iteration, probe)
-        state = _after(state, iteration, updates, parts)
+        done = train_iteration(parts, iteration, probe, state.final_std)
+        probe, state = done.probe, _after(state, iteration, done, parts)
         last = iteration == config.train.iterations
         improved = False
         if last or iteration % config.train.eval_every == 0:
@@ -85,14 +96,14 @@ def train(parts: Parts, state: LoopState) -> LoopState:
     return state
 
 
-def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Update], Probe]:
-    """One rollout batch and its updates."""
+def train_iteration(parts: Parts, iteration: int, probe: Probe, usual_std: float | None) -> Iteration:
+    """One rollout batch and its updates. `usual_std`: LoopState.final_std."""
     config, ranks, clock = parts.config, parts.ranks, PhaseClock(iteration, parts.observer)
     omega = omega_at(iteration, config.method, config.train.iterations)
     size = config.rollout.prompts_per_iteration // ranks.size
-    rounds = [sample_round(parts, iteration, 0, omega, clock)]
+    rounds = [sample_round(parts, iteration, 0, omega, usual_std, clock)]
     while len(rounds) < config.rollout.max_rounds and ranks.most(size - sum(sum(each.kept) for each in rounds)) > 0:
-        rounds.append(sample_round(parts, iteration, len(rounds), omega, clock))
+        rounds.append(sample_round(parts, iteration, len(rounds), omega, usual_std, clock))
     batch, trained = batch_of(rounds, size)
     with clock.phase("update"):
         updates = parts.learner.update(batch)
@@ -106,10 +117,12 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe) -> tuple[list[Up
         metrics |= {"logprob_gap/probe": probe.gap, "groups/rounds": float(len(rounds))}
         metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
         parts.observer.iteration(iteration, parts.record.iteration(iteration, rows, metrics))
-    return updates, probe
+    return Iteration(updates, probe, final_std_of(rounds, ranks))
 
 
-def sample_round(parts: Parts, iteration: int, number: int, omega: float, clock: PhaseClock) -> Round:
+def sample_round(
+    parts: Parts, iteration: int, number: int, omega: float, usual_std: float | None, clock: PhaseClock
+) -> Round:
     """From prompts to advantages."""
     config, ranks = parts.config, parts.ranks
     think = TEMPLATES[config.data.template].think
@@ -127,14 +140,17 @@ def sample_round(parts: Parts, iteration: int, number: int, omega: float, clock:
         scores = parts.learner.score(groups, config.reward.source in NEED_SELF_CERTAINTY)
     with clock.phase("reward"):
         draw = (config.seed, iteration)
-        seen = Sampled(groups, sampled, verdicts, scores, parts.verifier, config.reward, draw)
+        encode = partial(plain_tokens, parts.tokenizer)
+        seen = Sampled(
+            groups, sampled, verdicts, scores, parts.verifier, config.reward, draw, encode, parts.learner.score
+        )
         credit = SOURCES[config.reward.source](seen)
         limit = config.rollout.max_response_tokens
         rewards = rewards_of(groups, verdicts, credit, think, config.reward, limit, *draw)
     verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided), ranks.gathered)
-    kept = KEEP[config.rollout.keep](derivation.final_reward)  # [P]
+    kept = KEEP[config.rollout.keep](derivation.final_reward, config.rollout.spread_share * (usual_std or 0.0))  # [P]
     return Round(groups, rewards, credit, scores, derivation, kept.tolist())
 
 
@@ -147,10 +163,10 @@ def hand_over(parts: Parts, before: Probe | None) -> Probe:
     return probe
 
 
-def _after(state: LoopState, iteration: int, updates: list[Update], parts: Parts) -> LoopState:
+def _after(state: LoopState, iteration: int, done: Iteration, parts: Parts) -> LoopState:
     """The state past the iteration; too many skipped updates in a row end the run."""
     in_a_row = state.skipped_in_a_row
-    for update in updates:
+    for update in done.updates:
         in_a_row = in_a_row + 1 if update.skipped else 0
         if in_a_row == SKIPS_THAT_END_A_RUN:
             good = parts.checkpoints.last()
@@ -158,7 +174,9 @@ def _after(state: LoopState, iteration: int, updates: list[Update], parts: Parts
                 f"iteration {iteration}: the loss or gradient of {in_a_row} updates in a row was not finite; "
                 f"the last good checkpoint is {good or 'none: the run had not saved yet'}"
             )
-    return replace(state, iteration=iteration, skipped_in_a_row=in_a_row)
+    decay = parts.config.rollout.spread_decay
+    usual = done.final_std if state.final_std is None else decay * state.final_std + (1 - decay) * done.final_std
+    return replace(state, iteration=iteration, skipped_in_a_row=in_a_row, final_std=usual)
 
 
 def _evaluate(parts: Parts, iteration: int) -> float | None:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -9,10 +10,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from icpo_cli.config.check import check
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import PromptSet, fingerprint, load_prompts
+from icpo_cli.data.templates import plain_tokens
 from icpo_cli.errors import UserError
 from icpo_cli.evaluate.in_loop import Subset, load_subsets
 from icpo_cli.model import Architecture, locate, read_config
+from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
+from icpo_cli.rewards.sources import NEED_REFERENCE
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.sizes import check_lengths
 
@@ -45,6 +49,8 @@ def preflight(config: Config, ranks: int) -> Prepared:
     verifier = Verifier(config.reward)
     try:
         prompts = load_prompts(config, tokenizer, verifier.check_golds)
+        if config.reward.source in NEED_REFERENCE:
+            check_references(prompts, tokenizer, config.rollout.max_response_tokens)
     except BaseException:
         verifier.close()
         raise
@@ -58,6 +64,17 @@ def controlled(prompts: PromptSet, config: Config) -> PromptSet:
         return prompts
     train = shuffle_golds(prompts.train, config.seed)
     return replace(prompts, train=train, fingerprint=fingerprint((*train, *prompts.heldout)))
+
+
+def check_references(prompts: PromptSet, tokenizer: PreTrainedTokenizerBase, limit: int) -> None:
+    """A gold answer that is to stand in a response fits into one."""
+    for prompt in prompts.train:
+        tokens = len(reference_tokens(prompt, partial(plain_tokens, tokenizer)))
+        if tokens > limit:
+            raise UserError(
+                f"data.train: the answer of question {prompt.id} has {tokens} tokens, over rollout.max_response_tokens "
+                f"{limit}: it cannot stand in a response"
+            )
 
 
 def check_writable(folder: Path, key: str) -> None:

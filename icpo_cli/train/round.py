@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.methods import Derivation
 from icpo_cli.records import Batch, Group, Reward, Scores
 from icpo_cli.rewards.source import Credit
@@ -24,6 +25,13 @@ class Round:
     derivation: Derivation
     kept: Sequence[bool]
     """[P] Whether the group is wanted for the update."""
+
+
+def final_std_of(rounds: Sequence[Round], ranks: Ranks) -> float:
+    """Mean over the groups of all ranks of the std (ddof 1) of their final rewards."""
+    stds = torch.cat([each.derivation.final_reward.std(-1) for each in rounds])  # [P of all rounds]
+    total, count = ranks.total(torch.stack([stds.sum(), torch.tensor(float(len(stds)))]))
+    return float(total / count)
 
 
 def batch_of(rounds: Sequence[Round], size: int) -> tuple[Batch, list[list[bool]]]:

@@ -15,6 +15,14 @@ NO_SCORES = Scores(*[torch.zeros(0)] * 4)
 MOST_TOKENS = 100
 
 
+def no_tokens(text: str) -> list[int]:
+    raise AssertionError("this source encodes nothing")
+
+
+def no_pass(groups: Sequence[Group]) -> Scores:
+    raise AssertionError("this source asks nothing of the learner")
+
+
 def rewarded(response: str, verdict: Verdict, think: bool, config: RewardConfig, *place: object) -> Reward:
     """Of one response that is not too long."""
     return reward_of(response, verdict, answer_of(verdict, config, *place), 0.0, think, config, *place)
@@ -29,7 +37,7 @@ def credit_of(
     votes: Sequence[Group] | None = None,
     scores: Scores = NO_SCORES,
 ) -> Credit:
-    sampled = Sampled(groups, votes or groups, verdicts, scores, verifier, config, draw)
+    sampled = Sampled(groups, votes or groups, verdicts, scores, verifier, config, draw, no_tokens, no_pass)
     return SOURCES[config.source](sampled)
 
 

@@ -63,5 +63,5 @@ def round_of(
     verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided))
     return Round(
-        groups, rewards, credit, scores, derivation, KEEP[config.rollout.keep](derivation.final_reward).tolist()
+        groups, rewards, credit, scores, derivation, KEEP[config.rollout.keep](derivation.final_reward, 0.0).tolist()
     )

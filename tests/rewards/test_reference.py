@@ -1,0 +1,52 @@
+"""RLPR: the gold answer's tokens behind a response's own reasoning."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from icpo_cli.config.schema import RewardConfig
+from icpo_cli.records import Gold, Group, Prompt, Response, Scores
+from icpo_cli.rewards.reference import from_reference_probability, with_reference
+from icpo_cli.rewards.source import Sampled
+from tests.rewards.rewarding import NO_SCORES
+
+PROMPT = Prompt("p", "?", Gold(" 42 "), (1,))
+TEXTS = ("<think>a</think><answer> 7 </answer>", "<think>b</think><answer>", "no tag", "<answer>1<answer>2")
+
+
+def group(*texts: str) -> Group:
+    return Group(PROMPT, tuple(Response(text, (9,), (-0.1,), "stop") for text in texts))
+
+
+def characters(text: str) -> list[int]:
+    return [ord(character) for character in text]
+
+
+def test_the_reference_takes_the_answers_place_with_the_space_before_it() -> None:
+    asked, counts = with_reference(group(*TEXTS), characters)
+    texts = ["".join(map(chr, response.tokens)) for response in asked.responses]
+    assert texts == ["<think>a</think><answer> 42", "<think>b</think><answer>42", "", "", "<answer>42"]
+    assert counts == [3, 2, 0, 0, 2]
+
+
+def test_the_reward_is_the_mean_probability_less_that_without_reasoning() -> None:
+    def score(groups: Sequence[Group]) -> Scores:
+        [asked] = groups
+        longest = max(len(response.tokens) for response in asked.responses)
+        mask = torch.tensor([[[float(t < len(each.tokens)) for t in range(longest)] for each in asked.responses]])
+        logprob = torch.full_like(mask, -50.0)  # of all that is not the reference's last two tokens
+        for g, last_two in enumerate([(0.9, 0.5), (0.1, 0.2), (1.0, 1.0), (0.3, 0.3)]):
+            length = len(asked.responses[g].tokens)
+            if length:
+                logprob[0, g, length - 2 : length] = torch.tensor(last_two).log()
+        return Scores(logprob * mask, None, mask, mask)
+
+    groups = [group("<answer>1</answer>", "<think>b</think><answer>2", "no tag")]
+    config = RewardConfig(source="reference")
+    credit = from_reference_probability(
+        Sampled(groups, groups, [], NO_SCORES, None, config, (), characters, score)  # type: ignore[arg-type]
+    )
+    assert credit.answer == [pytest.approx([0.4, 0.0, 0.0])]
+    assert credit.columns["reference_prob"] == [pytest.approx([0.7, 0.15, 0.0])]
+    assert credit.columns["reference_prob_alone"] == [pytest.approx([0.3] * 3)]
