@@ -153,7 +153,7 @@ class Batch:
 
     groups: tuple[Group, ...]  # P groups
     scores: Scores
-    advantage: Tensor  # [P, G] float32
+    advantage: Tensor  # [P, G, T] float32, what each token is weighed by
 
 
 @dataclass(frozen=True)

@@ -159,10 +159,13 @@ class OverlongConfig:
 
 @dataclass(frozen=True)
 class RewardConfig:
-    source: Literal["verifier", "majority", "self_certainty", "reference"] = "verifier"
-    """What the answer's part of the reward is: 1 for a right answer; 1 for the answer of most of the prompt's responses
-    (TTRL); how far the policy's next-token distributions are from uniform, in nats (INTUITOR); how much more probable
-    the response's reasoning makes the gold answer's tokens (RLPR)."""
+    source: Literal["verifier", "majority", "self_certainty", "reference", "likelihood"] = "verifier"
+    """What the answer's part of the reward is.
+
+    verifier: 1 for a right answer. majority: 1 for the answer of most of the prompt's responses (TTRL).
+    self_certainty: how far the policy's next-token distributions are from uniform, nats (INTUITOR). reference: how
+    much more probable the response's reasoning makes the gold answer's tokens (RLPR). likelihood: how likely it makes
+    the gold answer, which is taught along with it (VeriFree)."""
     answer_weight: float = 0.9
     format_weight: float = 0.1
     extract: Literal["answer_tag", "boxed", "letter", "auto", "none"] = "answer_tag"

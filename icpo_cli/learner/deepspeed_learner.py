@@ -169,7 +169,7 @@ class DeepSpeedLearner:
             logprob=logprob,
             old_logprob=rows(scores.logprob),
             ref_logprob=None if scores.ref_logprob is None else rows(scores.ref_logprob),
-            advantage=batch.advantage[indices].flatten().to(logprob.device),
+            advantage=rows(batch.advantage),
             weight=token_weight(mask, method.loss_mean, totals, self.config.rollout.max_response_tokens),
             clip_low=learner.clip_ratio,
             clip_high=learner.clip_ratio if learner.clip_ratio_high is None else learner.clip_ratio_high,

@@ -1,5 +1,6 @@
 """The advantage of each response: over its group (Eq. 5), over the others of its group, or over the whole batch."""
 
+import torch
 from torch import Tensor
 
 
@@ -34,3 +35,14 @@ def batch_advantage(reward: Tensor, batch: Tensor, std: str = "none", eps: float
         return reward * 0.0
     centred = reward - batch.mean()
     return centred if std == "none" else centred / (batch.std(correction=1 if std == "sample" else 0) + eps)
+
+
+def token_advantage(advantage: Tensor, mask: Tensor) -> Tensor:
+    """Every token of a response has its advantage. [P, G], [P, G, T] -> [P, G, T]"""
+    return advantage[..., None] * mask
+
+
+def likelihood_advantage(advantage: Tensor, mask: Tensor, reference: Tensor, probability: Tensor) -> Tensor:
+    """Of reasoning its advantage, of the reference behind it its own probability: VeriFree's two terms, R grad log
+    pi(reasoning) with a baseline and R grad log pi(reference). [P, G], [P, G, T] twice, [P, G] -> [P, G, T]"""
+    return torch.where(reference > 0, probability[..., None], advantage[..., None]) * mask

@@ -50,7 +50,7 @@ def clipped_loss(
     logprob: Tensor,  # [R, T] current policy, with gradient
     old_logprob: Tensor,  # [R, T] policy of the rollout
     ref_logprob: Tensor | None,  # [R, T] reference; None where kl_coef is 0
-    advantage: Tensor,  # [R]
+    advantage: Tensor,  # [R, T] of each token; equal over a response where the method has one for it
     weight: Tensor,  # [R, T] from token_weight; 0 on padding
     clip_low: float,
     clip_high: float,
@@ -58,8 +58,8 @@ def clipped_loss(
 ) -> LossOutput:
     """Minus Eq. 4: -(min(r A, clip(r, 1 - low, 1 + high) A)) + kl_coef * k3, summed under `weight`."""
     ratio = (logprob - old_logprob).exp()  # [R, T]
-    unclipped = ratio * advantage[:, None]  # [R, T]
-    clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantage[:, None]  # [R, T]
+    unclipped = ratio * advantage  # [R, T]
+    clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantage  # [R, T]
     policy_loss = -(torch.minimum(unclipped, clipped) * weight).sum()
     kl = (k3_kl(logprob, ref_logprob) * weight).sum() if ref_logprob is not None else torch.zeros_like(policy_loss)
     was_clipped = ((clipped < unclipped) * weight).sum()

@@ -30,14 +30,14 @@ def from_reference_probability(sampled: Sampled) -> Credit:
     )
 
 
-def with_reference(group: Group, encode: Encode) -> tuple[Group, list[int]]:
+def with_reference(group: Group, encode: Encode, closing: str = "") -> tuple[Group, list[int]]:
     """The group with the reference answer in place of each response's own, and once more without any reasoning.
 
-    Also how many tokens at the end of each of the G+1 texts are the reference's; 0 where a response has no place
-    for it, whose text is then empty.
+    Also how many tokens at the end of each of the G+1 texts are the reference's, `closing` behind it among them; 0
+    where a response has no place for it, whose text is then empty.
     """
     heads = [_up_to_answer(response.text) for response in group.responses]
-    texts = [_joined(head, group.prompt, encode) for head in [*heads, TAG]]
+    texts = [_joined(head, group.prompt, encode, closing) for head in [*heads, TAG]]
     return (
         Group(group.prompt, tuple(Response("", tokens, (0.0,) * len(tokens), "stop") for tokens, _ in texts)),
         [count for _, count in texts],
@@ -69,10 +69,10 @@ def _space_after(response: str) -> str:
     return behind[: len(behind) - len(behind.lstrip())]
 
 
-def _joined(head: str | None, prompt: Prompt, encode: Encode) -> tuple[tuple[int, ...], int]:
+def _joined(head: str | None, prompt: Prompt, encode: Encode, closing: str) -> tuple[tuple[int, ...], int]:
     if head is None:
         return (), 0
     # The space before an answer belongs to its first token.
     stripped = head.rstrip()
-    reference = reference_tokens(prompt, encode, head[len(stripped) :])
+    reference = [*reference_tokens(prompt, encode, head[len(stripped) :]), *encode(closing)]
     return (*encode(stripped), *reference), len(reference)

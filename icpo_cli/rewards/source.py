@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from icpo_cli.config.schema import RewardConfig
 from icpo_cli.records import Group, Scores, Verdict
 from icpo_cli.rewards.noise import coin_of, rewarded_as_correct
@@ -35,6 +37,17 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class Taught:
+    """Texts that are trained on in place of the responses, G a prompt."""
+
+    groups: Sequence[Group]
+    scores: Scores
+    reference: Tensor
+    """[P, G, T] 1 on the tokens of a reference answer: they are weighed by the answer's credit, the others by the
+    response's advantage."""
+
+
+@dataclass(frozen=True)
 class Credit:
     """What a source gives."""
 
@@ -44,6 +57,8 @@ class Credit:
     """[P] False for a group that holds a response nobody could judge: nothing is learned from it."""
     columns: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
     """{name: [P][G]} what it was made from; logged as credit/NAME, its mean over responses."""
+    taught: Taught | None = None
+    """None: the responses themselves."""
 
 
 Source = Callable[[Sampled], Credit]

@@ -1,5 +1,6 @@
 """The sources of rewards, by name."""
 
+from icpo_cli.rewards.likelihood import from_reference_likelihood
 from icpo_cli.rewards.majority import from_majority
 from icpo_cli.rewards.reference import from_reference_probability
 from icpo_cli.rewards.self_certainty import from_self_certainty
@@ -10,8 +11,9 @@ SOURCES: dict[str, Source] = {
     "majority": from_majority,
     "self_certainty": from_self_certainty,
     "reference": from_reference_probability,
+    "likelihood": from_reference_likelihood,
 }
 NEED_SELF_CERTAINTY = frozenset(("self_certainty",))
 """Those for which the learner's pass computes it."""
-NEED_REFERENCE = frozenset(("reference",))
+NEED_REFERENCE = frozenset(("reference", "likelihood"))
 """Those that put the gold answer's tokens behind a response's reasoning."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.functional import pad
 
 from icpo_cli.learner.ranks import Ranks
+from icpo_cli.objective.advantage import likelihood_advantage, token_advantage
 from icpo_cli.objective.methods import Derivation
 from icpo_cli.records import Batch, Group, Reward, Scores
 from icpo_cli.rewards.source import Credit
@@ -26,6 +26,16 @@ class Round:
     kept: Sequence[bool]
     """[P] Whether the group is wanted for the update."""
 
+    @property
+    def taught(self) -> Batch:
+        """All of it, as an update would have it."""
+        advantage, taught = self.derivation.advantage, self.credit.taught
+        if taught is None:
+            return Batch(tuple(self.groups), self.scores, token_advantage(advantage, self.scores.mask).float())
+        probability = torch.tensor(self.credit.answer, dtype=torch.float64)  # [P, G]
+        by_token = likelihood_advantage(advantage, taught.scores.mask, taught.reference, probability)
+        return Batch(tuple(taught.groups), taught.scores, by_token.float())
+
 
 def final_std_of(rounds: Sequence[Round], ranks: Ranks) -> float:
     """Mean over the groups of all ranks of the std (ddof 1) of their final rewards."""
@@ -40,27 +50,29 @@ def batch_of(rounds: Sequence[Round], size: int) -> tuple[Batch, list[list[bool]
     Wanted groups come first, in the order they were sampled. Where they are too few, others make up the number, at
     advantage 0: nothing is learned from them, and every rank has as many groups as the others.
     """
-    places = [(r, p) for r, each in enumerate(rounds) for p in range(len(each.groups))]
-    wanted = [(r, p) for r, p in places if rounds[r].kept[p]][:size]
-    others = [(r, p) for r, p in places if not rounds[r].kept[p]][: size - len(wanted)]
-    chosen = dict.fromkeys(wanted + others)
-    trained = [[(r, p) in chosen for p in range(len(each.groups))] for r, each in enumerate(rounds)]
+    wanted = [(r, p) for r, each in enumerate(rounds) for p, kept in enumerate(each.kept) if kept][:size]
+    others = [(r, p) for r, each in enumerate(rounds) for p, kept in enumerate(each.kept) if not kept]
+    chosen = dict.fromkeys(wanted + others[: size - len(wanted)])
     starts = [sum(len(each.groups) for each in rounds[:r]) for r in range(len(rounds))]
-    rows = torch.tensor([starts[r] + p for r, p in chosen])
-    advantage = torch.cat([each.derivation.advantage for each in rounds])[rows]  # [size, G]
-    advantage[len(wanted) :] = 0
-    groups = tuple(rounds[r].groups[p] for r, p in chosen)
-    return Batch(groups, _chosen([each.scores for each in rounds], rows), advantage.float()), trained
+    batch = _rows([each.taught for each in rounds], [starts[r] + p for r, p in chosen])
+    batch.advantage[len(wanted) :] = 0
+    return batch, [[(r, p) in chosen for p in range(len(each.groups))] for r, each in enumerate(rounds)]
 
 
-def _chosen(scores: Sequence[Scores], rows: Tensor) -> Scores:
-    """Rows of several scores, as wide as the longest response of all."""
-    longest = max(each.mask.shape[-1] for each in scores)
+def _rows(batches: Sequence[Batch], rows: Sequence[int]) -> Batch:
+    """Some of their groups, as wide as the longest response of all."""
+    groups = [group for each in batches for group in each.groups]
+    longest = max(each.advantage.shape[-1] for each in batches)
 
-    def joined(name: str) -> Any:
-        parts = [getattr(each, name) for each in scores]
-        if parts[0] is None:  # of all rounds alike
+    def joined(parts: Sequence[Any]) -> Any:
+        if parts[0] is None:  # of all batches alike
             return None
         return torch.cat([pad(part, (0, longest - part.shape[-1])) for part in parts])[rows]
 
-    return Scores(**{each.name: joined(each.name) for each in fields(Scores)})
+    return Batch(
+        groups=tuple(groups[row] for row in rows),
+        scores=Scores(
+            **{each.name: joined([getattr(b.scores, each.name) for b in batches]) for each in fields(Scores)}
+        ),
+        advantage=joined([each.advantage for each in batches]),
+    )

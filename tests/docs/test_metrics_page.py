@@ -18,7 +18,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "METRICS.md"
 ELSEWHERE = {"logprob_gap/probe", "groups/rounds", "seconds/eval"}
 """Logged by the loop and the record themselves."""
 CREDITS = {"credit/majority_share", "credit/majority_right", "credit/self_certainty"}
-CREDITS |= {"credit/reference_prob", "credit/reference_prob_alone"}
+CREDITS |= {
+    "credit/reference_prob",
+    "credit/reference_prob_alone",
+    "credit/reference_likelihood",
+    "credit/reference_placed",
+}
 """Of the reward's sources that are not the verifier."""
 
 

@@ -42,7 +42,7 @@ def main(model: str, zero_stage: str, poison: str) -> None:
     mine = ranks.share(range(8))
     groups = [groups[index] for index in mine]
     scores = learner.score(groups)
-    updates = learner.update(Batch(tuple(groups), scores, advantage[mine]))
+    updates = learner.update(Batch(tuple(groups), scores, advantage[mine][..., None] * scores.mask))
     weights = {name: weight.clone() for name, weight in learner.named_weights()}
     if ranks.first:
         total = {name: float(weight.double().sum()) for name, weight in weights.items()}

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from icpo_cli.objective.advantage import leave_one_out_advantage, likelihood_advantage
 from icpo_cli.objective.loss import Totals, clipped_loss, k3_kl, token_weight
 
 MASK = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
@@ -32,7 +33,7 @@ def loss_of(ratio: float, advantage: float, **kwargs: float) -> tuple[float, flo
         torch.tensor([[math.log(ratio)]]),
         torch.zeros(1, 1),
         None,
-        torch.tensor([advantage]),
+        torch.tensor([[advantage]]),
         torch.ones(1, 1),
         **settings,
     )
@@ -59,7 +60,7 @@ def test_clip_higher() -> None:
 
 def test_kl_joins_the_loss() -> None:
     logprob, ref = torch.tensor([[-1.0]]), torch.tensor([[-1.0 + math.log(2)]])
-    output = clipped_loss(logprob, logprob, ref, torch.tensor([0.5]), torch.ones(1, 1), 0.2, 0.2, 0.1)
+    output = clipped_loss(logprob, logprob, ref, torch.tensor([[0.5]]), torch.ones(1, 1), 0.2, 0.2, 0.1)
     assert output.kl.item() == pytest.approx(1 - math.log(2))
     assert output.loss.item() == pytest.approx(-0.5 + 0.1 * (1 - math.log(2)))
 
@@ -70,7 +71,7 @@ def test_parts_add_up_to_the_whole(mean: str) -> None:
     generator = torch.Generator().manual_seed(0)
     old = -torch.rand(2, 4, generator=generator)
     new = old + 0.3 * torch.randn(2, 4, generator=generator)
-    advantage = torch.tensor([1.0, -0.7])
+    advantage = torch.tensor([[1.0], [-0.7]])
 
     def loss(rows: slice) -> torch.Tensor:
         weight = token_weight(MASK[rows], mean, TOTALS, 10)
@@ -85,7 +86,40 @@ def test_gradient_is_the_finite_difference() -> None:
     old = -torch.rand(2, 4, generator=generator, dtype=torch.float64)
     new = (old + 0.1 * torch.randn(2, 4, generator=generator, dtype=torch.float64)).requires_grad_()
     weight = token_weight(MASK.double(), "response", TOTALS, 10)
-    advantage = torch.tensor([1.0, -0.7], dtype=torch.float64)
+    advantage = torch.tensor([[1.0], [-0.7]], dtype=torch.float64)
     assert torch.autograd.gradcheck(
         lambda x: clipped_loss(x, old, old - 0.2, advantage, weight, 0.2, 0.2, 0.1).loss, (new,)
     )
+
+
+def test_verifrees_gradient_is_that_of_its_two_terms() -> None:
+    """-(A sum log pi(reasoning) + R sum log pi(reference)) / (length * responses), A and R held, by differences."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 6, generator=generator, dtype=torch.float64, requires_grad=True)  # [state, V]
+    tokens = torch.tensor([[1, 3, 2, 5, 0], [2, 2, 4, 1, 3]])  # [R, T]; the state is the place
+    mask = torch.tensor([[1.0, 1, 1, 1, 0], [1, 1, 1, 1, 0]], dtype=torch.float64)
+    reference = torch.tensor([[0.0, 0, 1, 1, 0], [0, 0, 0, 1, 0]], dtype=torch.float64)
+    states = torch.tensor([0, 1, 2, 3, 0])
+
+    def logprob(weights: torch.Tensor) -> torch.Tensor:
+        return weights.log_softmax(-1)[states].expand(2, -1, -1).gather(-1, tokens[..., None]).squeeze(-1)
+
+    likelihood = (logprob(logits).detach() * reference).sum(-1).exp()  # [R]
+    advantage = leave_one_out_advantage(likelihood)
+    by_token = likelihood_advantage(advantage, mask, reference, likelihood)
+    weight = token_weight(mask, "constant", Totals(2, 8), 10)
+    old = logprob(logits).detach()
+    clipped_loss(logprob(logits), old, None, by_token, weight, 0.2, 0.2, 0.0).loss.backward()
+
+    def objective(weights: torch.Tensor) -> float:
+        reasoning = (logprob(weights) * mask * (1 - reference)).sum(-1)
+        taught = (logprob(weights) * reference).sum(-1)
+        return float(-(advantage * reasoning + likelihood * taught).sum() / (10 * 2))
+
+    step = 1e-6
+    for place in range(logits.numel()):
+        shift = torch.zeros(24, dtype=torch.float64)
+        shift[place] = step
+        up, down = (objective(logits.detach() + sign * shift.view(4, 6)) for sign in (1, -1))
+        assert logits.grad is not None
+        assert float(logits.grad.view(-1)[place]) == pytest.approx((up - down) / (2 * step), abs=1e-8)

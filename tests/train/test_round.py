@@ -26,7 +26,7 @@ def test_wanted_groups_come_in_the_order_they_were_sampled_up_to_the_number_aske
     batch, trained = batch_of(rounds, 3)
     assert [group.prompt.id for group in batch.groups] == ["a1", "b0", "b1"]
     assert trained == [[False, True, False], [True, True, False]]
-    assert batch.advantage.tolist() == [[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]]
+    assert batch.advantage[..., 0].tolist() == [[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]]
     assert batch.scores.mask.shape == (3, 2, 5)
     assert batch.scores.mask.sum(-1).tolist() == [[3.0, 3.0], [5.0, 5.0], [5.0, 5.0]]
 
@@ -34,7 +34,7 @@ def test_wanted_groups_come_in_the_order_they_were_sampled_up_to_the_number_aske
 def test_too_few_are_made_up_by_groups_that_teach_nothing() -> None:
     batch, trained = batch_of([made("a", 3, "++", "+-", "t-")], 2)
     assert [group.prompt.id for group in batch.groups] == ["a1", "a0"]
-    assert batch.advantage.tolist() == [[1.0, -1.0], [0.0, 0.0]]
+    assert batch.advantage[..., 0].tolist() == [[1.0, -1.0], [0.0, 0.0]]
     assert trained == [[True, True, False]]
 
 
@@ -55,4 +55,4 @@ def test_one_round_of_all_groups_is_that_round() -> None:
     batch, trained = batch_of([kept], 2)
     assert trained == [[True, True]]
     assert torch.equal(batch.scores.logprob, one.scores.logprob)
-    assert torch.equal(batch.advantage, one.derivation.advantage.float())
+    assert torch.equal(batch.advantage, one.derivation.advantage.float()[..., None].expand(2, 2, 3))
