@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def ablate(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="schedule, noise, coarse, scale, sensitivity, or a study file.")
+        str,
+        typer.Argument(metavar="STUDY", help="schedule, noise, coarse, scale, sensitivity, methods, or a study file."),
     ],
     settings: Annotated[
         list[str] | None,

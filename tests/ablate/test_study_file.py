@@ -14,7 +14,7 @@ def write(folder: Path, text: str, name: str = "mine.yaml") -> str:
 
 
 def test_the_papers_studies_are_shipped() -> None:
-    assert study_names() == ["coarse", "noise", "scale", "schedule", "sensitivity"]
+    assert study_names() == ["coarse", "methods", "noise", "scale", "schedule", "sensitivity"]
 
 
 def test_what_a_file_leaves_out() -> None:
