@@ -1,7 +1,7 @@
 """What the stored responses of a study say of its noise and of its uniform groups; nothing of icpo is asked.
 
 Noise is what R_verif has beyond the verdict's and the format's parts. Uniform groups are those of equal R_verif: their
-GRPO advantages have to be 0.
+GRPO advantages have to be 0. "part": theirs of the sum of all advantages' sizes.
 """
 
 import sys
@@ -45,8 +45,11 @@ def uniform_row(rows: pandas.DataFrame, group_size: int) -> list[str]:
     moving = uniform & (advantage != 0).any(1)
     thirds = np.array_split(np.unique(iteration), 3)
     shares = " ".join(f"{uniform[np.isin(iteration, third)].mean():.0%}" for third in thirds)
-    largest = np.abs(advantage[uniform]).max(initial=0.0)
-    return [f"{uniform.mean():.1%}", shares, f"{moving.sum() / max(uniform.sum(), 1):.1%}", f"{largest:.2f}"]
+    size = np.abs(advantage)
+    part = size[uniform].sum() / size.sum()
+    largest = size[uniform].max(initial=0.0)
+    moving_share = moving.sum() / max(uniform.sum(), 1)
+    return [f"{uniform.mean():.1%}", shares, f"{moving_share:.1%}", f"{largest:.2f}", f"{part:.1%}"]
 
 
 def same_noise(one: pandas.DataFrame, two: pandas.DataFrame) -> bool:
@@ -58,9 +61,8 @@ def same_noise(one: pandas.DataFrame, two: pandas.DataFrame) -> bool:
 def main() -> None:
     study = Path(sys.argv[1])
     jobs = {(f.parts[-4], f.parts[-3]): read_run(f.parent) for f in sorted(study.glob("*/seed-*/*/responses"))}
-    table = Table(
-        "arm", "seed", "responses", "moved", "by", "up", "uniform groups", "by thirds", "with advantage", "largest"
-    )
+    noise, uniform = ("responses", "moved", "by", "up"), ("uniform", "by thirds", "with advantage", "largest", "part")
+    table = Table("arm", "seed", *noise, *uniform)
     for (arm, seed), rows in jobs.items():
         group_size = int(rows["response"].max())
         table.add_row(arm, seed, *noise_row(rows), *uniform_row(rows, group_size))
