@@ -37,4 +37,7 @@ def memory_gib(config: Config, architecture: Architecture, ranks: int) -> dict[s
         "logits": 3 * learner.logit_chunk_tokens * architecture.vocab_size * 4,
         "sampler_weights": weights,
     }
+    if config.reward.source == "process":
+        own = ("policy_weights", "gradients", "optimizer")
+        parts["process_model"] = sum(parts[name] for name in own) + weights / shard[3]  # and its reference
     return {name: round(size / GIB, 2) for name, size in parts.items()}

@@ -140,6 +140,8 @@ def _positive(config: Config) -> dict[str, float]:
         "method.tau": config.method.tau,
         "method.delta": config.method.delta,
         "method.alpha": config.method.alpha,
+        "reward.process.beta": config.reward.process.beta,
+        "reward.process.learning_rate": config.reward.process.learning_rate,
         "learner.learning_rate": config.learner.learning_rate,
         "learner.clip_ratio": config.learner.clip_ratio,
         "learner.clip_ratio_high": config.learner.clip_ratio
@@ -188,6 +190,11 @@ def _check_sampling(config: Config) -> None:
         )
     if rollout.votes is not None and config.reward.source != "majority":
         raise UserError(f"rollout.votes: reward.source={config.reward.source} takes no vote; majority does")
+    if not 0 <= rollout.least_accuracy <= rollout.most_accuracy <= 1:
+        raise UserError(
+            f"rollout.least_accuracy: {rollout.least_accuracy} and rollout.most_accuracy {rollout.most_accuracy} must "
+            f"be within 0 and 1, in this order"
+        )
     if not 0 <= rollout.spread_decay < 1:
         raise UserError(f"rollout.spread_decay: {rollout.spread_decay} must be 0 or more and below 1")
     if rollout.max_rounds > 1 and rollout.keep == "all":
@@ -201,7 +208,7 @@ def _check_sampling(config: Config) -> None:
 
 def _check_source(reward: RewardConfig) -> None:
     """Chances that fall on verdicts need verdicts."""
-    if reward.source == "verifier":
+    if reward.source in ("verifier", "process"):
         return
     for key in ("false_positive", "false_negative"):
         if getattr(reward.noise, key) > 0:

@@ -13,6 +13,10 @@ OF_ANOTHER_BONUS = {"preference": "alpha", "perplexity": "delta"}
 def idle_keys(config: Config) -> dict[str, str]:
     """Dotted keys that no run of this configuration is changed by, each with the reason."""
     idle = {**_method(config.method), **_reward(config)}
+    if config.rollout.keep != "accuracy":
+        idle |= {f"rollout.{key}": "rollout.keep is not accuracy" for key in ("least_accuracy", "most_accuracy")}
+    if config.reward.source != "process":
+        idle |= {f"reward.process.{key}": "reward.source is not process" for key in ("beta", "learning_rate")}
     if config.rollout.keep != "spread":
         idle |= {f"rollout.{key}": "rollout.keep is not spread" for key in ("spread_share", "spread_decay")}
     return idle

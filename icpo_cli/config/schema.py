@@ -80,9 +80,12 @@ class RolloutConfig:
     group_size: int = 5
     votes: int | None = None
     """Responses sampled of a prompt, of which the first group_size are trained on; null is group_size."""
-    keep: Literal["all", "unequal", "spread"] = "all"
+    keep: Literal["all", "unequal", "spread", "accuracy"] = "all"
     """Which groups are trained on; unequal leaves out those of equal final rewards, which teach nothing (DAPO), spread
-    those whose final rewards have a std below spread_share of what is usual in the run (RLPR)."""
+    those whose final rewards have a std below spread_share of what is usual in the run (RLPR), accuracy those whose
+    share of right answers is not within least_accuracy and most_accuracy (PRIME)."""
+    least_accuracy: float = 0.2
+    most_accuracy: float = 0.8
     spread_share: float = 0.5
     spread_decay: float = 0.99
     """Of the running mean over iterations that is the usual std."""
@@ -158,14 +161,23 @@ class OverlongConfig:
 
 
 @dataclass(frozen=True)
+class ProcessConfig:
+    """The second model of reward.source=process, which starts as the policy does."""
+
+    beta: float = 0.05
+    learning_rate: float = 1e-6
+
+
+@dataclass(frozen=True)
 class RewardConfig:
-    source: Literal["verifier", "majority", "self_certainty", "reference", "likelihood"] = "verifier"
+    source: Literal["verifier", "majority", "self_certainty", "reference", "likelihood", "process"] = "verifier"
     """What the answer's part of the reward is.
 
     verifier: 1 for a right answer. majority: 1 for the answer of most of the prompt's responses (TTRL).
     self_certainty: how far the policy's next-token distributions are from uniform, nats (INTUITOR). reference: how
     much more probable the response's reasoning makes the gold answer's tokens (RLPR). likelihood: how likely it makes
-    the gold answer, which is taught along with it (VeriFree)."""
+    the gold answer, which is taught along with it (VeriFree). process: as verifier, and a second model, taught the
+    outcomes, rewards each token (PRIME)."""
     answer_weight: float = 0.9
     format_weight: float = 0.1
     extract: Literal["answer_tag", "boxed", "letter", "auto", "none"] = "answer_tag"
@@ -176,6 +188,7 @@ class RewardConfig:
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     overlong: OverlongConfig = field(default_factory=OverlongConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
     control: Literal["none", "random", "shuffled_golds"] = "none"
     """A reward that teaches nothing true, to compare with: the answer's part a fair coin, or each training question
     graded by another one's gold answer. Held-out questions and benchmarks keep theirs."""

@@ -16,7 +16,7 @@ from icpo_cli.device import DeviceProfile
 from icpo_cli.learner.pack import Packed, micro_batches, pack, response_mask, row_length
 from icpo_cli.learner.policy import Policy, TokenScores, load_model
 from icpo_cli.learner.ranks import Ranks
-from icpo_cli.objective.loss import LossOutput, Totals, clipped_loss, token_weight
+from icpo_cli.objective.loss import Loss, LossOutput, TokenRows, Totals
 from icpo_cli.records import Batch, Group, Scores, Update
 
 os.environ.setdefault("DS_LOG_LEVEL", "warning")
@@ -33,9 +33,10 @@ STATE_TAG = "state"
 class DeepSpeedLearner:
     """Holds the policy, the reference where the KL term needs one, and the optimiser."""
 
-    def __init__(self, config: Config, model: str, profile: DeviceProfile, ranks: Ranks) -> None:
+    def __init__(self, config: Config, model: str, profile: DeviceProfile, ranks: Ranks, loss: Loss) -> None:
         """`model` is a local folder; the reference is always read from it, whatever is loaded later."""
         self.config = config
+        self._loss = loss
         self.ranks = ranks
         self._groups_per_update = config.learner.mini_batch_prompts // ranks.size
         policy = self._policy(model, profile)
@@ -137,7 +138,7 @@ class DeepSpeedLearner:
         totals = Totals(responses=int(counts[0]), tokens=int(counts[1]))
         parts = []
         for indices, packed in self._micro_batches(batch.groups, members):
-            output = self._loss(batch, indices, packed, totals)
+            output = self._loss_of(batch, indices, packed, totals)
             # DeepSpeed averages gradients over ranks; the loss is normalised over all of them already.
             self.engine.backward(output.loss * self.ranks.size)
             parts.append(torch.stack([output.loss.detach(), output.policy_loss, output.kl, output.clipped]))
@@ -155,8 +156,7 @@ class DeepSpeedLearner:
             skipped=skipped,
         )
 
-    def _loss(self, batch: Batch, indices: list[int], packed: Packed, totals: Totals) -> LossOutput:
-        learner, method = self.config.learner, self.config.method
+    def _loss_of(self, batch: Batch, indices: list[int], packed: Packed, totals: Totals) -> LossOutput:
         logprob = self.engine(packed, self.config.rollout.temperature).logprob.flatten(0, 1)  # [R, T]
         length = logprob.shape[-1]
 
@@ -164,16 +164,15 @@ class DeepSpeedLearner:
             return values[indices, :, :length].flatten(0, 1).to(logprob.device)
 
         scores = batch.scores
-        mask = rows(scores.mask)
-        return clipped_loss(
-            logprob=logprob,
-            old_logprob=rows(scores.logprob),
-            ref_logprob=None if scores.ref_logprob is None else rows(scores.ref_logprob),
-            advantage=rows(batch.advantage),
-            weight=token_weight(mask, method.loss_mean, totals, self.config.rollout.max_response_tokens),
-            clip_low=learner.clip_ratio,
-            clip_high=learner.clip_ratio if learner.clip_ratio_high is None else learner.clip_ratio_high,
-            kl_coef=learner.kl_coef,
+        return self._loss(
+            TokenRows(
+                logprob=logprob,
+                old_logprob=rows(scores.logprob),
+                ref_logprob=None if scores.ref_logprob is None else rows(scores.ref_logprob),
+                advantage=rows(batch.advantage),
+                mask=rows(scores.mask),
+            ),
+            totals,
         )
 
     def _mini_batches(self, count: int) -> list[list[int]]:

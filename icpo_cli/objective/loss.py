@@ -5,6 +5,7 @@ Every function keeps the token axis: a loss is the weighted sum of its tokens, a
 ranks, so micro-batches and ranks add up to one and the same loss however they are cut.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,19 @@ class LossOutput(NamedTuple):
     policy_loss: Tensor  # []
     kl: Tensor  # [] k3, nats per token under the same weights
     clipped: Tensor  # [] share of the weight on tokens whose ratio was clipped
+
+
+class TokenRows(NamedTuple):
+    """R responses of a micro-batch, padded to T tokens."""
+
+    logprob: Tensor  # [R, T] under the weights that are trained, with gradient
+    old_logprob: Tensor  # [R, T] under those of the rollout
+    ref_logprob: Tensor | None  # [R, T] the reference's; None where there is none
+    advantage: Tensor  # [R, T] what each token is weighed by
+    mask: Tensor  # [R, T] 1 on response tokens
+
+
+Loss = Callable[[TokenRows, Totals], LossOutput]
 
 
 def token_weight(mask: Tensor, mean: str, totals: Totals, constant_length: int) -> Tensor:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from icpo_cli.config.schema import AdvantageConfig, MethodConfig
+from icpo_cli.config.schema import AdvantageConfig, Config, MethodConfig
 from icpo_cli.objective.advantage import batch_advantage, group_advantage, leave_one_out_advantage
+from icpo_cli.objective.loss import Loss, LossOutput, TokenRows, Totals, clipped_loss, token_weight
 from icpo_cli.objective.perplexity import perplexity_score
 from icpo_cli.objective.preference import preference_score
+from icpo_cli.objective.process import outcome_loss
 from icpo_cli.objective.shaping import cap, capped_bonus
 
 SCORES: dict[str, Callable[[Tensor, MethodConfig], Tensor]] = {
@@ -69,6 +71,37 @@ def derive(
         advantage=torch.where(counted[..., None], advantage, 0.0),
         grpo_advantage=grpo_advantage,
     )
+
+
+def policy_loss(config: Config) -> Loss:
+    """Eq. 4 as the configuration has it."""
+    learner, mean, length = config.learner, config.method.loss_mean, config.rollout.max_response_tokens
+
+    def loss(rows: TokenRows, totals: Totals) -> LossOutput:
+        return clipped_loss(
+            logprob=rows.logprob,
+            old_logprob=rows.old_logprob,
+            ref_logprob=rows.ref_logprob,
+            advantage=rows.advantage,
+            weight=token_weight(rows.mask, mean, totals, length),
+            clip_low=learner.clip_ratio,
+            clip_high=learner.clip_ratio if learner.clip_ratio_high is None else learner.clip_ratio_high,
+            kl_coef=learner.kl_coef,
+        )
+
+    return loss
+
+
+def process_loss(config: Config) -> Loss:
+    """Of the model behind process rewards; a token's "advantage" is its response's outcome."""
+    beta = config.reward.process.beta
+
+    def loss(rows: TokenRows, totals: Totals) -> LossOutput:
+        assert rows.ref_logprob is not None
+        outcome = rows.advantage.amax(-1)  # [R]; 0 on padding
+        return outcome_loss(rows.logprob, rows.ref_logprob, outcome, rows.mask, beta, totals.responses)
+
+    return loss
 
 
 def _over_group(reward: Tensor, settings: AdvantageConfig) -> Tensor:

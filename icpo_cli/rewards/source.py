@@ -30,6 +30,8 @@ class Sampled:
     """From text to tokens, nothing added."""
     score: Callable[[Sequence[Group]], Scores]
     """One more pass of the learner, over texts of one's own; every rank makes it together."""
+    process_score: Callable[[Sequence[Group]], Scores] | None
+    """The same of the model behind process rewards; None without one."""
 
     @property
     def grading(self) -> Grading:
@@ -48,6 +50,16 @@ class Taught:
 
 
 @dataclass(frozen=True)
+class Process:
+    """Rewards of single tokens, from a second model."""
+
+    scores: Scores
+    """That model's, of the same responses."""
+    reward: Tensor
+    """[P, G, T]"""
+
+
+@dataclass(frozen=True)
 class Credit:
     """What a source gives."""
 
@@ -59,6 +71,7 @@ class Credit:
     """{name: [P][G]} what it was made from; logged as credit/NAME, its mean over responses."""
     taught: Taught | None = None
     """None: the responses themselves."""
+    process: Process | None = None
 
 
 Source = Callable[[Sampled], Credit]

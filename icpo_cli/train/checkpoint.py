@@ -13,6 +13,8 @@ from pathlib import Path
 
 SAVING = ".saving-"
 REMOVING = ".removing-"
+PROCESS_MODEL = "process_model"
+"""Its state, inside a checkpoint's resume folder."""
 
 
 @dataclass(frozen=True)

@@ -22,19 +22,19 @@ from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.objective.selection import KEEP
-from icpo_cli.records import Update
+from icpo_cli.objective.selection import KEEP, Candidates
+from icpo_cli.records import Batch, Update
 from icpo_cli.rewards.reward import rewards_of, verdicts_of
 from icpo_cli.rewards.source import Sampled
 from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, SOURCES
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.handover import Probe, check_handover
 from icpo_cli.rollout.sampler import Sampler
-from icpo_cli.train.checkpoint import Checkpoints, LoopState
-from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
+from icpo_cli.train.checkpoint import PROCESS_MODEL, Checkpoints, LoopState
+from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
 from icpo_cli.train.observer import Observer, PhaseClock
 from icpo_cli.train.record import RunRecord
-from icpo_cli.train.round import Round, batch_of, final_std_of
+from icpo_cli.train.round import Round, final_std_of, trained_of
 from icpo_cli.train.stop import StopRequest
 from icpo_cli.train.table import response_table
 
@@ -54,6 +54,8 @@ class Parts:
     verifier: Verifier
     evaluator: Evaluator
     learner: Learner
+    process_model: Learner | None
+    """Behind rewards by token; None where the method has none."""
     ranks: Ranks
     record: RunRecord | None
     """Rank 0's."""
@@ -104,16 +106,18 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe, usual_std: float
     rounds = [sample_round(parts, iteration, 0, omega, usual_std, clock)]
     while len(rounds) < config.rollout.max_rounds and ranks.most(size - sum(sum(each.kept) for each in rounds)) > 0:
         rounds.append(sample_round(parts, iteration, len(rounds), omega, usual_std, clock))
-    batch, trained = batch_of(rounds, size)
+    trained = trained_of(rounds, size)
     with clock.phase("update"):
-        updates = parts.learner.update(batch)
+        process_updates = _teach(parts.process_model, trained.outcomes)
+        updates = parts.learner.update(trained.batch)
     with clock.phase("sync"):
         probe = hand_over(parts, probe)
 
-    table = ranks.gather_to_first(response_table(rounds, trained))
+    table = ranks.gather_to_first(response_table(rounds, trained.had))
     if table is not None and parts.record is not None:
         rows = [row for part in table for row in part]
         metrics = response_metrics(rows, config.rollout.group_size, omega) | update_metrics(updates)
+        metrics |= process_metrics(process_updates)
         metrics |= {"logprob_gap/probe": probe.gap, "groups/rounds": float(len(rounds))}
         metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
         parts.observer.iteration(iteration, parts.record.iteration(iteration, rows, metrics))
@@ -142,7 +146,16 @@ def sample_round(
         draw = (config.seed, iteration)
         encode = partial(plain_tokens, parts.tokenizer)
         seen = Sampled(
-            groups, sampled, verdicts, scores, parts.verifier, config.reward, draw, encode, parts.learner.score
+            groups,
+            votes=sampled,
+            verdicts=verdicts,
+            scores=scores,
+            verifier=parts.verifier,
+            config=config.reward,
+            draw=draw,
+            encode=encode,
+            score=parts.learner.score,
+            process_score=None if parts.process_model is None else parts.process_model.score,
         )
         credit = SOURCES[config.reward.source](seen)
         limit = config.rollout.max_response_tokens
@@ -150,8 +163,14 @@ def sample_round(
     verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided), ranks.gathered)
-    kept = KEEP[config.rollout.keep](derivation.final_reward, config.rollout.spread_share * (usual_std or 0.0))  # [P]
+    correct = torch.tensor([[verdict.correct for verdict in of_group] for of_group in verdicts])  # [P, G]
+    kept = KEEP[config.rollout.keep](Candidates(derivation.final_reward, correct, usual_std or 0.0), config.rollout)
     return Round(groups, rewards, credit, scores, derivation, kept.tolist())
+
+
+def _teach(process_model: Learner | None, outcomes: Batch | None) -> list[Update]:
+    """The updates of the model behind rewards by token; none without one."""
+    return [] if process_model is None or outcomes is None else process_model.update(outcomes)
 
 
 def hand_over(parts: Parts, before: Probe | None) -> Probe:
@@ -203,6 +222,8 @@ def _save(parts: Parts, state: LoopState) -> None:
     parts.ranks.wait()
     parts.learner.save_model(aside)
     parts.learner.save_state(aside / "resume")
+    if parts.process_model is not None:
+        parts.process_model.save_state(aside / "resume" / PROCESS_MODEL)
     parts.ranks.wait()
     if parts.ranks.first:
         parts.tokenizer.save_pretrained(aside)

@@ -75,6 +75,15 @@ def update_metrics(updates: Sequence[Update]) -> dict[str, float]:
     return metrics
 
 
+def process_metrics(updates: Sequence[Update]) -> dict[str, float]:
+    """Of the model behind rewards by token; empty without one."""
+    done = [update for update in updates if not update.skipped]
+    metrics = {"process/skipped": float(len(updates) - len(done))} if updates else {}
+    for name in ("loss", "grad_norm") if done else ():
+        metrics[f"process/{name}"] = float(np.mean([getattr(update, name) for update in done]))
+    return metrics
+
+
 def machine_metrics(seconds: Mapping[str, float], response_tokens: float, device: torch.device) -> dict[str, float]:
     """Seconds of each phase, the sampler's speed, peak memory of this rank so far (GiB)."""
     metrics = {f"seconds/{phase}": value for phase, value in seconds.items()}

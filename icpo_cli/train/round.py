@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.advantage import likelihood_advantage, token_advantage
 from icpo_cli.objective.methods import Derivation
+from icpo_cli.objective.process import process_advantage
 from icpo_cli.records import Batch, Group, Reward, Scores
 from icpo_cli.rewards.source import Credit
 
@@ -29,12 +30,22 @@ class Round:
     @property
     def taught(self) -> Batch:
         """All of it, as an update would have it."""
-        advantage, taught = self.derivation.advantage, self.credit.taught
+        advantage, taught, process = self.derivation.advantage, self.credit.taught, self.credit.process
         if taught is None:
-            return Batch(tuple(self.groups), self.scores, token_advantage(advantage, self.scores.mask).float())
+            by_token = token_advantage(advantage, self.scores.mask)
+            if process is not None:
+                by_token = by_token + process_advantage(process.reward, self.scores.mask)
+            return Batch(tuple(self.groups), self.scores, by_token.float())
         probability = torch.tensor(self.credit.answer, dtype=torch.float64)  # [P, G]
         by_token = likelihood_advantage(advantage, taught.scores.mask, taught.reference, probability)
         return Batch(tuple(taught.groups), taught.scores, by_token.float())
+
+    @property
+    def outcomes(self) -> Batch:
+        """What the model behind process rewards is taught: each response's answer."""
+        process, answer = self.credit.process, torch.tensor(self.credit.answer)  # [P, G]
+        assert process is not None
+        return Batch(tuple(self.groups), process.scores, token_advantage(answer, process.scores.mask))
 
 
 def final_std_of(rounds: Sequence[Round], ranks: Ranks) -> float:
@@ -44,8 +55,19 @@ def final_std_of(rounds: Sequence[Round], ranks: Ranks) -> float:
     return float(total / count)
 
 
-def batch_of(rounds: Sequence[Round], size: int) -> tuple[Batch, list[list[bool]]]:
-    """The update's `size` groups, and by round which of its groups they are.
+@dataclass(frozen=True)
+class Trained:
+    """What the update has of an iteration's rounds."""
+
+    batch: Batch
+    outcomes: Batch | None
+    """The same groups for the model behind process rewards."""
+    had: list[list[bool]]
+    """By round, [P]: whether it is among them."""
+
+
+def trained_of(rounds: Sequence[Round], size: int) -> Trained:
+    """The update's `size` groups.
 
     Wanted groups come first, in the order they were sampled. Where they are too few, others make up the number, at
     advantage 0: nothing is learned from them, and every rank has as many groups as the others.
@@ -54,9 +76,15 @@ def batch_of(rounds: Sequence[Round], size: int) -> tuple[Batch, list[list[bool]
     others = [(r, p) for r, each in enumerate(rounds) for p, kept in enumerate(each.kept) if not kept]
     chosen = dict.fromkeys(wanted + others[: size - len(wanted)])
     starts = [sum(len(each.groups) for each in rounds[:r]) for r in range(len(rounds))]
-    batch = _rows([each.taught for each in rounds], [starts[r] + p for r, p in chosen])
+    rows = [starts[r] + p for r, p in chosen]
+    batch = _rows([each.taught for each in rounds], rows)
     batch.advantage[len(wanted) :] = 0
-    return batch, [[(r, p) in chosen for p in range(len(each.groups))] for r, each in enumerate(rounds)]
+    with_process = rounds[0].credit.process is not None
+    return Trained(
+        batch=batch,
+        outcomes=_rows([each.outcomes for each in rounds], rows) if with_process else None,
+        had=[[(r, p) in chosen for p in range(len(each.groups))] for r, each in enumerate(rounds)],
+    )
 
 
 def _rows(batches: Sequence[Batch], rows: Sequence[int]) -> Batch:

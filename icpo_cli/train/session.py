@@ -4,7 +4,7 @@ import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from icpo_cli.config.load import diff, load_config
@@ -16,10 +16,11 @@ from icpo_cli.evaluate.heldout import heldout_k
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.ranks import Ranks, join, leave
 from icpo_cli.records import Evaluation
+from icpo_cli.rewards.sources import NEED_PROCESS_MODEL
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.track.runs import find_run
 from icpo_cli.track.tracker import Tracker
-from icpo_cli.train.checkpoint import Checkpoints, LoopState, read_state
+from icpo_cli.train.checkpoint import PROCESS_MODEL, Checkpoints, LoopState, read_state
 from icpo_cli.train.fairness import FAIRNESS, fairness_of
 from icpo_cli.train.loop import Parts, train
 from icpo_cli.train.observer import Observer
@@ -102,7 +103,7 @@ def run_training(
                 checkpoints.clear_unfinished()
             ranks.wait()
             if state.iteration < config.train.iterations:
-                with _engines(config, prepared, resumed, ranks) as (learner, sampler):
+                with _engines(config, prepared, resumed, ranks) as (learner, process_model, sampler):
                     parts = Parts(
                         config=config,
                         prompts=prepared.prompts,
@@ -112,6 +113,7 @@ def run_training(
                         verifier=prepared.verifier,
                         evaluator=Evaluator(config, prepared.model, sampler, prepared.verifier, ranks, observer.note),
                         learner=learner,
+                        process_model=process_model,
                         ranks=ranks,
                         record=record,
                         checkpoints=checkpoints,
@@ -139,22 +141,37 @@ def run_training(
 @contextmanager
 def _engines(
     config: Config, prepared: Prepared, resumed: Resumed | None, ranks: Ranks
-) -> Iterator[tuple[Learner, Sampler]]:
-    """Learner, then sampler: vLLM joins the process group that DeepSpeed works in."""
+) -> Iterator[tuple[Learner, Learner | None, Sampler]]:
+    """Learner, process model where there is one, then sampler: vLLM joins the process group that DeepSpeed works in."""
     from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
+    from icpo_cli.objective.methods import policy_loss, process_loss
     from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler
 
     profile, model = device_profile(config), str(prepared.model)
-    learner = DeepSpeedLearner(config, model, profile, ranks)
+    learner = DeepSpeedLearner(config, model, profile, ranks, policy_loss(config))
+    process_model = None
+    if config.reward.source in NEED_PROCESS_MODEL:
+        own = of_process_model(config)
+        process_model = DeepSpeedLearner(own, model, profile, ranks, process_loss(own))
     if resumed is not None and resumed.checkpoint is not None:
         learner.load_state(resumed.checkpoint / "resume")
+        if process_model is not None:
+            process_model.load_state(resumed.checkpoint / "resume" / PROCESS_MODEL)
     sampler = VLLMSampler(EngineSpec.of_rollout(config), model, config.model.dtype, profile, ranks.size)
     try:
-        yield learner, sampler
+        yield learner, process_model, sampler
     finally:
         # vLLM takes the process group down with it, so it goes last.
         learner.close()
+        if process_model is not None:
+            process_model.close()
         sampler.close()
+
+
+def of_process_model(config: Config) -> Config:
+    """The learner's settings for the model behind process rewards: its own learning rate, and always a reference."""
+    own = replace(config.learner, learning_rate=config.reward.process.learning_rate, kl_coef=1.0)
+    return replace(config, learner=own)
 
 
 @dataclass

@@ -35,7 +35,7 @@ ARMS = {
         for model in ("qwen2.5-3b", "qwen2.5-7b", "qwen2.5-14b", "qwen2.5-7b-instruct", "qwen3-4b")
         for method in ("grpo", "icpo")
     ],
-    "methods": ("grpo icpo simplerl_zoo oat_zero dapo rloo reinforce cde ttrl intuitor rlpr verifree".split()),
+    "methods": ("grpo icpo simplerl_zoo oat_zero dapo rloo reinforce cde ttrl intuitor rlpr verifree prime".split()),
     "sensitivity": [
         *["icpo", "grpo"],
         *[f"icpo delta={value}" for value in ("0.2", "0.3", "0.5", "0.6")],

@@ -43,10 +43,8 @@ def test_a_preset_lies_under_what_is_said_outright() -> None:
 
 
 def test_the_methods_are_presets() -> None:
-    known = (
-        "cde dapo dr_grpo general_reasoner grpo icpo intuitor oat_zero reinforce rloo rlpr simplerl_zoo ttrl verifree"
-    )
-    assert preset_names() == known.split()
+    known = "cde dapo dr_grpo general_reasoner grpo icpo intuitor oat_zero prime reinforce rloo rlpr simplerl_zoo"
+    assert preset_names() == [*known.split(), "ttrl", "verifree"]
     dr_grpo = load_config(["method=dr_grpo"]).method
     assert (dr_grpo.bonus, dr_grpo.advantage.std, dr_grpo.loss_mean) == ("none", "none", "constant")
     dapo = load_config(["method=dapo"])

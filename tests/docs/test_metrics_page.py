@@ -10,19 +10,23 @@ from icpo_cli.config.load import load_config
 from icpo_cli.evaluate.score import score
 from icpo_cli.evaluate.table import metrics_of
 from icpo_cli.records import Gold, Prompt, Update
-from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
+from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
 from tests.evaluate.test_score import part_of
 from tests.train.tables import Graded, table_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "METRICS.md"
 ELSEWHERE = {"logprob_gap/probe", "groups/rounds", "seconds/eval"}
 """Logged by the loop and the record themselves."""
-CREDITS = {"credit/majority_share", "credit/majority_right", "credit/self_certainty"}
-CREDITS |= {
+CREDITS = {
+    "credit/majority_share",
+    "credit/majority_right",
+    "credit/self_certainty",
     "credit/reference_prob",
     "credit/reference_prob_alone",
     "credit/reference_likelihood",
     "credit/reference_placed",
+    "credit/process_reward",
+    "credit/process_agrees",
 }
 """Of the reward's sources that are not the verifier."""
 
@@ -44,6 +48,7 @@ def logged() -> set[str]:
     seconds = dict.fromkeys(("rollout", "reward", "logprobs", "update", "sync"), 1.0)
     names = set(response_metrics(table_of([Graded(prompt, "+-")], config), 2, 1.0))
     names |= set(update_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, skipped=False)]))
+    names |= set(process_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, skipped=False)]))
     names |= set(machine_metrics(seconds, 1.0, torch.device("cpu"))) | {"memory/peak_device_gib"}
     evaluated = set(metrics_of([score(part_of(["++", "+-", "--", "00"]))]))
     return names | {_general(name) for name in evaluated} | ELSEWHERE | CREDITS

@@ -1,24 +1,36 @@
 import torch
 
-from icpo_cli.config.schema import MethodConfig
+from icpo_cli.config.schema import MethodConfig, RolloutConfig
 from icpo_cli.objective.methods import derive
-from icpo_cli.objective.selection import KEEP
+from icpo_cli.objective.selection import KEEP, Candidates
 
 REWARD = torch.tensor([[0.1, 0.1, 0.1], [1.0, 0.1, 0.1], [0.0, 0.0, 0.0]], dtype=torch.float64)
 CONFIDENCE = torch.tensor([[-0.1, -0.2, -0.3]] * 3, dtype=torch.float64)
 
 
+def kept(keep: str, final_reward: torch.Tensor = REWARD, usual_std: float = 0.0, **rollout: float) -> list[bool]:
+    groups = Candidates(final_reward, final_reward > 0.5, usual_std)
+    wanted: list[bool] = KEEP[keep](groups, RolloutConfig(**rollout)).tolist()
+    return wanted
+
+
 def test_groups_of_exactly_equal_final_rewards_are_left_out() -> None:
-    assert KEEP["unequal"](REWARD, 0.0).tolist() == [False, True, False]
-    assert KEEP["all"](REWARD, 9.0).tolist() == [True] * 3
+    assert kept("unequal") == [False, True, False]
+    assert kept("all") == [True] * 3
 
 
 def test_a_bonus_that_separates_a_uniform_group_keeps_it() -> None:
     final = derive(CONFIDENCE, REWARD, 1.0, MethodConfig()).final_reward
-    assert KEEP["unequal"](final, 0.0).tolist() == [True, True, False]  # a reward of 0 has no bonus
+    assert kept("unequal", final) == [True, True, False]  # a reward of 0 has no bonus
 
 
 def test_groups_of_little_spread_are_left_out() -> None:
-    assert KEEP["spread"](REWARD, 0.5).tolist() == [False, True, False]  # std 0, 0.52, 0
-    assert KEEP["spread"](REWARD, 0.6).tolist() == [False] * 3
-    assert KEEP["spread"](REWARD, 0.0).tolist() == [True] * 3
+    assert kept("spread", usual_std=1.0) == [False, True, False]  # std 0, 0.52, 0 against half of 1
+    assert kept("spread", usual_std=1.0, spread_share=0.6) == [False] * 3
+    assert kept("spread") == [True] * 3
+
+
+def test_groups_that_are_right_too_seldom_or_too_often_are_left_out() -> None:
+    reward = torch.tensor([[0.0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]])
+    assert kept("accuracy", reward) == [False, True, True, False]  # both bounds included
+    assert kept("accuracy", reward, least_accuracy=0.3) == [False, False, True, False]

@@ -37,7 +37,7 @@ def credit_of(
     votes: Sequence[Group] | None = None,
     scores: Scores = NO_SCORES,
 ) -> Credit:
-    sampled = Sampled(groups, votes or groups, verdicts, scores, verifier, config, draw, no_tokens, no_pass)
+    sampled = Sampled(groups, votes or groups, verdicts, scores, verifier, config, draw, no_tokens, no_pass, None)
     return SOURCES[config.source](sampled)
 
 

@@ -47,7 +47,7 @@ def test_the_reward_is_the_mean_probability_less_that_without_reasoning() -> Non
     groups = [group("<answer>1</answer>", "<think>b</think><answer>2", "no tag")]
     config = RewardConfig(source="reference")
     credit = from_reference_probability(
-        Sampled(groups, groups, [], NO_SCORES, None, config, (), characters, score)  # type: ignore[arg-type]
+        Sampled(groups, groups, [], NO_SCORES, None, config, (), characters, score, None)  # type: ignore[arg-type]
     )
     assert credit.answer == [pytest.approx([0.4, 0.0, 0.0])]
     assert credit.columns["reference_prob"] == [pytest.approx([0.7, 0.15, 0.0])]
@@ -73,7 +73,7 @@ def test_the_likelihood_is_the_product_over_the_references_tokens() -> None:
     groups = [group("<think>a</think><answer>7", "no tag")]
     config = RewardConfig(source="likelihood")
     credit = from_reference_likelihood(
-        Sampled(groups, groups, [], NO_SCORES, None, config, (), characters, score)  # type: ignore[arg-type]
+        Sampled(groups, groups, [], NO_SCORES, None, config, (), characters, score, None)  # type: ignore[arg-type]
     )
     assert credit.answer == [pytest.approx([math.exp(-0.1 * len("42</answer>")), 0.0])]
     assert credit.taught is not None

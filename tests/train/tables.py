@@ -8,7 +8,7 @@ from torch import Tensor
 
 from icpo_cli.config.schema import Config
 from icpo_cli.objective.methods import derive
-from icpo_cli.objective.selection import KEEP
+from icpo_cli.objective.selection import KEEP, Candidates
 from icpo_cli.records import Group, Prompt, Response, Scores, Verdict, VerdictKind
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.track.parquet import Row
@@ -62,6 +62,6 @@ def round_of(
     rewards = rewards_of(groups, verdicts, credit, think, config.reward, config.rollout.max_response_tokens, *draw)
     verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided))
-    return Round(
-        groups, rewards, credit, scores, derivation, KEEP[config.rollout.keep](derivation.final_reward, 0.0).tolist()
-    )
+    correct = torch.tensor([[verdict.correct for verdict in of_group] for of_group in verdicts])
+    kept = KEEP[config.rollout.keep](Candidates(derivation.final_reward, correct, 0.0), config.rollout).tolist()
+    return Round(groups, rewards, credit, scores, derivation, kept)

@@ -4,7 +4,7 @@ import torch
 
 from icpo_cli.config.load import load_config
 from icpo_cli.records import Gold, Group, Prompt, Response, Scores, Verdict
-from icpo_cli.train.round import Round, batch_of
+from icpo_cli.train.round import Round, trained_of
 from icpo_cli.train.table import response_table
 from tests.train.tables import KINDS, round_of
 
@@ -23,7 +23,8 @@ def made(name: str, tokens: int, *verdicts: str) -> Round:
 
 def test_wanted_groups_come_in_the_order_they_were_sampled_up_to_the_number_asked_for() -> None:
     rounds = [made("a", 3, "++", "+-", "--"), made("b", 5, "-+", "+-", "+-")]
-    batch, trained = batch_of(rounds, 3)
+    made_up = trained_of(rounds, 3)
+    batch, trained = made_up.batch, made_up.had
     assert [group.prompt.id for group in batch.groups] == ["a1", "b0", "b1"]
     assert trained == [[False, True, False], [True, True, False]]
     assert batch.advantage[..., 0].tolist() == [[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]]
@@ -32,7 +33,8 @@ def test_wanted_groups_come_in_the_order_they_were_sampled_up_to_the_number_aske
 
 
 def test_too_few_are_made_up_by_groups_that_teach_nothing() -> None:
-    batch, trained = batch_of([made("a", 3, "++", "+-", "t-")], 2)
+    made_up = trained_of([made("a", 3, "++", "+-", "t-")], 2)
+    batch, trained = made_up.batch, made_up.had
     assert [group.prompt.id for group in batch.groups] == ["a1", "a0"]
     assert batch.advantage[..., 0].tolist() == [[1.0, -1.0], [0.0, 0.0]]
     assert trained == [[True, True, False]]
@@ -40,7 +42,7 @@ def test_too_few_are_made_up_by_groups_that_teach_nothing() -> None:
 
 def test_all_that_was_sampled_is_in_the_table_and_says_whether_it_was_trained_on() -> None:
     rounds = [made("a", 3, "++", "+-"), made("b", 5, "-+", "--")]
-    rows = response_table(rounds, batch_of(rounds, 2)[1])
+    rows = response_table(rounds, trained_of(rounds, 2).had)
     assert [(row["prompt_id"], row["trained"]) for row in rows[::2]] == [
         ("a0", False),
         ("a1", True),
@@ -52,7 +54,8 @@ def test_all_that_was_sampled_is_in_the_table_and_says_whether_it_was_trained_on
 def test_one_round_of_all_groups_is_that_round() -> None:
     one = made("a", 3, "++", "+-")
     kept = Round(one.groups, one.rewards, one.credit, one.scores, one.derivation, [True, True])
-    batch, trained = batch_of([kept], 2)
+    made_up = trained_of([kept], 2)
+    batch, trained = made_up.batch, made_up.had
     assert trained == [[True, True]]
     assert torch.equal(batch.scores.logprob, one.scores.logprob)
     assert torch.equal(batch.advantage, one.derivation.advantage.float()[..., None].expand(2, 2, 3))

@@ -1,0 +1,34 @@
+"""PRIME: rewards by token from a second model that is taught the outcome alone (Eq. 3 to 6)."""
+
+import torch
+from torch import Tensor
+
+from icpo_cli.objective.loss import LossOutput
+
+
+def process_reward(logprob: Tensor, ref_logprob: Tensor, beta: float) -> Tensor:
+    """beta * log(pi_phi / pi_ref) of each token. [..., T] each -> [..., T]"""
+    return beta * (logprob - ref_logprob)
+
+
+def process_advantage(reward: Tensor, mask: Tensor) -> Tensor:
+    """What a token and those after it are rewarded, each less the mean over the group's other responses of their mean
+    reward a token (Eq. 5, the process's part). [P, G, T], [P, G, T] -> [P, G, T]"""
+    mean = (reward * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # [P, G]
+    size = mean.shape[-1]
+    of_others = (mean.sum(-1, keepdim=True) - mean) / (size - 1)  # [P, G]
+    centred = (reward - of_others[..., None]) * mask  # [P, G, T]
+    return centred.flip(-1).cumsum(-1).flip(-1) * mask
+
+
+def outcome_loss(
+    logprob: Tensor, ref_logprob: Tensor, outcome: Tensor, mask: Tensor, beta: float, n: int
+) -> LossOutput:
+    """Cross-entropy of sigmoid(sum of the response's process rewards) and its outcome (Eq. 6), summed over / n.
+
+    [R, T], [R, T], [R], [R, T]; `n`: responses of the mini-batch, over all ranks.
+    """
+    logit = (process_reward(logprob, ref_logprob, beta) * mask).sum(-1)  # [R]
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, outcome, reduction="sum") / n
+    nothing = torch.zeros_like(loss.detach())
+    return LossOutput(loss, loss.detach(), nothing, nothing)

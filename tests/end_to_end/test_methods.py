@@ -1,0 +1,52 @@
+"""Each other method through the real command: what it logs, and that it resumes bit for bit."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from icpo_cli.track.parquet import read_table
+from tests.end_to_end.test_resume import KILLER, journal_of, only_run
+
+pytestmark = pytest.mark.engine
+SHORT = ["train.iterations=3", "train.eval_every=500", "train.save_every=1", "data.heldout=null"]
+METHODS = {
+    "dapo": (["rollout.max_rounds=3", "reward.overlong.buffer_tokens=8"], ["groups/rounds", "reward/overlong"]),
+    "reinforce+icpo": ([], ["bonus/mean"]),
+    "ttrl": (["rollout.votes=6"], ["credit/majority_share", "credit/majority_right"]),
+    "intuitor": ([], ["credit/self_certainty"]),
+    "rlpr": (["rollout.max_rounds=2"], ["credit/reference_prob"]),
+    "prime": (["rollout.max_rounds=2"], ["credit/process_reward", "process/loss"]),
+    "verifree": (["learner.mini_batch_prompts=6"], ["credit/reference_likelihood"]),
+}
+"""What each is given beside the laboratory's settings, and what it is about."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_and_resumed_equals_undisturbed(method: str, lab_config: Path, tmp_path: Path, icpo: Callable) -> None:
+    settings, metrics = METHODS[method]
+    train = ["train", str(lab_config), f"method={method}", *settings, *SHORT]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    for folder, command in (
+        (whole, [sys.executable, "-m", "icpo_cli", *train]),
+        (stopped, [sys.executable, str(KILLER), "save", "2", *train]),
+    ):
+        folder.mkdir()
+        environment = {**os.environ, "PYTHONPATH": str(KILLER.parents[2])}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == (0 if folder is whole else -9), done.stderr
+    undisturbed, run = only_run(whole), only_run(stopped)
+    resumed = icpo("train", "--resume", run.name[:8], "--json", cwd=stopped)
+    assert resumed.status == 0, resumed.err
+
+    journal = journal_of(run)
+    assert journal == journal_of(undisturbed)
+    assert all(name in journal[-1][1] for name in metrics)
+    weights, ours = (load_file(each / "checkpoints" / "last" / "model.safetensors") for each in (undisturbed, run))
+    assert all(weights[name].equal(ours[name]) for name in weights)
+    for table in sorted((undisturbed / "responses").iterdir()):
+        assert read_table(table) == read_table(run / "responses" / table.name)
