@@ -1,9 +1,10 @@
 """The training loop: from prompts to new weights, as in the paper.
 
-prompts -> groups of responses -> verdicts and rewards -> log-probs -> confidence -> preference score
+prompts -> groups of responses -> verdicts -> log-probs -> rewards -> confidence -> preference score
         -> final reward -> advantage -> clipped updates -> weights back to the sampler, checked
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,9 +24,9 @@ from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.objective.selection import KEEP, Candidates
-from icpo_cli.records import Batch, Update
+from icpo_cli.records import Batch, Group, Scores, Update, Verdict
 from icpo_cli.rewards.reward import rewards_of, verdicts_of
-from icpo_cli.rewards.source import Sampled
+from icpo_cli.rewards.source import Credit, Sampled
 from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, SOURCES
 from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.handover import Probe, check_handover
@@ -34,7 +35,7 @@ from icpo_cli.train.checkpoint import PROCESS_MODEL, Checkpoints, LoopState
 from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
 from icpo_cli.train.observer import Observer, PhaseClock
 from icpo_cli.train.record import RunRecord
-from icpo_cli.train.round import Round, final_std_of, trained_of
+from icpo_cli.train.round import Round, final_std_of, missing, trained_of
 from icpo_cli.train.stop import StopRequest
 from icpo_cli.train.table import response_table
 
@@ -99,13 +100,12 @@ def train(parts: Parts, state: LoopState) -> LoopState:
 
 
 def train_iteration(parts: Parts, iteration: int, probe: Probe, usual_std: float | None) -> Iteration:
-    """One rollout batch and its updates. `usual_std`: LoopState.final_std."""
+    """Rounds of sampling until there are groups enough, and the updates on them. `usual_std`: LoopState.final_std."""
     config, ranks, clock = parts.config, parts.ranks, PhaseClock(iteration, parts.observer)
-    omega = omega_at(iteration, config.method, config.train.iterations)
     size = config.rollout.prompts_per_iteration // ranks.size
-    rounds = [sample_round(parts, iteration, 0, omega, usual_std, clock)]
-    while len(rounds) < config.rollout.max_rounds and ranks.most(size - sum(sum(each.kept) for each in rounds)) > 0:
-        rounds.append(sample_round(parts, iteration, len(rounds), omega, usual_std, clock))
+    rounds = [sample_round(parts, iteration, 0, usual_std, clock)]
+    while len(rounds) < config.rollout.max_rounds and ranks.most(missing(rounds, size)) > 0:
+        rounds.append(sample_round(parts, iteration, len(rounds), usual_std, clock))
     trained = trained_of(rounds, size)
     with clock.phase("update"):
         process_updates = _teach(parts.process_model, trained.outcomes)
@@ -116,56 +116,65 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe, usual_std: float
     table = ranks.gather_to_first(response_table(rounds, trained.had))
     if table is not None and parts.record is not None:
         rows = [row for part in table for row in part]
-        metrics = response_metrics(rows, config.rollout.group_size, omega) | update_metrics(updates)
-        metrics |= process_metrics(process_updates)
+        omega = omega_at(iteration, config.method, config.train.iterations)
+        metrics = response_metrics(rows, config.rollout.group_size, omega)
+        metrics |= update_metrics(updates) | process_metrics(process_updates)
         metrics |= {"logprob_gap/probe": probe.gap, "groups/rounds": float(len(rounds))}
         metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
         parts.observer.iteration(iteration, parts.record.iteration(iteration, rows, metrics))
     return Iteration(updates, probe, final_std_of(rounds, ranks))
 
 
-def sample_round(
-    parts: Parts, iteration: int, number: int, omega: float, usual_std: float | None, clock: PhaseClock
-) -> Round:
-    """From prompts to advantages."""
+def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | None, clock: PhaseClock) -> Round:
+    """From prompts to advantages: round `number`, from 0, of the iteration."""
     config, ranks = parts.config, parts.ranks
-    think = TEMPLATES[config.data.template].think
-    all_prompts = prompts_of(parts.prompts.train, config.seed, iteration, config.rollout.prompts_per_iteration, number)
+    rollout, draw = config.rollout, (config.seed, iteration)
+    all_prompts = prompts_of(parts.prompts.train, *draw, rollout.prompts_per_iteration, number)
     prompts = ranks.share(all_prompts)  # P
-    seeds = ranks.share(seeds_of(config.seed, iteration, len(all_prompts), number))
+    seeds = ranks.share(seeds_of(*draw, len(all_prompts), number))
 
     with clock.phase("rollout"):
-        count = config.rollout.votes or config.rollout.group_size
-        sampled = parts.sampler.sample(prompts, seeds, count, config.rollout.temperature)
-        groups = [group.first(config.rollout.group_size) for group in sampled]
+        votes = parts.sampler.sample(prompts, seeds, rollout.votes or rollout.group_size, rollout.temperature)
+        groups = [group.first(rollout.group_size) for group in votes]
     with clock.phase("reward"):
         verdicts = verdicts_of(groups, parts.verifier, config.reward)  # [P][G]
     with clock.phase("logprobs"):
         scores = parts.learner.score(groups, config.reward.source in NEED_SELF_CERTAINTY)
     with clock.phase("reward"):
-        draw = (config.seed, iteration)
-        encode = partial(plain_tokens, parts.tokenizer)
-        seen = Sampled(
-            groups,
-            votes=sampled,
-            verdicts=verdicts,
-            scores=scores,
-            verifier=parts.verifier,
-            config=config.reward,
-            draw=draw,
-            encode=encode,
-            score=parts.learner.score,
-            process_score=None if parts.process_model is None else parts.process_model.score,
-        )
-        credit = SOURCES[config.reward.source](seen)
-        limit = config.rollout.max_response_tokens
-        rewards = rewards_of(groups, verdicts, credit, think, config.reward, limit, *draw)
+        credit = _credit(parts, groups, votes, verdicts, scores, draw)
+        think = TEMPLATES[config.data.template].think
+        rewards = rewards_of(groups, verdicts, credit, think, config.reward, rollout.max_response_tokens, *draw)
     verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
+    omega = omega_at(iteration, config.method, config.train.iterations)
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided), ranks.gathered)
-    correct = torch.tensor([[verdict.correct for verdict in of_group] for of_group in verdicts])  # [P, G]
-    kept = KEEP[config.rollout.keep](Candidates(derivation.final_reward, correct, usual_std or 0.0), config.rollout)
+    correct = torch.tensor([[verdict.correct for verdict in group] for group in verdicts])  # [P, G]
+    kept = KEEP[rollout.keep](Candidates(derivation.final_reward, correct, usual_std or 0.0), rollout)  # [P]
     return Round(groups, rewards, credit, scores, derivation, kept.tolist())
+
+
+def _credit(
+    parts: Parts,
+    groups: Sequence[Group],
+    votes: Sequence[Group],
+    verdicts: Sequence[Sequence[Verdict]],
+    scores: Scores,
+    draw: tuple[int, int],
+) -> Credit:
+    """The answer's part of the rewards, from the method's source."""
+    sampled = Sampled(
+        groups=groups,
+        votes=votes,
+        verdicts=verdicts,
+        scores=scores,
+        verifier=parts.verifier,
+        config=parts.config.reward,
+        draw=draw,
+        encode=partial(plain_tokens, parts.tokenizer),
+        score=parts.learner.score,
+        process_score=None if parts.process_model is None else parts.process_model.score,
+    )
+    return SOURCES[parts.config.reward.source](sampled)
 
 
 def _teach(process_model: Learner | None, outcomes: Batch | None) -> list[Update]:

@@ -48,6 +48,11 @@ class Round:
         return Batch(tuple(self.groups), process.scores, token_advantage(answer, process.scores.mask))
 
 
+def missing(rounds: Sequence[Round], size: int) -> int:
+    """Wanted groups that this rank still lacks."""
+    return size - sum(sum(each.kept) for each in rounds)
+
+
 def final_std_of(rounds: Sequence[Round], ranks: Ranks) -> float:
     """Mean over the groups of all ranks of the std (ddof 1) of their final rewards."""
     stds = torch.cat([each.derivation.final_reward.std(-1) for each in rounds])  # [P of all rounds]
