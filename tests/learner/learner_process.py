@@ -10,6 +10,7 @@ from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
 from icpo_cli.learner.ranks import join, leave
+from icpo_cli.objective.methods import policy_loss
 from icpo_cli.records import Batch, Group, Prompt, Response
 
 
@@ -26,7 +27,7 @@ def main(model: str, zero_stage: str, poison: str) -> None:
     )
     profile = device_profile(config)
     ranks = join(profile.backend, profile.type, 60)
-    learner = DeepSpeedLearner(config, model, profile, ranks)
+    learner = DeepSpeedLearner(config, model, profile, ranks, policy_loss(config))
     draw = random.Random(1)
 
     def tokens(high: int) -> tuple[int, ...]:

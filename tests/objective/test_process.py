@@ -39,4 +39,6 @@ def test_its_gradient_is_that_of_finite_differences() -> None:
     ref = -torch.rand(3, 4, generator=generator, dtype=torch.float64)
     mask = torch.tensor([[1.0, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.float64)
     outcome = torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)
-    torch.autograd.gradcheck(lambda x: outcome_loss(x, ref, outcome, mask, 0.05, 3).loss, (logprob.requires_grad_(),))
+    assert torch.autograd.gradcheck(
+        lambda x: outcome_loss(x, ref, outcome, mask, 0.05, 3).loss, (logprob.requires_grad_(),)
+    )
