@@ -35,7 +35,7 @@ def outcome_table(outcome: Outcome) -> Table:
         "before",
         "final",
         "last quarter",
-        "less",
+        "against",
         "difference",
         "interval",
         "",
@@ -43,14 +43,14 @@ def outcome_table(outcome: Outcome) -> Table:
     rows = [_outcome_row(outcome, arm, bench) for bench in outcome.benches or ("",) for arm in outcome.arms]
     unneeded = {"on"} if len(outcome.benches) < 2 else set()
     if len({arm.against for arm in outcome.arms} - {None}) < 2:
-        unneeded.add("less")
+        unneeded.add("against")
     kept = [place for place, header in enumerate(headers) if header not in unneeded]
     return Table(tuple(headers[place] for place in kept), tuple(tuple(row[place] for place in kept) for row in rows))
 
 
 def comparison_table(outcome: Outcome) -> Table:
     """Every comparison by every measure, with what these seeds could have shown."""
-    headers = ("arm", "less", "on", "measure", "seeds", "difference", "interval", "p", "could show", "")
+    headers = ("arm", "against", "on", "measure", "seeds", "difference", "interval", "p", "could show", "")
     return Table(headers, tuple(_comparison_row(comparison) for comparison in outcome.comparisons))
 
 

@@ -1,19 +1,16 @@
 """What a user sees of a study at its end: its arms in one table, and what the data can tell apart."""
 
-import sys
-
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from icpo_cli.ablate.outcome import Outcome
 from icpo_cli.ablate.table import notes, outcome_table
-from icpo_cli.cli.display import printable
+from icpo_cli.cli.display import printable, stdout_console
 
 
 def print_outcome(outcome: Outcome) -> None:
     """On stdout."""
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = stdout_console()
     found = outcome_table(outcome)
     table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for place, header in enumerate(found.headers):

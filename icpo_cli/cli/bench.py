@@ -82,18 +82,17 @@ def data_folder(settings: list[str]) -> Path | None:
 
 def print_table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """On stdout; cells are text, whatever stands in them."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from icpo_cli.cli.display import printable
+    from icpo_cli.cli.display import WHOLE_LINES, printable, stdout_console
 
     table = Table(box=None, pad_edge=False)
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
+    stdout_console(WHOLE_LINES).print(table)
 
 
 def _facts(benchmark: "Benchmark", here: str | None) -> dict[str, Any]:

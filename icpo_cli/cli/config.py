@@ -26,10 +26,10 @@ def diff(
     ] = None,
 ) -> None:
     """Print the keys in which two configurations differ; nothing when they are equal."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from icpo_cli.cli.display import WHOLE_LINES, stdout_console
     from icpo_cli.config.load import diff as differences
     from icpo_cli.config.load import load_config
 
@@ -41,4 +41,4 @@ def diff(
         table.add_column(Text(header), overflow="fold")
     for key, (old, new) in changed.items():
         table.add_row(Text(key), Text(str(old)), Text(str(new)))
-    Console().print(table)
+    stdout_console(WHOLE_LINES).print(table)

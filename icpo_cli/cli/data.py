@@ -192,4 +192,10 @@ def _print_checkup(checkup: "Checkup") -> None:
         pairs = [(pair.train_id, pair.bench_id, str(pair.shared), pair.ngram) for pair in checkup.overlap[:PAIRS_SHOWN]]
         print_table(("training", "benchmark", "shared", "first of them"), pairs)
     else:
-        typer.echo(f"no run of {checkup.n} words is shared by the training data and a benchmark")
+        typer.echo(_no_overlap(checkup))
+
+
+def _no_overlap(checkup: "Checkup") -> str:
+    if not checkup.overlapping:
+        return "nothing was compared: no benchmark's data is here"
+    return f"no run of {checkup.n} words is shared by the training data and {', '.join(checkup.overlapping)}"

@@ -1,5 +1,6 @@
 """What a user sees of a run: a live view on a terminal, plain lines elsewhere, phases in the log."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -14,9 +15,13 @@ from rich.text import Text
 
 from icpo_cli.records import Evaluation
 
+WHOLE_LINES = 500
+"""Wide enough for paths and keys to stay whole where they are piped."""
 CURVES = {"reward/verif": "reward", "accuracy": "accuracy", "entropy": "entropy", "omega": "omega"}
 PHASES = ("rollout", "reward", "logprobs", "update", "sync")
 BARS = "▁▂▃▄▅▆▇█"
+STOPPING = b"stopping: this iteration is finished and saved; a second signal ends the run at once and loses it\n"
+"""Written as bytes, past every buffer: a signal may come while one is in use."""
 
 
 class LogLines:
@@ -28,6 +33,8 @@ class LogLines:
     def iteration(self, iteration: int, metrics: Mapping[str, float]) -> None: ...
 
     def evaluation(self, iteration: int, evaluation: Evaluation) -> None: ...
+
+    def stopping(self) -> None: ...
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -51,6 +58,9 @@ class PlainLines(LogLines):
     def evaluation(self, iteration: int, evaluation: Evaluation) -> None:
         self._say(f"after {iteration} iterations: {accuracy_text(evaluation)}")
 
+    def stopping(self) -> None:
+        os.write(self._stream.fileno(), STOPPING)
+
     def note(self, text: str) -> None:
         super().note(text)
         self._say(text)
@@ -69,6 +79,7 @@ class LiveView(LogLines):
         self._evaluations: list[str] = []
         self._metrics: Mapping[str, float] = {}
         self._at = (0, "starting")
+        self._stream = stream
         self._live = Live(console=Console(file=stream, force_terminal=True), refresh_per_second=4)
 
     def __enter__(self) -> "LiveView":
@@ -94,6 +105,9 @@ class LiveView(LogLines):
     def evaluation(self, iteration: int, evaluation: Evaluation) -> None:
         self._evaluations.append(f"after {iteration}: {accuracy_text(evaluation)}")
         self._draw()
+
+    def stopping(self) -> None:
+        os.write(self._stream.fileno(), STOPPING)
 
     def note(self, text: str) -> None:
         super().note(text)
@@ -146,6 +160,11 @@ def sparkline(values: list[float], width: int) -> str:
     low, high = min(shown, default=0.0), max(shown, default=0.0)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(BARS[round((value - low) * scale)] for value in shown)
+
+
+def stdout_console(piped_width: int = 160) -> Console:
+    """As wide as the terminal; elsewhere as wide as `piped_width`."""
+    return Console(width=None if sys.stdout.isatty() else piped_width, highlight=False)
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from icpo_cli.cli.display import printable
+from icpo_cli.cli.display import printable, stdout_console
 from icpo_cli.evaluate.compare import Comparison
 from icpo_cli.evaluate.observer import Start
 from icpo_cli.evaluate.record import Outcome
@@ -174,7 +174,7 @@ class LiveView(LogLines):
 
 def print_outcome(outcome: Outcome) -> None:
     """The table, what is missing and what was compared, on stdout."""
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = stdout_console(120)
     console.print(_table(NARROW, [_narrow(row) for row in rows_of(outcome.results)]))
     for result in outcome.results:
         if result.partial:

@@ -54,8 +54,6 @@ def explain(
 def _explain_run(run: str, iteration: int | None, prompt: str | None, store: str | None, as_json: bool) -> None:
     if iteration is None:
         raise UserError("--iteration: name an iteration of RUN, from 1")
-    if prompt is None:
-        raise UserError("--prompt: name a prompt's id, or a beginning of it")
     from icpo_cli.cli.explain_run import difference_text, explained_json, print_explained
     from icpo_cli.report.explain import explain as derive_anew
     from icpo_cli.report.stored_group import stored_group

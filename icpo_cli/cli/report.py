@@ -1,6 +1,5 @@
 """`icpo report`: finished evaluations as the paper's tables, beside the paper's numbers, or as a page."""
 
-import sys
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,6 +72,8 @@ def _format(name: str | None, out: Path | None) -> str | None:
         raise UserError(f"--format: unknown format '{name}'{nearest(name, [RICH, *FORMATS])}")
     if name is None and out is not None:
         ending = out.suffix.removeprefix(".")
+        if ending and ending not in ("txt", *FORMATS) and not out.is_dir():
+            raise UserError(f"--out {out}: unknown ending '.{ending}'{nearest(ending, ['txt', *FORMATS])}")
         return RICH if ending == "txt" else ending if ending in FORMATS else None
     return name
 
@@ -151,10 +152,11 @@ def _print(made: "Report", kind: str, out: Path | None) -> None:
         return
     from rich.console import Console
 
+    from icpo_cli.cli.display import stdout_console
     from icpo_cli.report.formats.terminal import show
 
     if out is None:
-        show(made.document, Console(width=None if sys.stdout.isatty() else 160, highlight=False))
+        show(made.document, stdout_console())
         return
     plain = StringIO()
     show(made.document, Console(file=plain, width=160, highlight=False))
@@ -169,5 +171,6 @@ def _write(path: Path, text: str) -> None:
     try:
         aside.write_text(text, encoding="utf-8")
         aside.replace(path)
+        typer.echo(str(path))
     except OSError as error:
         raise UserError(f"--out {path}: cannot be written: {error.strerror}") from None

@@ -50,6 +50,7 @@ def show(
 ) -> None:
     """Show a run: its configuration, facts, newest metrics and artifacts."""
     from icpo_cli.report.find import find_run
+    from icpo_cli.report.kind import Kind
     from icpo_cli.report.runs import glances
     from icpo_cli.track.open import open_store
 
@@ -64,9 +65,12 @@ def show(
         whole = {"config": found.params, "facts": found.tags, "metrics": found.metrics, "artifacts": artifacts}
         typer.echo(json.dumps(_glance_json(glance) | said | whole))
         return
-    from icpo_cli.cli.runs_display import print_run
+    from icpo_cli.cli.runs_display import print_run, print_text
 
     print_run(glance, beneath, artifacts)
+    table = opened.artifact(found.id, "table.md") if glance.kind is Kind.STUDY else None
+    if table is not None:
+        print_text(table.read_text(encoding="utf-8"))
 
 
 @app.command("diff")

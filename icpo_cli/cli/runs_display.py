@@ -1,16 +1,15 @@
 """What a user sees of past runs."""
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from icpo_cli.cli.display import printable
+from icpo_cli.cli.display import printable, stdout_console
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.report.difference import Difference
 from icpo_cli.report.runs import HELDOUT, MEANS, ROLLOUT, Glance, settings_of_note
@@ -25,6 +24,7 @@ ACCURACIES = 2
 HEADERS = ("id", "name", "kind", "method", "model", "status", "age", "iterations", "accuracy %", "")
 LONGEST = 48
 """Letters of a cell of the list; names differ at their ends as often as at their beginnings."""
+RIGHT_LESS_LEFT = "right - left"
 AGES = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -50,7 +50,7 @@ def print_run(glance: Glance, children: Sequence[str], artifacts: Sequence[str])
         "name": run.name,
         "kind": glance.kind.value,
         "experiment": run.experiment,
-        "status": run.status.lower(),
+        "status": _status(run),
         "started": _date(run.start_ms),
         "ended": "" if run.end_ms is None else f"{_date(run.end_ms)}, after {_span(run.end_ms - run.start_ms)}",
         "parent": run.parent or "",
@@ -73,6 +73,11 @@ def print_run(glance: Glance, children: Sequence[str], artifacts: Sequence[str])
     )
 
 
+def print_text(text: str) -> None:
+    """On stdout, after what stands there: a study's outcome as it was written."""
+    print("\n" + "\n".join(map(printable, text.splitlines())))
+
+
 def print_difference(left: PastRun, right: PastRun, found: Difference) -> None:
     """On stdout, a section after another; those in which the runs are equal are named at the end."""
     names = tuple(f"{run.id[:ID_LETTERS]} {_short(run.name, run)}" for run in (left, right))
@@ -85,7 +90,7 @@ def print_difference(left: PastRun, right: PastRun, found: Difference) -> None:
         (name, _number(change.left), _number(change.right), f"{change.difference:+.6g}")
         for name, change in found.metrics.items()
     ]
-    tables["metrics"] = _table(("metrics", *names, "difference"), metrics, right=("difference",))
+    tables["metrics"] = _table(("metrics", *names, RIGHT_LESS_LEFT), metrics, right=(RIGHT_LESS_LEFT,))
     equal = [title for title, table in tables.items() if not table.row_count]
     said = [Text(f"equal: {', '.join(equal)}")] if equal else []
     alone = len(found.left_alone) + len(found.right_alone)
@@ -101,7 +106,7 @@ def _row(glance: Glance) -> tuple[str, ...]:
         glance.kind.value,
         glance.method or "-",
         _short(glance.model or "-", run),
-        run.status.lower(),
+        _status(run),
         _span(int(time.time() * 1000) - run.start_ms),
         _iterations(glance) or (f"{glance.jobs_done} jobs" if glance.jobs_done else "-"),
         _accuracy(glance.accuracy, ACCURACIES) or "-",
@@ -141,7 +146,7 @@ def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> Rende
 
 def _print_sections(*sections: RenderableType | None) -> None:
     """With a blank line between them."""
-    console = _console()
+    console = stdout_console()
     for place, section in enumerate(section for section in sections if section is not None):
         if place:
             console.print()
@@ -157,8 +162,9 @@ def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tup
     return table
 
 
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+def _status(run: PastRun) -> str:
+    """MLflow's word for a run that was told to stop, and saved, is killed."""
+    return {"KILLED": "stopped"}.get(run.status, run.status.lower())
 
 
 def _there(value: str | None) -> str:

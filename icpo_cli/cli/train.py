@@ -156,6 +156,8 @@ def _print_plan(config: "Config", ranks: int, as_json: bool) -> None:
     size = f"{planned.parameters / 1e9:.2f} G parameters" if planned.parameters else "size unknown until it is fetched"
     typer.echo(f"plan of {config.name} on {ranks} rank{'s' if ranks > 1 else ''}")
     typer.echo(f"  model      {planned.model}, {size}")
+    if planned.questions is not None:
+        typer.echo(f"  questions  {planned.questions:,} for training, {planned.heldout or 0:,} held out")
     typer.echo(f"  iterations {planned.iterations}")
     typer.echo(f"  responses  {planned.responses_an_iteration:,} an iteration, {planned.responses:,} in all")
     typer.echo(f"  tokens     {planned.response_tokens_most:,} an iteration at most")

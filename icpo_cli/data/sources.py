@@ -31,12 +31,13 @@ def load_questions(source: SourceConfig) -> list[Question]:
 
 
 def _question(source: SourceConfig, place: str, row: dict[str, Any], index: int) -> Question:
-    columns = {"question": source.question_column, "answer": source.answer_column}
-    values = {name: _scalar(place, column, _column(place, row, column)) for name, column in columns.items()}
+    text = _scalar(place, source.question_column, _column(place, row, source.question_column))
+    answer = _column(place, row, source.answer_column)
+    # One answer that is missing leaves its question out, with a word; it is no reason to stop.
+    answer = "" if answer == "" else _scalar(place, source.answer_column, answer)
     name = str(index) if source.id_column is None else _scalar(place, source.id_column, row.get(source.id_column))
     kind = None if source.kind == "auto" else AnswerKind(source.kind)
-    gold = Gold(values["answer"], kind, _choices(source, place, row))
-    return Question(id=name, text=values["question"], gold=gold)
+    return Question(id=name, text=text, gold=Gold(answer, kind, _choices(source, place, row)))
 
 
 def _choices(source: SourceConfig, place: str, row: dict[str, Any]) -> tuple[str, ...]:

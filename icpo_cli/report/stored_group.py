@@ -56,10 +56,10 @@ class StoredGroup:
     """How often the iteration asked the prompt: twice where it spans two epochs. The rows are the first time's."""
 
 
-def stored_group(run: str, iteration: int, prompt: str, store: str | None) -> StoredGroup:
+def stored_group(run: str, iteration: int, prompt: str | None, store: str | None) -> StoredGroup:
     """`run` in runs/, else in the store; with a `store`, there alone. `prompt` is an id or a beginning of one.
 
-    Raises UserError.
+    Raises UserError, which without a `prompt` names those that there are.
     """
     files = _in_folder(run) if store is None and matching_runs(RUNS, run) else _in_store(run, store)
     config = load_config([str(files.config)])
@@ -141,9 +141,13 @@ def _spans(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:SHOWN_PROMPTS])) + (", ..." if len(numbers) > SHOWN_PROMPTS else "")
 
 
-def _prompt(prompts: Sequence[str], iteration: int, wanted: str) -> str:
+def _prompt(prompts: Sequence[str], iteration: int, wanted: str | None) -> str:
     """The id of that name, or the only one that begins so. Raises UserError."""
     known = list(dict.fromkeys(prompts))
+    if wanted is None:
+        raise UserError(
+            f"--prompt: name a prompt's id, or a beginning of it; iteration {iteration} has {', '.join(known)}"
+        )
     found = [each for each in known if each == wanted] or [each for each in known if each.startswith(wanted)]
     if len(found) == 1:
         return found[0]

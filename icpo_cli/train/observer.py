@@ -20,6 +20,9 @@ class Observer(Protocol):
     def evaluation(self, iteration: int, evaluation: Evaluation) -> None:
         """Held-out accuracy after `iteration` iterations."""
 
+    def stopping(self) -> None:
+        """A signal asked for an end. Called within its handler."""
+
     def note(self, text: str) -> None:
         """Something the user should read."""
 

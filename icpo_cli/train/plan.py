@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from icpo_cli.config.schema import Config
+from icpo_cli.config.schema import Config, SourceConfig
+from icpo_cli.data.sources import load_questions
 from icpo_cli.model import architecture_of
 from icpo_cli.sizes import check_lengths, memory_gib
 
@@ -18,6 +19,9 @@ class Plan:
     responses: int
     updates_an_iteration: int
     updates: int
+    questions: int | None
+    """For training, as the source has them; None where it is on the hub, from which a plan fetches nothing."""
+    heldout: int | None
     response_tokens_most: int
     """An iteration's, if every response runs to its limit."""
     ranks: int
@@ -25,7 +29,7 @@ class Plan:
 
 
 def plan(config: Config, ranks: int) -> Plan:
-    """Raises UserError where the model cannot hold prompt and response."""
+    """Raises UserError where the model cannot hold prompt and response, or a source of questions is at fault."""
     architecture = architecture_of(config.model)
     if architecture is not None:
         check_lengths(config, architecture.max_position_embeddings)
@@ -39,7 +43,14 @@ def plan(config: Config, ranks: int) -> Plan:
         responses=responses * config.train.iterations,
         updates_an_iteration=updates,
         updates=updates * config.train.iterations,
+        questions=_count(config.data.train),
+        heldout=None if config.data.heldout is None else _count(config.data.heldout),
         response_tokens_most=responses * config.rollout.max_response_tokens,
         ranks=ranks,
         memory_gib=memory_gib(config, architecture, ranks) if architecture else None,
     )
+
+
+def _count(source: SourceConfig) -> int | None:
+    """Raises UserError where the source is at fault."""
+    return None if source.source == "hub" else len(load_questions(source))

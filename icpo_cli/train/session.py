@@ -91,11 +91,12 @@ def run_training(
         tracker = _tracker(config, resumed, state) if ranks.first else None
         folder = Path(ranks.from_first(str(tracker.folder.resolve()) if tracker else None))
         observer = watch(folder, ranks)
-        with StopRequest() as stop, _recorded(tracker) as closing:
+        with StopRequest(observer.stopping) as stop, _recorded(tracker) as closing:
             if tracker is not None:
                 tracker.warn = observer.note
                 tracker.describe(config, _facts(prepared, profile.type, ranks))
                 _record_fairness(config, prepared, tracker)
+                observer.note(f"run {tracker.run_id} in {folder}")
                 _report_data(config, prepared, observer)
             record = RunRecord(tracker, heldout_k(config)) if tracker else None
             checkpoints = Checkpoints(folder / "checkpoints", config.train.keep_checkpoints)

@@ -229,7 +229,7 @@ def test_against_the_paper(evaluated: Evaluated, report: Callable) -> None:
 
 def test_a_table_against_one_of_our_own(evaluated: Evaluated, report: Callable, tmp_path: Path) -> None:
     before = tmp_path / "before.csv"
-    assert report("--out", str(before)).out == ""
+    assert report("--out", str(before)).out == f"{before}\n"
     document = report("--against", str(before), "--format", "json").document
     assert len(document["comparisons"]) == 27 and {each["difference"] for each in document["comparisons"]} == {0.0}
 

@@ -146,3 +146,8 @@ def test_bad_files(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"rows.jsonl:2: id 'a' appears twice"):
         load_questions(SourceConfig(**{**vars(twice), "id_column": "uid"}))
+
+
+def test_an_empty_answer_leaves_its_question_to_be_counted(tmp_path: Path) -> None:
+    source = jsonl(tmp_path, json.dumps({"question": "q", "answer": "1"}), json.dumps({"question": "r", "answer": ""}))
+    assert [question.gold.answer for question in load_questions(source)] == ["1", ""]

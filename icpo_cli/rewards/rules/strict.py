@@ -52,6 +52,8 @@ def gold_problem(gold: Gold) -> str | None:
         return f"is longer than {LONGEST_ANSWER} characters"
     if kind in (AnswerKind.MATH, AnswerKind.NUMBER, AnswerKind.LIST) and not balanced(text):
         return "has unbalanced braces"
+    if not text.strip("()[]{}<>|,. "):
+        return "holds nothing but brackets"
     if kind is AnswerKind.LETTER and option_of(gold) is None:
         return f"names none of the {len(gold.choices) or 26} options"
     if kind is AnswerKind.BOOL and truth_of(text) is None:
