@@ -20,7 +20,7 @@ WHOLE_LINES = 500
 CURVES = {"reward/verif": "reward", "accuracy": "accuracy", "entropy": "entropy", "omega": "omega"}
 PHASES = ("rollout", "reward", "logprobs", "update", "sync")
 BARS = "▁▂▃▄▅▆▇█"
-STOPPING = b"stopping: this iteration is finished and saved; a second signal ends the run at once and loses it\n"
+STOPPING = b"stopping: this iteration is finished and saved; a second signal ends the run at once, unsaved\n"
 """Written as bytes, past every buffer: a signal may come while one is in use."""
 
 

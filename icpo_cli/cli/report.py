@@ -171,6 +171,6 @@ def _write(path: Path, text: str) -> None:
     try:
         aside.write_text(text, encoding="utf-8")
         aside.replace(path)
-        typer.echo(str(path))
     except OSError as error:
         raise UserError(f"--out {path}: cannot be written: {error.strerror}") from None
+    typer.echo(str(path))
