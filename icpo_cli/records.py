@@ -31,6 +31,7 @@ class Gold:
     """The right answer of a question, and what a comparison with it has to know."""
 
     answer: str
+    """Empty where the question came without one."""
     kind: AnswerKind | None = None
     """None: read off the answer's own form."""
     choices: tuple[str, ...] = ()
@@ -39,6 +40,10 @@ class Gold:
     """Other texts that are right too."""
     ordered: bool | None = None
     """Of a list: whether order counts. None: by its notation, (a, b) and [a, b] against {a, b} and a, b."""
+
+    @property
+    def known(self) -> bool:
+        return self.answer != ""
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,10 @@ class VerdictKind(StrEnum):
     NO_ANSWER = "no_answer"
     TIMEOUT = "timeout"
     ERROR = "error"
+    NO_GOLD = "no_gold"
 
 
-UNDECIDED = frozenset((VerdictKind.TIMEOUT, VerdictKind.ERROR))
+UNDECIDED = frozenset((VerdictKind.TIMEOUT, VerdictKind.ERROR, VerdictKind.NO_GOLD))
 """What says nothing of the answer."""
 
 
@@ -115,7 +121,7 @@ class Verdict:
 
     @property
     def decided(self) -> bool:
-        """Right or not: neither a timeout nor an error."""
+        """Right or not: neither a timeout nor an error, nor without a gold answer to compare with."""
         return self.kind not in UNDECIDED
 
 

@@ -1,6 +1,7 @@
 """Who may import whom; what each heavy library is allowed to touch."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,11 @@ def test_the_objective_needs_torch_alone() -> None:
     for path in (PACKAGE / "objective").glob("*.py"):
         assert {module.split(".")[0] for module in imports(path)} <= allowed, path.name
         assert not any(module.startswith("torch.distributed") for module in imports(path)), path.name
+
+
+@pytest.mark.parametrize("path", [path for part in ("train", "learner") for path in sorted((PACKAGE / part).glob("*.py"))])
+def test_the_loop_and_the_learner_know_no_method_by_name(path: Path) -> None:
+    methods = "|".join(preset.stem for preset in (PACKAGE / "config" / "methods").iterdir())
+    # The product and the column of GRPO's advantage, kept beside every method's own, bear such names.
+    said = path.read_text(encoding="utf-8").replace("icpo_cli", "").replace("icpo train", "").replace("icpo eval", "")
+    assert re.search(rf"\b({methods})\b", said) is None

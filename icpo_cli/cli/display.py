@@ -49,9 +49,10 @@ class PlainLines(LogLines):
 
     def iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
         seconds = " ".join(f"{name} {metrics[f'seconds/{name}']:.1f}" for name in PHASES)
+        accuracy = f"accuracy {metrics['accuracy']:.1%}  " if "accuracy" in metrics else ""
         self._say(
             f"iteration {iteration}/{self._pace.iterations}  reward {metrics['reward/verif']:.3f}  "
-            f"accuracy {metrics['accuracy']:.1%}  entropy {metrics['entropy']:.3f}  omega {metrics['omega']:.2f}  "
+            f"{accuracy}entropy {metrics['entropy']:.3f}  omega {metrics['omega']:.2f}  "
             f"seconds {metrics['seconds/iteration']:.1f} ({seconds})  eta {self._pace.eta(iteration, metrics)}"
         )
 
@@ -97,8 +98,8 @@ class LiveView(LogLines):
 
     def iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
         self._metrics = metrics
-        for key, values in self._history.items():
-            values.append(metrics[key])
+        for key in self._history.keys() & metrics.keys():
+            self._history[key].append(metrics[key])
         self._pace.eta(iteration, metrics)
         self._draw()
 

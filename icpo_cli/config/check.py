@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 from icpo_cli.config.schema import Config, JudgeConfig, NoiseConfig, RewardConfig, SourceConfig
 from icpo_cli.errors import UserError
 
+NEED_NO_GOLD = ("majority", "self_certainty")
+"""Sources of rewards that ask the responses and the policy alone."""
 JUDGE_CONNECTIONS = 1000
 """What one HTTP client keeps open."""
 
@@ -16,6 +18,7 @@ def check(config: Config, ranks: int = 1) -> None:
     _check_group(config)
     _check_sampling(config)
     _check_source(config.reward)
+    _check_golds(config)
     _check_mini_batch(config, ranks)
     _check_omega(config)
     if config.learner.zero_stage not in (0, 1, 2, 3):
@@ -215,6 +218,18 @@ def _check_source(reward: RewardConfig) -> None:
             raise UserError(f"reward.noise.{key}: turns verdicts over, and reward.source={reward.source} has none")
     if reward.control != "none":
         raise UserError(f"reward.control: {reward.control} is about verdicts; reward.source={reward.source} has none")
+
+
+def _check_golds(config: Config) -> None:
+    """A reward that is read off gold answers has some."""
+    source = config.reward.source
+    if config.data.train.answer_column is None and source not in NEED_NO_GOLD:
+        raise UserError(
+            f"data.train.answer_column: null, and reward.source={source} needs gold answers; "
+            f"{' and '.join(NEED_NO_GOLD)} need none"
+        )
+    if config.data.heldout is not None and config.data.heldout.answer_column is None:
+        raise UserError("data.heldout.answer_column: null, and accuracy on held-out questions needs gold answers")
 
 
 def _check_mini_batch(config: Config, ranks: int) -> None:

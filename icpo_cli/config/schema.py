@@ -33,7 +33,8 @@ class SourceConfig:
     revision: str | None = None
     question_column: str = "question"
     """A column, or a path into nested columns: prompt.1.content."""
-    answer_column: str = "answer"
+    answer_column: str | None = "answer"
+    """null: questions without gold answers, for a reward.source that needs none (majority, self_certainty)."""
     id_column: str | None = None
     """null numbers the rows."""
     choices_column: str | None = None

@@ -50,9 +50,10 @@ class Checkup:
 def examine(config: Config, data_dir: Path | None, n: int, check_golds: CheckGolds) -> Checkup:
     """Fetches nothing but the training data. Raises UserError where that cannot be loaded."""
     train = load_questions(config.data.train)
+    of_train = check_golds if config.data.train.answer_column is not None else _no_golds
     benches: dict[str, Sequence[Question]] = {}
     missing = []
-    sets = [_checked("train", source_name(config.data.train), train, check_golds)]
+    sets = [_checked("train", source_name(config.data.train), train, of_train)]
     if config.data.heldout is not None:
         heldout = load_questions(config.data.heldout)
         sets.append(_checked("heldout", source_name(config.data.heldout), heldout, check_golds))
@@ -86,6 +87,11 @@ def _checked(name: str, source: str, questions: Sequence[Question], check_golds:
         repeats(questions),
         {q.id: problem for q, problem in zip(questions, problems, strict=True) if problem is not None},
     )
+
+
+def _no_golds(golds: Sequence[Gold]) -> list[str | None]:
+    """Nothing is wrong with what is not there."""
+    return [None for _ in golds]
 
 
 def _withheld(pair: Overlap) -> Overlap:

@@ -41,7 +41,10 @@ def load_prompts(config: Config, tokenizer: Tokenizer, check_golds: CheckGolds) 
     found, unusable = _usable(found, "heldout", check_golds)
     heldout = list({question.text: question for question in reversed(found)}.values())[::-1]
     heldout_texts = {question.text for question in heldout}
-    train, unusable_train = _usable(load_questions(config.data.train), "train", check_golds)
+    train = load_questions(config.data.train)
+    unusable_train: tuple[str, ...] = ()
+    if config.data.train.answer_column is not None:
+        train, unusable_train = _usable(train, "train", check_golds)
     unseen = [question for question in train if question.text not in heldout_texts]
     kept_train = _render(unseen, config, tokenizer)
     kept_heldout = _render(heldout, config, tokenizer)

@@ -32,12 +32,18 @@ def load_questions(source: SourceConfig) -> list[Question]:
 
 def _question(source: SourceConfig, place: str, row: dict[str, Any], index: int) -> Question:
     text = _scalar(place, source.question_column, _column(place, row, source.question_column))
-    answer = _column(place, row, source.answer_column)
-    # One answer that is missing leaves its question out, with a word; it is no reason to stop.
-    answer = "" if answer == "" else _scalar(place, source.answer_column, answer)
+    answer = _answer(source.answer_column, place, row)
     name = str(index) if source.id_column is None else _scalar(place, source.id_column, row.get(source.id_column))
     kind = None if source.kind == "auto" else AnswerKind(source.kind)
     return Question(id=name, text=text, gold=Gold(answer, kind, _choices(source, place, row)))
+
+
+def _answer(column: str | None, place: str, row: dict[str, Any]) -> str:
+    if column is None:
+        return ""
+    answer = _column(place, row, column)
+    # One answer that is missing leaves its question out, with a word; it is no reason to stop.
+    return "" if answer == "" else _scalar(place, column, answer)
 
 
 def _choices(source: SourceConfig, place: str, row: dict[str, Any]) -> tuple[str, ...]:

@@ -34,15 +34,11 @@ def from_majority(sampled: Sampled) -> Credit:
         vote(texts, equal[p], *sampled.draw, group.prompt.id)
         for p, (group, texts) in enumerate(zip(sampled.votes, answers, strict=True))
     ]
-    right = _right(votes, sampled)
     size = len(sampled.groups[0].responses)
     return Credit(
         answer=[[float(agrees) for agrees in each.agrees[:size]] for each in votes],
         decided=[each.decided for each in votes],
-        columns={
-            "majority_share": [[each.share] * size for each in votes],
-            "majority_right": [[float(is_right)] * size for is_right in right],
-        },
+        columns={"majority_share": [[each.share] * size for each in votes]} | _right(votes, sampled),
     )
 
 
@@ -87,13 +83,17 @@ def _compared(
     return found
 
 
-def _right(votes: Sequence[Vote], sampled: Sampled) -> list[bool]:
-    """Whether each label is the gold answer: logged, never learned from."""
+def _right(votes: Sequence[Vote], sampled: Sampled) -> dict[str, list[list[float]]]:
+    """Whether each label is the gold answer, where there is one: logged, never learned from."""
+    if not all(group.prompt.gold.known for group in sampled.votes):
+        return {}
     labelled = [(group.prompt.gold, each.label) for group, each in zip(sampled.votes, votes, strict=True)]
     verdicts = iter(
         sampled.verifier.compare([(gold, label) for gold, label in labelled if label is not None], sampled.grading)
     )
-    return [label is not None and next(verdicts).correct for _, label in labelled]
+    right = [label is not None and next(verdicts).correct for _, label in labelled]
+    size = len(sampled.groups[0].responses)
+    return {"majority_right": [[float(is_right)] * size for is_right in right]}
 
 
 def _as_gold(text: str, group: Group) -> Gold:

@@ -119,12 +119,12 @@ class Verifier:
     def _compared(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
         """By rule, or left to the judge."""
         if self._judge_alone:
-            return [strict.refusal(gold, text) or _left_to_judge(text) for gold, text in pairs]
+            return [_ungraded(gold, text) or strict.refusal(gold, text) or _left_to_judge(text) for gold, text in pairs]
         return self._by_rule(pairs, rule)
 
     def _by_rule(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
         """Each distinct pair once."""
-        known = {pair: rule.quick(*pair) for pair in dict.fromkeys(pairs)}
+        known = {pair: _ungraded(*pair) or rule.quick(*pair) for pair in dict.fromkeys(pairs)}
         left = [pair for pair, verdict in known.items() if verdict is None]
         known |= zip(left, self._sandbox.compare(rule.thorough, left), strict=True)
         return [verdict for pair in pairs if (verdict := known[pair]) is not None]
@@ -147,7 +147,7 @@ class Verifier:
         return verdicts
 
 
-NOT_FOR_THE_JUDGE = ("gold", "length", "characters", "code")
+NOT_FOR_THE_JUDGE = ("no_gold", "gold", "length", "characters", "code")
 """What the rules refuse whatever it may mean."""
 
 
@@ -156,6 +156,12 @@ def _best(verdicts: Sequence[Verdict], extract: str) -> Verdict:
     if not verdicts:
         return Verdict(VerdictKind.NO_ANSWER, None, extract, "the response gives no final answer")
     return next((verdict for verdict in verdicts if verdict.correct), verdicts[-1])
+
+
+def _ungraded(gold: Gold, text: str) -> Verdict | None:
+    if gold.known:
+        return None
+    return Verdict(VerdictKind.NO_GOLD, text, "no_gold", "the question came without a gold answer")
 
 
 def _left_to_judge(text: str) -> Verdict:

@@ -32,7 +32,6 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "reward/format": column("reward_format").mean(),
         "reward/overlong": column("reward_overlong").mean(),
         "reward/noisy_share": np.mean(column("reward_noise") != 0),
-        "accuracy": verdicts.count(VerdictKind.CORRECT) / len(verdicts),
         "confidence/mean": confidence.mean(),
         "confidence/group_std": confidence.std(-1).mean(),
         "confidence/clamped_share": column("confidence_clamped").mean(),
@@ -57,6 +56,8 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "logprob_gap/max": column("logprob_gap_max").max(),
         "tokens/response": tokens.sum(),
     }
+    if VerdictKind.NO_GOLD not in verdicts:
+        metrics["accuracy"] = verdicts.count(VerdictKind.CORRECT) / len(verdicts)
     for kind in VerdictKind:
         metrics[f"verdict/{kind.value}"] = verdicts.count(kind.value)
     for name in rows[0]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from icpo_cli.config.check import check
-from icpo_cli.config.schema import Config
+from icpo_cli.config.schema import Config, RolloutConfig
 from icpo_cli.data.prompts import PromptSet, fingerprint, load_prompts
 from icpo_cli.data.templates import plain_tokens
 from icpo_cli.errors import UserError
@@ -43,14 +43,15 @@ def preflight(config: Config, ranks: int) -> Prepared:
     if config.train.shared_start is not None:
         check_writable(Path(config.train.shared_start), "train.shared_start")
     model = locate(config.model)
-    check_lengths(config, Architecture.of(read_config(model)).max_position_embeddings)
+    positions = Architecture.of(read_config(model)).max_position_embeddings
+    check_lengths(config, positions)
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     benchmarks = load_subsets(config, tokenizer)
     verifier = Verifier(config.reward)
     try:
         prompts = load_prompts(config, tokenizer, verifier.check_golds)
         if config.reward.source in NEED_REFERENCE:
-            check_references(prompts, tokenizer, config.rollout.max_response_tokens)
+            check_references(prompts, tokenizer, config.rollout, positions)
     except BaseException:
         verifier.close()
         raise
@@ -66,14 +67,23 @@ def controlled(prompts: PromptSet, config: Config) -> PromptSet:
     return replace(prompts, train=train, fingerprint=fingerprint((*train, *prompts.heldout)))
 
 
-def check_references(prompts: PromptSet, tokenizer: PreTrainedTokenizerBase, limit: int) -> None:
-    """A gold answer that is to stand in a response fits into one."""
+def check_references(
+    prompts: PromptSet, tokenizer: PreTrainedTokenizerBase, rollout: RolloutConfig, positions: int
+) -> None:
+    """A gold answer that is to stand in a response fits into one, and behind one into the model's context."""
+    limit = rollout.max_response_tokens
     for prompt in prompts.train:
         tokens = len(reference_tokens(prompt, partial(plain_tokens, tokenizer)))
         if tokens > limit:
             raise UserError(
                 f"data.train: the answer of question {prompt.id} has {tokens} tokens, over rollout.max_response_tokens "
                 f"{limit}: it cannot stand in a response"
+            )
+        if rollout.max_prompt_tokens + limit + tokens > positions:
+            raise UserError(
+                f"data.train: the answer of question {prompt.id} has {tokens} tokens: behind rollout.max_prompt_tokens "
+                f"{rollout.max_prompt_tokens} + rollout.max_response_tokens {limit} it is over the model's {positions} "
+                f"positions"
             )
 
 

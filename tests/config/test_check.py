@@ -31,6 +31,18 @@ def test_the_defaults_with_a_task_pass() -> None:
         (["reward.answer_weight=0", "reward.format_weight=0"], "leaves no reward"),
         (["track.uri=http://me:secret@host"], "track.uri: holds a password"),
         (["name="], "name"),
+        (["data.train.answer_column=null"], "reward.source=verifier needs gold answers; majority and self_certainty"),
+        (["method=rlpr", "data.train.answer_column=null"], "reward.source=reference needs gold answers"),
+        (["method=ttrl", "data.heldout.answer_column=null", "data.heldout.task=maze"], "held-out questions needs gold"),
+        (["method=ttrl", "rollout.votes=3"], "rollout.votes: 3 responses hold no group of rollout.group_size 32"),
+        (["rollout.votes=8"], "rollout.votes: reward.source=verifier takes no vote"),
+        (["method=general_reasoner"], "reward.judge.url: a judge (mode alone) needs its server"),
+        (["method=grpo+rloo"], "method: grpo+rloo: rloo has no bonus to add"),
+        (["method=icpo+cde"], "method: icpo+cde: there is a bonus already"),
+        (["method=intuitor", "reward.noise.false_positive=0.1"], "reward.source=self_certainty has none"),
+        (["rollout.max_rounds=2"], "rollout.keep=all leaves nothing out"),
+        (["rollout.keep=accuracy", "rollout.least_accuracy=0.9"], "in this order"),
+        (["reward.overlong.buffer_tokens=4000"], "must be within 0 and rollout.max_response_tokens"),
     ],
 )
 def test_each_mistake_is_named(arguments: list[str], says: str) -> None:
@@ -38,6 +50,11 @@ def test_each_mistake_is_named(arguments: list[str], says: str) -> None:
         check(load_config([*GOOD, *arguments]))
     assert says in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["ttrl", "intuitor", "intuitor+icpo"])
+def test_what_looks_at_no_gold_needs_none(method: str) -> None:
+    check(load_config([*GOOD, f"method={method}", "data.train.answer_column=null"]))
 
 
 def test_ranks_must_share_a_mini_batch_evenly() -> None:

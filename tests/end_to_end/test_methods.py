@@ -1,9 +1,10 @@
 """Each other method through the real command: what it logs, and that it resumes bit for bit."""
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,32 @@ from safetensors.torch import load_file
 
 from icpo_cli.track.parquet import read_table
 from tests.end_to_end.test_resume import KILLER, journal_of, only_run
+from tests.rewards.faulty_server import Action, Asked, FaultyServer, says
 
 pytestmark = pytest.mark.engine
+
+
+class Judge(FaultyServer):
+    """Says yes where the two answers are one text."""
+
+    def next_action(self, asked: Asked) -> Action:
+        right, given = re.findall(r"^### (?:Ground Truth|Student) Answer: (.*)$", asked.prompt, re.MULTILINE)
+        return says(f"They are compared.\nFinal Decision: {'Yes' if right == given else 'No'}")
+
+
+@pytest.fixture(scope="module")
+def judge_url() -> Iterator[str]:
+    with Judge() as server:
+        yield server.url
+
+
 SHORT = ["train.iterations=3", "train.eval_every=500", "train.save_every=1", "data.heldout=null"]
 METHODS = {
     "dapo": (["rollout.max_rounds=3", "reward.overlong.buffer_tokens=8"], ["groups/rounds", "reward/overlong"]),
     "reinforce+icpo": ([], ["bonus/mean"]),
+    "general_reasoner": (["reward.judge.url=JUDGE", "reward.judge.cache=judge.sqlite"], ["verdict/correct"]),
     "ttrl": (["rollout.votes=6"], ["credit/majority_share", "credit/majority_right"]),
-    "intuitor": ([], ["credit/self_certainty"]),
+    "intuitor": (["data.train.answer_column=null"], ["credit/self_certainty", "verdict/no_gold"]),
     "rlpr": (["rollout.max_rounds=2"], ["credit/reference_prob"]),
     "prime": (["rollout.max_rounds=2"], ["credit/process_reward", "process/loss"]),
     "verifree": (["learner.mini_batch_prompts=6"], ["credit/reference_likelihood"]),
@@ -27,8 +46,11 @@ METHODS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_killed_and_resumed_equals_undisturbed(method: str, lab_config: Path, tmp_path: Path, icpo: Callable) -> None:
+def test_killed_and_resumed_equals_undisturbed(
+    method: str, lab_config: Path, judge_url: str, tmp_path: Path, icpo: Callable
+) -> None:
     settings, metrics = METHODS[method]
+    settings = [setting.replace("JUDGE", judge_url) for setting in settings]
     train = ["train", str(lab_config), f"method={method}", *settings, *SHORT]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     for folder, command in (

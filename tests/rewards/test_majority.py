@@ -59,6 +59,19 @@ def test_no_answer_is_no_vote_and_nothing_is_right_without_any(verifier: Verifie
     assert nobody.answer == [[0.0, 0.0]] and nobody.columns["majority_right"] == [[0.0, 0.0]]
 
 
+def test_without_gold_answers_the_vote_is_the_same_and_nobody_says_how_often_it_is_right(verifier: Verifier) -> None:
+    blind = group("", "4", "2/4", "0.5")
+    made = credit(verifier, blind, 3)
+    assert made.answer == [[0.0, 1.0, 1.0]] and made.decided == [True]
+    assert set(made.columns) == {"majority_share"}
+    [verdicts] = verdicts_of([blind], verifier, CONFIG)
+    assert [(verdict.kind, verdict.extracted) for verdict in verdicts] == [
+        (VerdictKind.NO_GOLD, "4"),
+        (VerdictKind.NO_GOLD, "2/4"),
+        (VerdictKind.NO_GOLD, "0.5"),
+    ]
+
+
 def test_a_tie_is_broken_by_the_seed_and_by_it_alone() -> None:
     answers = ["a", "b", "b", "a"]
     equal = {("a", "b"): DIFFERENT, ("b", "a"): DIFFERENT}

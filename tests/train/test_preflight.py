@@ -38,6 +38,17 @@ def test_shuffled_golds_are_the_training_prompts_alone(
     assert prepare("reward.control=random").prompts == plain.prompts
 
 
+def test_a_reference_answer_fits_into_a_response_and_the_model(
+    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^data.train: the answer of question 0 has \d+ tokens, over rollout.max_resp"):
+        prepare("method=verifree", "rollout.max_response_tokens=1")
+    with pytest.raises(UserError, match=r"it is over the model's 256 positions"):
+        prepare("method=rlpr", "rollout.max_response_tokens=224")
+    assert prepare("method=grpo", "rollout.max_response_tokens=224").prompts.train
+
+
 @pytest.mark.parametrize("key", ["train.output_dir", "train.shared_start"])
 def test_a_folder_that_cannot_be_made_is_named(
     key: str, prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ const VERDICTS = {
   no_answer: "– no answer",
   timeout: "? timeout",
   error: "! error",
+  no_gold: "· no gold",
 };
 const UNGRADED = "not graded";
 const SEARCHED = ["text", "question", "gold", "extracted", "prompt_id"];
