@@ -3,7 +3,7 @@
 import sys
 
 from icpo_cli.cli.app import app
-from icpo_cli.errors import EXIT_FAILED, EXIT_USER_ERROR, RunFailed, UserError
+from icpo_cli.errors import EXIT_FAILED, EXIT_USER_ERROR, EndedAtOnce, RunFailed, UserError
 
 
 def main() -> None:
@@ -13,9 +13,11 @@ def main() -> None:
         sys.exit(_say(error, EXIT_USER_ERROR))
     except RunFailed as error:
         sys.exit(_say(error, EXIT_FAILED))
+    except EndedAtOnce as ended:
+        sys.exit(_say(ended, 128 + ended.signal))
 
 
-def _say(error: Exception, status: int) -> int:
+def _say(error: BaseException, status: int) -> int:
     # Messages may quote file contents and model names: no control codes reach the terminal.
     line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(error))
     print(f"icpo: {line}", file=sys.stderr)

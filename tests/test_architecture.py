@@ -75,7 +75,9 @@ def test_the_objective_needs_torch_alone() -> None:
         assert not any(module.startswith("torch.distributed") for module in imports(path)), path.name
 
 
-@pytest.mark.parametrize("path", [path for part in ("train", "learner") for path in sorted((PACKAGE / part).glob("*.py"))])
+@pytest.mark.parametrize(
+    "path", [path for part in ("train", "learner") for path in sorted((PACKAGE / part).glob("*.py"))]
+)
 def test_the_loop_and_the_learner_know_no_method_by_name(path: Path) -> None:
     methods = "|".join(preset.stem for preset in (PACKAGE / "config" / "methods").iterdir())
     # The product and the column of GRPO's advantage, kept beside every method's own, bear such names.

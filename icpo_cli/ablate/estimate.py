@@ -107,9 +107,10 @@ def _passes(config: Config) -> float:
     """Tokens of all forwards of a run at most, a backward counted as two."""
     rollout, learner = config.rollout, config.learner
     group = rollout.max_prompt_tokens + rollout.group_size * rollout.max_response_tokens
-    # Sampling, the old policy's log-probs, the reference's, and the update with its backward.
-    passes = 1 + 1 + (learner.kl_coef > 0) + 3 + learner.gradient_checkpointing
-    trained = config.train.iterations * rollout.prompts_per_iteration * group * passes
+    sampled = rollout.max_prompt_tokens + (rollout.votes or rollout.group_size) * rollout.max_response_tokens
+    # The old policy's log-probs, the reference's, and the update with its backward.
+    passes = 1 + (learner.kl_coef > 0) + 3 + learner.gradient_checkpointing
+    trained = config.train.iterations * rollout.prompts_per_iteration * (sampled + group * passes)
     heldout = config.data.heldout
     questions = heldout.size if heldout is not None and heldout.source == "reasoning_gym" else 0
     response = rollout.max_prompt_tokens + rollout.max_response_tokens

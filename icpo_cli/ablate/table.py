@@ -38,7 +38,7 @@ def outcome_table(outcome: Outcome) -> Table:
         "against",
         "difference",
         "interval",
-        "",
+        "verdict",
     )
     rows = [_outcome_row(outcome, arm, bench) for bench in outcome.benches or ("",) for arm in outcome.arms]
     unneeded = {"on"} if len(outcome.benches) < 2 else set()
@@ -50,7 +50,7 @@ def outcome_table(outcome: Outcome) -> Table:
 
 def comparison_table(outcome: Outcome) -> Table:
     """Every comparison by every measure, with what these seeds could have shown."""
-    headers = ("arm", "against", "on", "measure", "seeds", "difference", "interval", "p", "could show", "")
+    headers = ("arm", "against", "on", "measure", "seeds", "difference", "interval", "p", "could show", "verdict")
     return Table(headers, tuple(_comparison_row(comparison) for comparison in outcome.comparisons))
 
 

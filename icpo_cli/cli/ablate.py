@@ -68,7 +68,8 @@ def ablate(
 
     for model in {arm.config.model.path: arm.config.model for arm in read.arms}.values():
         make_first(model)
-    typer.echo(f"study {read.name}: {len(read.arms)} arms, {len(read.seeds)} seeds, in {read.folder}", err=True)
+    seeds_text = f"{len(read.seeds)} seed{'s' if len(read.seeds) > 1 else ''}"
+    typer.echo(f"study {read.name}: {len(read.arms)} arms, {seeds_text}, in {read.folder}", err=True)
     _report(run_study(read, new_launcher, jobs, stderr_view(read.name)), as_json)
 
 

@@ -4,17 +4,28 @@ from typing import Annotated
 
 import typer
 
+from icpo_cli.errors import UserError
+
 app = typer.Typer(help="Resolved configurations, shown and compared.", no_args_is_help=True)
 
 
 @app.command("show")
 def show(
-    settings: Annotated[list[str] | None, typer.Argument(metavar="[FILE.yaml ...] [key=value ...]")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="Without a file: over the quickstart."),
+    ] = None,
 ) -> None:
-    """Print the configuration that these arguments resolve to, every default filled in."""
-    from icpo_cli.config.load import load_config, to_yaml
+    """Print the configuration that `icpo train` makes of these arguments, every default filled in."""
+    from icpo_cli.config.check import check
+    from icpo_cli.config.load import load_training, to_yaml
 
-    typer.echo(to_yaml(load_config(settings or [])), nl=False)
+    config = load_training(settings or [])
+    typer.echo(to_yaml(config), nl=False)
+    try:
+        check(config)
+    except UserError as error:
+        typer.echo(f"icpo train would refuse this: {error}", err=True)
 
 
 @app.command("diff")

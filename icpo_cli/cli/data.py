@@ -76,7 +76,7 @@ def prepare(
 @app.command("check")
 def check(
     settings: Settings = None,
-    n: Annotated[int, typer.Option("--n", metavar="N", min=1, help="Words of a run that counts as overlap.")] = 10,
+    n: Annotated[int, typer.Option("--ngram", metavar="N", min=1, help="Words of a run that counts as overlap.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Load the training data (no FILE: the quickstart's) and the benchmarks that are here; count, and find overlap."""

@@ -20,7 +20,9 @@ WHOLE_LINES = 500
 CURVES = {"reward/verif": "reward", "accuracy": "accuracy", "entropy": "entropy", "omega": "omega"}
 PHASES = ("rollout", "reward", "logprobs", "update", "sync")
 BARS = "▁▂▃▄▅▆▇█"
-STOPPING = b"stopping: this iteration is finished and saved; a second signal ends the run at once, unsaved\n"
+STOPPING = (
+    b"stopping: this iteration is finished and saved; a second signal ends the run at once, this iteration lost\n"
+)
 """Written as bytes, past every buffer: a signal may come while one is in use."""
 
 

@@ -23,7 +23,7 @@ from icpo_cli.records import Verdict
 
 NARROW = ("benchmark", "questions", "Avg@k", "95 % interval", "no answer", "cut off", "tokens", "")
 COMPARED = ("benchmark", "questions", "difference", "95 % interval", "p", "could show")
-LINE_SECONDS = 15.0
+LINE_SECONDS = 30.0
 """Between two lines of plain progress."""
 FIRST_SHARE = 0.1
 """Of the responses, before which no time left is named."""
@@ -41,7 +41,7 @@ class Tally:
     @property
     def accuracy(self) -> str:
         """Of the responses graded so far; questions weigh by their responses, so the end may differ a little."""
-        return f"{100 * self.correct / self.graded:.1f} %" if self.graded else "-"
+        return f"{100 * self.correct / self.graded:.1f} % right" if self.graded else "none graded yet"
 
 
 @dataclass
@@ -99,6 +99,8 @@ class LogLines:
     def graded(self, bench: str, verdicts: Sequence[Verdict]) -> None:
         self._progress.graded(bench, verdicts)
 
+    def tick(self) -> None: ...
+
     def phase(self, name: str) -> None:
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {name}", file=sys.stderr, flush=True)
         self._progress.enter(name)
@@ -121,23 +123,27 @@ class PlainLines(LogLines):
             stored = f", {start.stored:,} of them stored" if start.stored else ""
             self._say(f"{start.title}: {start.responses:,} responses{stored}")
 
-    def finished(self, bench: str, tokens: Sequence[int]) -> None:
-        super().finished(bench, tokens)
+    def tick(self) -> None:
         if time.monotonic() - self._said > LINE_SECONDS:
-            self._said = time.monotonic()
-            counts = "  ".join(
-                f"{tally.start.title} {tally.done:,}/{tally.start.responses:,} ({tally.accuracy})"
-                for tally in self._progress.tallies.values()
-            )
-            self._say(f"{counts}  {self._progress.speed()}")
+            self._say_counts()
 
     def phase(self, name: str) -> None:
+        if self._progress.phase == "generating":
+            self._say_counts()
         super().phase(name)
         self._say(name)
 
     def note(self, text: str) -> None:
         super().note(text)
         self._say(text)
+
+    def _say_counts(self) -> None:
+        self._said = time.monotonic()
+        counts = "  ".join(
+            f"{tally.start.title} {tally.done:,}/{tally.start.responses:,} ({tally.accuracy})"
+            for tally in self._progress.tallies.values()
+        )
+        self._say(f"{counts}  {self._progress.speed()}")
 
     def _say(self, text: str) -> None:
         print(printable(text), file=self._stream, flush=True)

@@ -126,6 +126,7 @@ def _write_page(
     """Runs that were not evaluated yet give a page without tables."""
     from icpo_cli.report.page import write_page
     from icpo_cli.report.select import select
+    from icpo_cli.report.studies import study_tables
     from icpo_cli.report.whole import has_evaluations, listed_runs, page_table, table_reports
 
     runs = store.runs()
@@ -136,7 +137,9 @@ def _write_page(
         tables = table_reports(selection, number, stderr)
         tables += [_against(selection, against, number)] if against else []
         tabled = selection.run_ids
-    path = write_page(store, listed_runs(runs, request, tabled), [page_table(table) for table in tables], folder)
+    listed = listed_runs(runs, request, tabled)
+    shown = [*map(page_table, tables), *study_tables(store, listed)]
+    path = write_page(store, listed, shown, folder)
     typer.echo(str(path))
 
 

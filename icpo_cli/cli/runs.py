@@ -1,5 +1,6 @@
 """`icpo runs`: what the MLflow store holds of past runs, one of them, and in what two differ."""
 
+import ast
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -62,7 +63,8 @@ def show(
     artifacts = opened.artifacts(found.id)
     if as_json:
         said = {"experiment": found.experiment, "parent": found.parent, "children": beneath}
-        whole = {"config": found.params, "facts": found.tags, "metrics": found.metrics, "artifacts": artifacts}
+        config = {key: _typed(value) for key, value in found.params.items()}
+        whole = {"config": config, "facts": found.tags, "metrics": found.metrics, "artifacts": artifacts}
         typer.echo(json.dumps(_glance_json(glance) | said | whole))
         return
     from icpo_cli.cli.runs_display import print_run, print_text
@@ -128,6 +130,14 @@ def _difference_json(left: "PastRun", right: "PastRun", found: "Difference") -> 
         "left_alone": found.left_alone,
         "right_alone": found.right_alone,
     }
+
+
+def _typed(value: str) -> Any:
+    """A setting as it was before MLflow made a text of it."""
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
 
 
 def _moment(milliseconds: int) -> str:

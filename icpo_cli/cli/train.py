@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icpo_cli.cli.model import make_first
-from icpo_cli.errors import RunFailed, UserError
+from icpo_cli.errors import EndedAtOnce, RunFailed, UserError
 
 if TYPE_CHECKING:
     from icpo_cli.cli.streams import Streams
@@ -65,14 +65,13 @@ def train(
 
 
 def _configuration(settings: list[str], resume: str | None) -> "tuple[Config, Resumed | None]":
-    from icpo_cli.config.load import experiment_file, is_override, load_config
+    from icpo_cli.config.load import load_training
 
     if resume is not None:
         from icpo_cli.train.session import resumed_config
 
         return resumed_config(resume, settings)
-    files = any(not is_override(setting) for setting in settings)
-    return load_config(settings if files else [str(experiment_file("quickstart.yaml")), *settings]), None
+    return load_training(settings), None
 
 
 def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> None:
@@ -89,6 +88,8 @@ def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> Non
         except RunFailed as error:
             traceback.print_exc()
             raise RunFailed(_with_log(f"{_rank_prefix()}{error}", streams)) from error
+        except EndedAtOnce as ended:
+            raise EndedAtOnce(ended.signal, _lost(streams)) from ended
         except Exception as error:
             traceback.print_exc()
             if streams.path is None:
@@ -121,6 +122,11 @@ def _train(config: "Config", resumed: "Resumed | None", streams: "Streams", view
 
 def _with_log(message: str, streams: "Streams") -> str:
     return f"{message}; log: {streams.path}" if streams.path else message
+
+
+def _lost(streams: "Streams") -> str:
+    said = "ended at once: the iteration in hand is lost, what was saved is not"
+    return f"{said}; go on with: icpo train --resume {streams.path.parent.name}" if streams.path else said
 
 
 def _is_first_rank() -> bool:
@@ -159,13 +165,40 @@ def _print_plan(config: "Config", ranks: int, as_json: bool) -> None:
     if planned.questions is not None:
         typer.echo(f"  questions  {planned.questions:,} for training, {planned.heldout or 0:,} held out")
     typer.echo(f"  iterations {planned.iterations}")
-    typer.echo(f"  responses  {planned.responses_an_iteration:,} an iteration, {planned.responses:,} in all")
+    rounds = f"; in rounds up to {planned.rounds_most} times as many" if planned.rounds_most > 1 else ""
+    typer.echo(f"  responses  {planned.responses_an_iteration:,} an iteration, {planned.responses:,} in all{rounds}")
     typer.echo(f"  tokens     {planned.response_tokens_most:,} an iteration at most")
     typer.echo(f"  updates    {planned.updates_an_iteration} an iteration, {planned.updates:,} in all")
+    typer.echo(f"  time       {_time_text(config)}")
     if planned.memory_gib:
-        typer.echo(f"  memory     {sum(planned.memory_gib.values()):.1f} GiB a rank, estimated, key-value cache apart")
+        whole = sum(planned.memory_gib.values())
+        typer.echo(
+            f"  memory     {whole:.1f} GiB a rank, estimated, key-value cache apart{_room_text(config, whole * ranks)}"
+        )
         for part, size_gib in planned.memory_gib.items():
             typer.echo(f"             {size_gib:8.2f}  {part}")
+
+
+def _time_text(config: "Config") -> str:
+    """How long the run will take here, and what says so."""
+    from icpo_cli.ablate.estimate import estimate, past_runs
+    from icpo_cli.ablate.launch.local import shares
+    from icpo_cli.cli.ablate_plan import duration
+
+    [whole] = shares(1, uses_gpus=config.train.device != "cpu")
+    past = past_runs(Path(config.train.output_dir), Path("studies"))
+    found = estimate(config, past, None if whole.gpus else len(whole.cores))
+    return f"{duration(found.seconds)} ({found.basis})"
+
+
+def _room_text(config: "Config", wanted_gib: float) -> str:
+    """Beside what this machine has, where the run would be on its CPU."""
+    from icpo_cli.ablate.launch.local import visible_gpus
+
+    if config.train.device != "cpu" and visible_gpus():
+        return ""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return f"; this machine has {there:.1f}{', too little' if wanted_gib > there else ''}"
 
 
 def _report(config: "Config", outcome: "Outcome", as_json: bool) -> None:

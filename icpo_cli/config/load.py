@@ -41,6 +41,12 @@ def load_config(arguments: Sequence[str], beneath: Sequence[Layer] = ()) -> Conf
     return resolve([*beneath, *layers])
 
 
+def load_training(arguments: Sequence[str]) -> Config:
+    """As load_config; without a FILE.yaml, over the quickstart."""
+    files = any(not is_override(argument) for argument in arguments)
+    return load_config(arguments if files else [str(experiment_file("quickstart.yaml")), *arguments])
+
+
 def resolve(layers: Sequence[Layer]) -> Config:
     """Layers, lowest first, over the schema's defaults and the preset that the last `method` names."""
     layers = [Layer(layer.origin, _with_method_name(layer.values)) for layer in layers]

@@ -98,6 +98,7 @@ def generate(
                 observer.finished(name, [len(response.tokens or ()) for response in responses])
                 grader.submit(work.task, responses)
             take(grader.ready())
+            observer.tick()
             if monotonic() - synced > SYNC_SECONDS:
                 for work in works:
                     work.store.sync()

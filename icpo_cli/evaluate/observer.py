@@ -30,6 +30,9 @@ class Observer(Protocol):
     def graded(self, bench: str, verdicts: Sequence[Verdict]) -> None:
         """Verdicts on responses, stored ones first."""
 
+    def tick(self) -> None:
+        """Generation goes on, whether anything has finished or not; called every few tokens."""
+
     def phase(self, name: str) -> None:
         """What is being done: loading the model, generating, grading, writing."""
 
@@ -45,6 +48,8 @@ class Silent:
     def finished(self, bench: str, tokens: Sequence[int]) -> None: ...
 
     def graded(self, bench: str, verdicts: Sequence[Verdict]) -> None: ...
+
+    def tick(self) -> None: ...
 
     def phase(self, name: str) -> None: ...
 

@@ -46,7 +46,7 @@ def prepare(config: Config, subject: Subject, tasks: Sequence[Task]) -> Prepared
 
     device = device_profile(config).type
     stores = Path(config.eval.output_dir) / "stored"
-    check_writable(stores)
+    check_writable(stores, "eval.output_dir")
     model = fetch(subject)
     positions = Architecture.of(read_config(model)).max_position_embeddings
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
@@ -81,14 +81,13 @@ def prepare(config: Config, subject: Subject, tasks: Sequence[Task]) -> Prepared
     return Prepared(model, digest, sampling, spec, tuple(works))
 
 
-def check_writable(folder: Path) -> None:
-    """The folder can be made, and written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"eval.output_dir: {folder}: cannot be made: {error.strerror}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"eval.output_dir: {folder}: cannot be written to")
+def check_writable(folder: Path, key: str) -> None:
+    """The folder can be made and written to. Nothing is made yet: what fails next leaves nothing behind."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"{key}: {folder}: cannot be made: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{key}: {folder}: cannot be written to")
 
 
 def _vllm_version() -> str:

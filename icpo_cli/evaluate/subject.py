@@ -39,7 +39,11 @@ def subject_of(name: str, arguments: Sequence[str]) -> tuple[Subject, Config]:
         model = dataclasses.replace(config.model, path=name)
         architecture_of(model)
         return Subject(name, model, None), dataclasses.replace(config, model=model)
-    run = find_run(Path(config.train.output_dir), name, "--model")
+    try:
+        run = find_run(Path(config.train.output_dir), name, "--model")
+    except UserError as error:
+        others = f"a folder, a hub id (owner/name), {' or '.join(sorted(BUILDERS))}"
+        raise UserError(f"{error}; a model that is no run: {others}") from None
     config = load_config(arguments, [_inherited(run)])
     folder = run / "checkpoints" / config.eval.checkpoint
     if not folder.is_dir():

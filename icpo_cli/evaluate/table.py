@@ -120,15 +120,21 @@ def _row(result: Result) -> tuple[str, ...]:
     return (
         result.title,
         f"{result.n:,} of {whole:,}" if result.n < whole else f"{whole:,}",
-        f"@{result.k} {_percent(result.avg_at_k)}",
+        _average(result),
         _percent(result.stderr),
-        f"{_percent(result.ci95[0])} to {_percent(result.ci95[1])}",
+        "-" if math.isnan(result.ci95[0]) else f"{_percent(result.ci95[0])} to {_percent(result.ci95[1])}",
         _percent(result.maj_at_k),
         f"{_percent(result.no_answer_share)} %",
         "-" if math.isnan(result.cut_off_share) else f"{_percent(result.cut_off_share)} %",
         _percent(result.response_tokens_mean),
         partial_text(result),
     )
+
+
+def _average(result: Result) -> str:
+    """Under its k; where responses are missing, under as many as there are."""
+    lacks = result.missing.responses + result.missing.ungraded
+    return f"{'fewer than ' if lacks else ''}@{result.k} {_percent(result.avg_at_k)}"
 
 
 def questions_of(result: Result) -> int:

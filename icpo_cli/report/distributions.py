@@ -178,5 +178,6 @@ def _verdicts(title: str, bars: Sequence[tuple[str, dict[str, float]]]) -> Panel
     stacks = [
         Stack(IN_WORDS[kind], look, labels, [100 * counts[kind] / sum(counts.values()) for _, counts in bars])
         for kind, look in LOOKS.items()
+        if any(counts[kind] for _, counts in bars)
     ]
     return Panel(title, "percent", "", stacks=tuple(stacks))

@@ -7,6 +7,7 @@ from icpo_cli.config.load import nearest
 from icpo_cli.errors import UserError
 from icpo_cli.report import names
 from icpo_cli.report.find import find_run
+from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.results import Cell, EvalRow, Evaluation, Subject, evaluations_of
 from icpo_cli.report.rows_file import NamedRow
 from icpo_cli.report.versions import ANEW, Versions, clash, versions_of
@@ -59,7 +60,9 @@ def select(runs: Sequence[PastRun], request: Request) -> Selection:
 
 def _filtered(evaluations: Sequence[Evaluation], request: Request) -> list[Evaluation]:
     if not evaluations:
-        raise UserError("the store holds no finished evaluation: `icpo eval` makes one")
+        raise UserError(
+            "the store holds no finished evaluation: `icpo eval` makes one; a study's outcome: icpo runs show"
+        )
     found = list(evaluations)
     if request.experiment is not None:
         known = sorted({each.run.experiment for each in found})
@@ -128,8 +131,9 @@ def evaluations_under(run: PastRun, found: Sequence[Evaluation], option: str) ->
         if run.id == each.run.parent or (each.training and run.id in (each.training.id, each.training.parent))
     ]
     if not itself and not under:
+        elsewhere = "; its own outcome: icpo runs show, and --out DIR" if kind_of(run) is Kind.STUDY else ""
         raise UserError(
-            f"{option} {run.id[:ID_LETTERS]} ({run.name}): has no finished evaluation among those asked for"
+            f"{option} {run.id[:ID_LETTERS]} ({run.name}): has no finished evaluation among those asked for{elsewhere}"
         )
     return itself or under
 

@@ -1,6 +1,7 @@
 """The rollout engine on vLLM, one a rank, in this process."""
 
 import gc
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -226,6 +227,8 @@ def _reload(worker: Any, weights: Iterator[tuple[str, Tensor]]) -> None:
 
     Not the model's own load_weights: on CPU linear weights are packed after loading, and it knows nothing of that.
     """
+    # It warns of a layer without weights of its own, such as the tied head below; the probe tells whether all arrived.
+    logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
     worker.reload_weights(weights_iterator=weights)
     model = worker.model_runner.get_model()
     if model.config.tie_word_embeddings:

@@ -16,7 +16,10 @@ class Plan:
     parameters: int | None
     iterations: int
     responses_an_iteration: int
+    """Sampled in one round, votes among them."""
     responses: int
+    rounds_most: int
+    """Of sampling an iteration: as many times the responses, at most."""
     updates_an_iteration: int
     updates: int
     questions: int | None
@@ -33,19 +36,21 @@ def plan(config: Config, ranks: int) -> Plan:
     architecture = architecture_of(config.model)
     if architecture is not None:
         check_lengths(config, architecture.max_position_embeddings)
-    responses = config.rollout.prompts_per_iteration * config.rollout.group_size
-    updates = config.rollout.prompts_per_iteration // config.learner.mini_batch_prompts
+    rollout = config.rollout
+    responses = rollout.prompts_per_iteration * (rollout.votes or rollout.group_size)
+    updates = rollout.prompts_per_iteration // config.learner.mini_batch_prompts
     return Plan(
         model=config.model.path,
         parameters=architecture.parameters if architecture else None,
         iterations=config.train.iterations,
         responses_an_iteration=responses,
         responses=responses * config.train.iterations,
+        rounds_most=rollout.max_rounds,
         updates_an_iteration=updates,
         updates=updates * config.train.iterations,
         questions=_count(config.data.train),
         heldout=None if config.data.heldout is None else _count(config.data.heldout),
-        response_tokens_most=responses * config.rollout.max_response_tokens,
+        response_tokens_most=responses * rollout.max_rounds * rollout.max_response_tokens,
         ranks=ranks,
         memory_gib=memory_gib(config, architecture, ranks) if architecture else None,
     )

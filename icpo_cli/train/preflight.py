@@ -1,6 +1,5 @@
 """Everything a user can have got wrong, looked at before an engine starts."""
 
-import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from icpo_cli.data.prompts import PromptSet, fingerprint, load_prompts
 from icpo_cli.data.templates import plain_tokens
 from icpo_cli.errors import UserError
 from icpo_cli.evaluate.in_loop import Subset, load_subsets
+from icpo_cli.evaluate.prepare import check_writable
 from icpo_cli.model import Architecture, locate, read_config
 from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
@@ -85,13 +85,3 @@ def check_references(
                 f"{rollout.max_prompt_tokens} + rollout.max_response_tokens {limit} it is over the model's {positions} "
                 f"positions"
             )
-
-
-def check_writable(folder: Path, key: str) -> None:
-    """The folder can be made, and written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{key}: {folder}: cannot be made: {error.strerror}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{key}: {folder}: cannot be written to")

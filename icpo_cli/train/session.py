@@ -10,7 +10,7 @@ from pathlib import Path
 from icpo_cli.config.load import diff, load_config
 from icpo_cli.config.schema import Config
 from icpo_cli.device import device_profile
-from icpo_cli.errors import UserError
+from icpo_cli.errors import EndedAtOnce, UserError
 from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.heldout import heldout_k
 from icpo_cli.learner.learner import Learner
@@ -73,7 +73,10 @@ def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]
     if changed:
         key, (old, new) = next(iter(changed.items()))
         more = f" (and {len(changed) - 1} more keys)" if len(changed) > 1 else ""
-        raise UserError(f"--resume {run}: belongs to another configuration: {key} is {old} there, {new} here{more}")
+        raise UserError(
+            f"--resume {run}: belongs to another configuration: {key} is {old} there, {new} here{more}; "
+            f"a run with other settings is a new one: leave --resume out"
+        )
     return config, Resumed(folder, Checkpoints(folder / "checkpoints", 1).last())
 
 
@@ -103,7 +106,9 @@ def run_training(
             if ranks.first:
                 checkpoints.clear_unfinished()
             ranks.wait()
-            if state.iteration < config.train.iterations:
+            if state.iteration == config.train.iterations:
+                observer.note(f"this run has come to its end already: {state.iteration} iterations")
+            else:
                 with _engines(config, prepared, resumed, ranks) as (learner, process_model, sampler):
                     parts = Parts(
                         config=config,
@@ -188,6 +193,9 @@ def _recorded(tracker: Tracker | None) -> Iterator[_Closing]:
     closing = _Closing()
     try:
         yield closing
+    except EndedAtOnce:
+        closing.status = "KILLED"
+        raise
     finally:
         if tracker is not None:
             tracker.end(closing.status)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: finish the iteration, save, leave. A second one ends the process at once."""
+"""SIGTERM and Ctrl-C: finish the iteration, save, leave. A second one leaves at once."""
 
 from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.learner.ranks import Ranks

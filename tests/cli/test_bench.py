@@ -112,7 +112,7 @@ def test_check_counts_and_lists_overlapping_pairs(icpo_here: Callable, data: str
     assert document["overlap"][0]["ngram"] == shared
     out = icpo_here("data", "check", *settings).out
     assert "shared 10-grams" in out and shared in out
-    assert icpo_here("data", "check", *settings, "--n", "12", "--json").document["overlap"] == []
+    assert icpo_here("data", "check", *settings, "--ngram", "12", "--json").document["overlap"] == []
 
 
 MISTAKES = {

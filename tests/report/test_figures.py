@@ -175,9 +175,7 @@ def test_verdicts_are_shares() -> None:
     assert [(stack.label, stack.lengths) for stack in training.stacks] == [
         ("correct", [37.5]),
         ("wrong", [12.5]),
-        ("no answer", [0.0]),
         ("timeout", [50.0]),
-        ("error", [0.0]),
     ]
     assert evaluations.stacks[0].names == ["Llama base"] and evaluations.stacks[0].lengths == [25.0]
     assert verdict_figure([], []) is None

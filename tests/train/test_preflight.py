@@ -55,5 +55,5 @@ def test_a_folder_that_cannot_be_made_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text(json.dumps({}))
-    with pytest.raises(UserError, match=rf"^{key}: .*/file/below: cannot be made: Not a directory$"):
+    with pytest.raises(UserError, match=rf"^{key}: .*/file/below: cannot be made: .*/file is not a folder$"):
         prepare(f"{key}={tmp_path / 'file' / 'below'}")
