@@ -117,6 +117,19 @@ def test_a_signal_finishes_the_iteration_saves_and_says_how_to_resume(
     assert mlflow_status(run, tmp_path) == "KILLED"
 
 
+def test_a_second_signal_ends_it_at_once_and_closes_its_record(lab_config: Path, tmp_path: Path) -> None:
+    process = start([str(lab_config), "train.iterations=500", "train.eval_every=500"], tmp_path)
+    run = wait_for_iteration(tmp_path, process)
+    # Two different ones: of two equal ones the second may go unheard.
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT), err
+    assert "ended at once: the iteration in hand is lost" in err
+    assert f"go on with: icpo train --resume {run.name}" in err
+    assert mlflow_status(run, tmp_path) == "KILLED"
+
+
 def test_told_to_stop_in_its_last_iteration_a_run_is_finished(lab_config: Path, tmp_path: Path) -> None:
     process = start([str(lab_config), "train.iterations=1"], tmp_path)
     run = wait_for_iteration(tmp_path, process)
@@ -137,6 +150,23 @@ def test_two_ranks_train_and_leave_one_model(lab_config: Path, tmp_path: Path, i
     assert (Path(document["checkpoint"]) / "model.safetensors").is_file()
     other = icpo("train", "--resume", document["run_id"])
     assert other.status == 2 and "use --nproc 2" in other.err
+
+
+def test_two_ranks_sample_as_many_rounds_as_the_one_that_lacks_most(
+    lab_config: Path, tmp_path: Path, icpo: Callable
+) -> None:
+    sizes = [
+        "rollout.prompts_per_iteration=8",
+        "learner.mini_batch_prompts=4",
+        "train.iterations=1",
+        "data.heldout=null",
+    ]
+    done = icpo("train", str(lab_config), "method=dapo", "rollout.max_rounds=4", *sizes, "--nproc", "2", "--json")
+    assert done.status == 0, done.err
+    metrics = done.document["metrics"]
+    assert metrics["groups/rounds"] > 1
+    sampled = 8 * metrics["groups/rounds"]
+    assert metrics["groups/untrained_share"] == (sampled - 8) / sampled
 
 
 def test_a_rank_that_dies_ends_the_others(lab_config: Path, tmp_path: Path) -> None:
