@@ -193,6 +193,12 @@ class Evaluation:
 
 
 def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    """How many of each kind, every kind named."""
-    counts = Counter(verdict.kind for verdict in verdicts)
-    return {kind.value: counts[kind] for kind in VerdictKind}
+    """How many of each kind, as count_kinds."""
+    return count_kinds(verdict.kind.value for verdict in verdicts)
+
+
+def count_kinds(kinds: Iterable[str]) -> dict[str, int]:
+    """How many of each kind of verdict, every kind named but no_gold where there are none: few data lack golds."""
+    counts = Counter(kinds)
+    named = [kind.value for kind in VerdictKind if kind is not VerdictKind.NO_GOLD or counts[kind.value]]
+    return {kind: counts[kind] for kind in named}

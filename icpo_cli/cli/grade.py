@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icpo_cli.errors import UserError
+from icpo_cli.records import count_kinds
 
 if TYPE_CHECKING:
     from icpo_cli.cli.answers import Row
@@ -196,7 +197,7 @@ def _print_document(graded: Iterator[Graded]) -> Counter[str]:
     for _, verdict in graded:
         print(",\n" if counts else "\n", json.dumps(_result(verdict)), sep="", end="")
         counts[verdict.kind] += 1
-    print(f'\n], "counts": {json.dumps(_by_kind(counts))}}}')
+    print(f'\n], "counts": {json.dumps(count_kinds(counts.elements()))}}}')
     return counts
 
 
@@ -217,7 +218,9 @@ def _print_lines(graded: Iterator[Graded]) -> Counter[str]:
 def _print_counts(counts: Counter[str]) -> None:
     from icpo_cli.cli.bench import print_table
 
-    rows = [(kind, f"{count:,}", f"{count / counts.total():.1%}") for kind, count in _by_kind(counts).items()]
+    rows = [
+        (kind, f"{count:,}", f"{count / counts.total():.1%}") for kind, count in count_kinds(counts.elements()).items()
+    ]
     print()
     print_table(("verdict", "responses", "share"), rows)
 
@@ -245,13 +248,6 @@ def _result(verdict: "Verdict") -> dict[str, Any]:
         "rule": verdict.rule,
         "reason": verdict.reason,
     }
-
-
-def _by_kind(counts: Counter[str]) -> dict[str, int]:
-    """Every kind named, in the order of VerdictKind."""
-    from icpo_cli.records import VerdictKind
-
-    return {kind.value: counts[kind] for kind in VerdictKind}
 
 
 def _shortened(text: str, most: int) -> str:

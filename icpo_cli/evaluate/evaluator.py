@@ -103,7 +103,7 @@ def _own(prompts: Sequence[Prompt], k: int, grading: Grading) -> dict[str, Any]:
 
 def _is_decided(numbers: Numbers) -> bool:
     """No verdict is of the machine's or a judge's state."""
-    return not any(numbers["verdicts"][kind.value] for kind in UNDECIDED)
+    return not any(numbers["verdicts"].get(kind.value) for kind in UNDECIDED)
 
 
 def _result(numbers: Numbers) -> Result:

@@ -133,7 +133,7 @@ def _row(result: Result) -> tuple[str, ...]:
 
 def _average(result: Result) -> str:
     """Under its k; where responses are missing, under as many as there are."""
-    lacks = result.missing.responses + result.missing.ungraded
+    lacks = result.n > 0 and result.missing.responses + result.missing.ungraded > 0
     return f"{'fewer than ' if lacks else ''}@{result.k} {_percent(result.avg_at_k)}"
 
 

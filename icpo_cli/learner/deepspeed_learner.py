@@ -5,6 +5,8 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,15 @@ from torch import Tensor
 
 from icpo_cli.config.schema import Config
 from icpo_cli.device import DeviceProfile
-from icpo_cli.learner.pack import Packed, micro_batches, pack, response_mask, row_length
+from icpo_cli.learner.pack import (
+    Packed,
+    micro_batches,
+    own_length,
+    pack,
+    response_mask,
+    shared_head,
+    text_as_group,
+)
 from icpo_cli.learner.policy import Policy, TokenScores, load_model
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.loss import Loss, LossOutput, TokenRows, Totals
@@ -55,23 +65,32 @@ class DeepSpeedLearner:
             model=policy, optimizer=self._optimizer, config=_deepspeed_config(config, profile)
         )[0]
         self.engine.train()
+        # Further rounds would sample beside what is kept, and ZeRO 3 gathers weights anew for each pass.
+        self._keeps = config.rollout.max_rounds == 1 and config.learner.zero_stage < 3
+        self._kept: _Kept | None = None
         self.reference = self._reference(model, profile) if config.learner.kl_coef > 0 else None
 
     def score(self, groups: Sequence[Group], with_self_certainty: bool = False) -> Scores:
         """Log-probs and entropy of this rank's responses under the current weights, which are the old policy's.
 
-        The rows are cut as `update` will cut them, so that the first update's ratio is exactly 1.
+        Groups are packed as `update` will pack them, so that the first update's ratio is exactly 1. It is on-policy:
+        the first micro-batch's pass is kept with its graph, and the update goes backward through it.
         """
         mask = response_mask(groups)  # [P, G, T]
         logprob, entropy = torch.zeros_like(mask), torch.zeros_like(mask)
         temperature = self.config.rollout.temperature
         ref_logprob = torch.zeros_like(mask) if self.reference is not None else None
         self_certainty = torch.zeros_like(mask) if with_self_certainty else None
-        with torch.no_grad():
-            for indices, packed in self._all_micro_batches(groups):
+        keep = self._keeps and self._kept is None
+        for indices, packed in self._all_micro_batches(groups):
+            with torch.set_grad_enabled(keep):
                 scores: TokenScores = self.engine(packed, temperature, True, with_self_certainty)
+            if keep:
+                self._kept = _Kept([groups[index] for index in indices], scores.logprob)
+                keep = False
+            with torch.no_grad():
                 assert scores.entropy is not None
-                _put(logprob, indices, scores.logprob)
+                _put(logprob, indices, scores.logprob.detach())
                 _put(entropy, indices, scores.entropy)
                 if scores.self_certainty is not None and self_certainty is not None:
                     _put(self_certainty, indices, scores.self_certainty)
@@ -81,20 +100,13 @@ class DeepSpeedLearner:
 
     def update(self, batch: Batch) -> list[Update]:
         """The iteration's updates, one a mini-batch, in the order of the prompts."""
-        return [self._update_on(batch, members) for members in self._mini_batches(len(batch.groups))]
+        updates = [self._update_on(batch, members) for members in self._mini_batches(len(batch.groups))]
+        self._kept = None
+        return updates
 
     def probe(self, tokens: Sequence[int]) -> list[float]:
         """Log-prob of each token but the first, given those before it, at temperature 1."""
-        row = torch.tensor([list(tokens)], device=self.ranks.device)  # [1, L]
-        packed = Packed(
-            input_ids=row[:, :-1],
-            position_ids=torch.arange(len(tokens) - 1, device=self.ranks.device)[None],
-            segment=torch.zeros_like(row[:, :-1]),
-            source=torch.arange(len(tokens) - 1, device=self.ranks.device),
-            target=row[0, 1:],
-            slot=torch.arange(len(tokens) - 1, device=self.ranks.device),
-            shape=(1, 1, len(tokens) - 1),
-        )
+        packed = pack([text_as_group(tokens)]).to(self.ranks.device)
         with torch.no_grad():
             logprob: Tensor = self.engine(packed, temperature=1.0).logprob
         return [float(value) for value in logprob.flatten()]
@@ -157,7 +169,7 @@ class DeepSpeedLearner:
         )
 
     def _loss_of(self, batch: Batch, indices: list[int], packed: Packed, totals: Totals) -> LossOutput:
-        logprob = self.engine(packed, self.config.rollout.temperature).logprob.flatten(0, 1)  # [R, T]
+        logprob = self._logprob_of([batch.groups[index] for index in indices], packed).flatten(0, 1)  # [R, T]
         length = logprob.shape[-1]
 
         def rows(values: Tensor) -> Tensor:  # [P, G, T of the iteration] -> [R, T of the micro-batch]
@@ -175,14 +187,23 @@ class DeepSpeedLearner:
             totals,
         )
 
+    def _logprob_of(self, groups: Sequence[Group], packed: Packed) -> Tensor:
+        """With its graph: what was kept, where it is of the same groups, and weights are still those of the rollout."""
+        kept, self._kept = self._kept, None
+        if kept is not None and len(kept.groups) == len(groups) and all(map(is_, kept.groups, groups)):
+            return kept.logprob
+        logprob: Tensor = self.engine(packed, self.config.rollout.temperature).logprob
+        return logprob
+
     def _mini_batches(self, count: int) -> list[list[int]]:
         step = self._groups_per_update
         return [list(range(start, start + step)) for start in range(0, count, step)]
 
     def _micro_batches(self, groups: Sequence[Group], members: list[int]) -> Iterator[tuple[list[int], Packed]]:
         """The rows of a mini-batch in micro-batches, as many on every rank: ranks meet in each backward."""
-        lengths = [row_length(groups[index]) for index in members]
-        budget = self.config.learner.micro_batch_tokens
+        head = shared_head([groups[index] for index in members])
+        lengths = [own_length(groups[index], head) for index in members]
+        budget = self.config.learner.micro_batch_tokens - head
         at_least = int(self.ranks.most(len(micro_batches(lengths, budget))))
         for batch in micro_batches(lengths, budget, at_least):
             indices = [members[position] for position in batch]
@@ -208,6 +229,14 @@ class DeepSpeedLearner:
         if self.config.learner.zero_stage == 3:
             return deepspeed.initialize(model=reference, config=_deepspeed_config(self.config, profile))[0]
         return reference.to(self.ranks.device)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A micro-batch's pass, to go backward through."""
+
+    groups: Sequence[Group]
+    logprob: Tensor  # [P, G, T] with its graph
 
 
 class SkippableAdamW(torch.optim.AdamW):

@@ -1,94 +1,124 @@
-"""Groups to rows: the prompt once, its G responses behind it, each seeing the prompt and itself.
+"""Groups to one flat row: what their prompts begin with once, then each prompt's rest, then the responses.
 
-    tokens      p0 p1 p2 | a0 a1 | b0 b1 b2
-    positions    0  1  2 |  3  4 |  3  4  5
-    segment      0  0  0 |  1  1 |  2  2  2
+    tokens      h0 h1 | p0 q0 q1 | a0 a1 b0 c0 c1 c2
+    positions    0  1 |  2  2  3 |  3  4  3  4  5  6
+    levels       head |  prompts | responses (a and b are p's, c is q's)
 
-The model predicts the first token of every response from the prompt's last token, and each later
-token from the one before it; a response's last token predicts nothing and is left out of the row.
+A token sees its own segment up to itself, and the segments it stands under: a response its prompt, a prompt the head.
+Nothing is padded but within attention. The model predicts the first token of every response from the prompt's last
+token, and each later token from the one before it; a response's last token predicts nothing and is left out.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import Tensor
 
-from icpo_cli.records import Group
+from icpo_cli.records import Gold, Group, Prompt, Response
 
-PADDING = -1
-"""Segment of padding: it sees only itself, so that no row of the mask is empty."""
+
+@dataclass(frozen=True)
+class Level:
+    """Segments of one depth: S of them, of at most W tokens. Each stands under one of the level before, in order."""
+
+    start: int
+    """Of its first token in the flat row; its segments follow one another from there."""
+    position: Tensor  # [S, W] of each token in its text
+    real: Tensor  # bool [S, W] False on padding
+    slot: Tensor  # [n] where its tokens stand in a [S * W] tensor
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.slot)
+
+    def to(self, device: torch.device) -> "Level":
+        return Level(self.start, self.position.to(device), self.real.to(device), self.slot.to(device))
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A micro-batch: B rows of L tokens, and where the N response tokens are predicted and belong."""
+    """A micro-batch of P groups: a row of L tokens, and where the N response tokens are predicted and belong."""
 
-    input_ids: Tensor  # [B, L]
-    position_ids: Tensor  # [B, L]
-    segment: Tensor  # [B, L] 0 prompt, 1..G responses, -1 padding
-    source: Tensor  # [N] index into the B*L hidden states that predicts each response token
+    input_ids: Tensor  # [1, L]
+    position_ids: Tensor  # [1, L]
+    levels: tuple[Level, ...]
+    source: Tensor  # [N] index into the L hidden states that predicts each response token
     target: Tensor  # [N] the response token
-    slot: Tensor  # [N] index into a [B, G, T] tensor where the token belongs
-    shape: tuple[int, int, int]  # B, G, T
+    slot: Tensor  # [N] index into a [P, G, T] tensor where the token belongs
+    shape: tuple[int, int, int]  # P, G, T
 
     def to(self, device: torch.device) -> "Packed":
-        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "shape"}
-        return Packed(**tensors, shape=self.shape)
+        return Packed(
+            self.input_ids.to(device),
+            self.position_ids.to(device),
+            tuple(level.to(device) for level in self.levels),
+            self.source.to(device),
+            self.target.to(device),
+            self.slot.to(device),
+            self.shape,
+        )
 
     def unpack(self, values: Tensor) -> Tensor:
-        """Values of the response tokens to their places, 0 elsewhere. [N] -> [B, G, T]"""
-        rows, group, length = self.shape
-        return values.new_zeros(rows * group * length).index_copy(0, self.slot, values).view(self.shape)
-
-
-def row_length(group: Group) -> int:
-    """Tokens that a group takes in its row."""
-    return len(group.prompt.tokens) + sum(max(len(response.tokens) - 1, 0) for response in group.responses)
+        """Values of the response tokens to their places, 0 elsewhere. [N] -> [P, G, T]"""
+        prompts, group, length = self.shape
+        return values.new_zeros(prompts * group * length).index_copy(0, self.slot, values).view(self.shape)
 
 
 def pack(groups: Sequence[Group]) -> Packed:
-    """One row a group, padded to the longest."""
-    width = max(row_length(group) for group in groups)
+    """Groups of equally many responses."""
+    head = shared_head(groups)
+    prompts = [group.prompt.tokens for group in groups]
+    rests = [prompt[head:] for prompt in prompts]
+    responses = [response.tokens for group in groups for response in group.responses]
     group_size, longest = len(groups[0].responses), longest_response(groups)
-    rows = [_row(group) for group in groups]
+    heads = [(0, prompts[0][:head])] if head else []
+    parts = [heads, [(head, rest) for rest in rests]]
+    parts.append([(len(prompts[number // group_size]), tokens[:-1]) for number, tokens in enumerate(responses)])
+    segments = [segment for part in parts for segment in part]
+    levels, start = [], 0
+    for part in parts:
+        if part:
+            levels.append(_level(start, part))
+            start = levels[-1].end
+    ends = _ends([head, *map(len, rests)])[1:]  # of each prompt
+    starts = [ends[-1], *_ends([ends[-1], *(max(len(tokens) - 1, 0) for tokens in responses)])[1:]]
     source: list[int] = []
-    target: list[int] = []
     slot: list[int] = []
-    for row, group in enumerate(groups):
-        last_of_prompt = row * width + len(group.prompt.tokens) - 1
-        start = last_of_prompt + 1
-        for member, response in enumerate(group.responses):
-            count = len(response.tokens)
-            source += [last_of_prompt, *range(start, start + count - 1)][:count]
-            target += response.tokens
-            slot += range((row * group_size + member) * longest, (row * group_size + member) * longest + count)
-            start += max(count - 1, 0)
+    for number, tokens in enumerate(responses):
+        first = starts[number]
+        source += [ends[number // group_size] - 1, *range(first, first + len(tokens) - 1)][: len(tokens)]
+        slot += range(number * longest, number * longest + len(tokens))
     return Packed(
-        input_ids=_padded([tokens for tokens, _, _ in rows], width, 0),
-        position_ids=_padded([positions for _, positions, _ in rows], width, 0),
-        segment=_padded([segments for _, _, segments in rows], width, PADDING),
+        input_ids=torch.tensor([[token for _, tokens in segments for token in tokens]]),
+        position_ids=torch.tensor([[p for at, tokens in segments for p in range(at, at + len(tokens))]]),
+        levels=tuple(levels),
         source=torch.tensor(source, dtype=torch.long),
-        target=torch.tensor(target, dtype=torch.long),
+        target=torch.tensor([token for tokens in responses for token in tokens], dtype=torch.long),
         slot=torch.tensor(slot, dtype=torch.long),
         shape=(len(groups), group_size, longest),
     )
 
 
-def _row(group: Group) -> tuple[list[int], list[int], list[int]]:
-    """Tokens, positions and segments of a group's row."""
-    prompt = group.prompt.tokens
-    tokens, positions, segments = list(prompt), list(range(len(prompt))), [0] * len(prompt)
-    for number, response in enumerate(group.responses, 1):
-        inputs = response.tokens[:-1]
-        tokens += inputs
-        positions += range(len(prompt), len(prompt) + len(inputs))
-        segments += [number] * len(inputs)
-    return tokens, positions, segments
+def text_as_group(tokens: Sequence[int]) -> Group:
+    """Its first token as a prompt, the rest as the one response."""
+    prompt = Prompt("", "", Gold(""), tuple(tokens[:1]))
+    return Group(prompt, (Response("", tuple(tokens[1:]), (), "stop"),))
 
 
-def _padded(rows: list[list[int]], width: int, fill: int) -> Tensor:
-    return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
+def shared_head(groups: Sequence[Group]) -> int:
+    """Tokens with which all their prompts begin, each prompt's last left to itself; 0 of one group alone."""
+    first, *others = [group.prompt.tokens for group in groups]
+    if not others:
+        return 0
+    alike = takewhile(lambda tokens: len(set(tokens)) == 1, zip(first, *others, strict=False))
+    return min(sum(1 for _ in alike), min(len(tokens) for tokens in (first, *others)) - 1)
+
+
+def own_length(group: Group, head: int) -> int:
+    """Tokens that a group takes beside a head of so many."""
+    return len(group.prompt.tokens) - head + sum(max(len(response.tokens) - 1, 0) for response in group.responses)
 
 
 def longest_response(groups: Sequence[Group]) -> int:
@@ -102,28 +132,16 @@ def response_mask(groups: Sequence[Group]) -> Tensor:
     return (torch.arange(longest_response(groups)) < lengths[..., None]).float()
 
 
-def sees(segment: Tensor) -> Tensor:
-    """Which token (row) sees which (column): itself, its own past, and the prompt's. [B, L] -> bool [B, 1, L, L]"""
-    length = segment.shape[1]
-    past = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()  # [L, L]
-    own = segment[:, :, None] == segment[:, None, :]  # [B, L, L]
-    prompt = (segment[:, None, :] == 0) & (segment[:, :, None] != PADDING)  # [B, L, L]
-    alone = torch.eye(length, dtype=torch.bool, device=segment.device)  # [L, L]
-    real = segment[:, :, None] != PADDING  # [B, L, 1]
-    return torch.where(real, past & (own | prompt), alone)[:, None]
-
-
 def micro_batches(lengths: Sequence[int], budget: int, at_least: int = 1) -> list[list[int]]:
-    """Indices of rows, cut into micro-batches of at most `budget` tokens, padding included.
+    """Indices of groups, cut into micro-batches of at most `budget` tokens.
 
-    Rows of like length go together; a row over the budget goes alone. `at_least` micro-batches are
-    made by halving the largest, so that every rank can run as many as the rank that needs most.
+    Groups of like length go together; one over the budget goes alone. `at_least` micro-batches are made by halving
+    the largest, so that every rank can run as many as the rank that needs most.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     batches: list[list[int]] = []
     for index in order:
-        # Sorted by falling length, so the first row of a micro-batch sets its width.
-        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= budget:
+        if batches and sum(lengths[other] for other in batches[-1]) + lengths[index] <= budget:
             batches[-1].append(index)
         else:
             batches.append([index])
@@ -132,3 +150,22 @@ def micro_batches(lengths: Sequence[int], budget: int, at_least: int = 1) -> lis
         half = len(batches[largest]) // 2
         batches[largest : largest + 1] = [batches[largest][:half], batches[largest][half:]]
     return batches
+
+
+def _level(start: int, segments: Sequence[tuple[int, Sequence[int]]]) -> Level:
+    """Of segments as (position of the first token, tokens)."""
+    width = max(1, *(len(tokens) for _, tokens in segments))
+    first = torch.tensor([at for at, _ in segments])  # [S]
+    length = torch.tensor([len(tokens) for _, tokens in segments])  # [S]
+    place = torch.arange(width)
+    real = place < length[:, None]  # [S, W]
+    return Level(start, first[:, None] + place, real, real.flatten().nonzero().squeeze(-1))
+
+
+def _ends(lengths: Sequence[int]) -> list[int]:
+    """Sums of the first, the first two, ..."""
+    total, ends = 0, []
+    for length in lengths:
+        total += length
+        ends.append(total)
+    return ends

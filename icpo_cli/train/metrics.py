@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from icpo_cli.records import Update, VerdictKind
+from icpo_cli.records import Update, VerdictKind, count_kinds
 from icpo_cli.rewards.coarse import UNIFORM, reason_of
 from icpo_cli.track.parquet import Row
 from icpo_cli.train.table import CREDIT
@@ -58,8 +58,7 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
     }
     if VerdictKind.NO_GOLD not in verdicts:
         metrics["accuracy"] = verdicts.count(VerdictKind.CORRECT) / len(verdicts)
-    for kind in VerdictKind:
-        metrics[f"verdict/{kind.value}"] = verdicts.count(kind.value)
+    metrics |= {f"verdict/{kind}": float(count) for kind, count in count_kinds(verdicts).items()}
     for name in rows[0]:
         if name.startswith(CREDIT):
             metrics[f"credit/{name.removeprefix(CREDIT)}"] = column(name).mean()

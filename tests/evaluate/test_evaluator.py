@@ -173,7 +173,7 @@ def test_other_weights_and_another_verifier(bench: Bench, monkeypatch: pytest.Mo
 
 
 def test_verdicts_that_the_machine_decided_are_not_passed_on(bench: Bench) -> None:
-    slow = [*HELDOUT, Prompt("slow", "?", Gold(""), (7, 1))]  # an empty gold answer is an error
+    slow = [*HELDOUT, Prompt("slow", "?", Gold("{"), (7, 1))]  # a gold answer that cannot be read is an error
     measured = bench.evaluator()[0].heldout(0, slow)
     assert measured.verdicts["error"] == 1
     evaluator, sampler = bench.evaluator()

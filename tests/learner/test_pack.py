@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from icpo_cli.learner.pack import micro_batches, pack, response_mask, row_length, sees
+from icpo_cli.learner.pack import micro_batches, own_length, pack, response_mask, shared_head
 from icpo_cli.records import Group, Prompt, Response
 
 
@@ -10,27 +10,38 @@ def group(prompt: list[int], *responses: list[int]) -> Group:
     return Group(Prompt("", "", "", tuple(prompt)), made)
 
 
-def test_one_row_by_hand() -> None:
+def test_one_group_by_hand() -> None:
     packed = pack([group([5, 6, 7], [10, 11], [20, 21, 22])])
     assert packed.input_ids.tolist() == [[5, 6, 7, 10, 20, 21]]
     assert packed.position_ids.tolist() == [[0, 1, 2, 3, 3, 4]]
-    assert packed.segment.tolist() == [[0, 0, 0, 1, 2, 2]]
+    prompt, responses = packed.levels
+    assert (prompt.start, prompt.end, prompt.position.tolist()) == (0, 3, [[0, 1, 2]])
+    assert (responses.start, responses.end, responses.slot.tolist()) == (3, 6, [0, 2, 3])
+    assert responses.real.tolist() == [[True, False], [True, True]]
     assert packed.source.tolist() == [2, 3, 2, 4, 5]
     assert packed.target.tolist() == [10, 11, 20, 21, 22]
     assert packed.unpack(torch.arange(1.0, 6.0)).tolist() == [[[1, 2, 0], [3, 4, 5]]]
 
 
-def test_a_response_sees_the_prompt_and_itself() -> None:
-    mask = sees(pack([group([5, 6], [10, 11, 12], [20, 21]), group([5], [1], [2])]).segment)
-    assert mask[0, 0].int().tolist() == [
-        [1, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0],
-        [1, 1, 1, 0, 0],
-        [1, 1, 1, 1, 0],
-        [1, 1, 0, 0, 1],
-    ]
-    # the second row is its prompt and padding, which sees itself alone
-    assert mask[1, 0].int().tolist() == torch.eye(5, dtype=torch.int).tolist()
+def test_what_prompts_begin_with_stands_there_once() -> None:
+    packed = pack([group([8, 9, 5], [10, 11], [20]), group([8, 9, 6, 7], [30, 31, 32], [40, 41])])
+    assert packed.input_ids.tolist() == [[8, 9, 5, 6, 7, 10, 30, 31, 40]]
+    assert packed.position_ids.tolist() == [[0, 1, 2, 2, 3, 3, 4, 5, 4]]
+    head, prompts, responses = packed.levels
+    assert head.position.tolist() == [[0, 1]]
+    assert (prompts.start, prompts.real.tolist()) == (2, [[True, False], [True, True]])
+    assert (responses.start, responses.position.tolist()) == (5, [[3, 4], [3, 4], [4, 5], [4, 5]])
+    assert responses.real.tolist() == [[True, False], [False, False], [True, True], [True, False]]
+    # the last token of its prompt predicts the first of a response
+    assert packed.source.tolist() == [2, 5, 2, 4, 6, 7, 4, 8]
+    assert packed.target.tolist() == [10, 11, 20, 30, 31, 32, 40, 41]
+
+
+def test_a_prompt_keeps_its_last_token_to_itself() -> None:
+    assert shared_head([group([5, 6], [1]), group([5, 6], [1])]) == 1
+    assert shared_head([group([5, 6, 7], [1]), group([5, 6], [1])]) == 1
+    assert shared_head([group([4, 6], [1]), group([5, 6], [1])]) == 0
+    assert shared_head([group([5, 6], [1])]) == 0
 
 
 def test_an_empty_response_takes_no_place() -> None:
@@ -40,9 +51,10 @@ def test_an_empty_response_takes_no_place() -> None:
     assert response_mask(groups).tolist() == [[[0.0], [1.0]]]
 
 
-def test_row_length_is_the_rows_length() -> None:
-    one = group([5, 6, 7], [10, 11], [], [20, 21, 22])
-    assert row_length(one) == pack([one]).input_ids.shape[1] == 6
+def test_a_group_takes_its_own_tokens_beside_the_heads() -> None:
+    one, other = group([5, 6, 7], [10, 11], [], [20, 21, 22]), group([5, 6, 8], [1], [1], [1])
+    assert own_length(one, 0) == pack([one]).input_ids.shape[1] == 6
+    assert 2 + own_length(one, 2) + own_length(other, 2) == pack([one, other]).input_ids.shape[1] == 7
 
 
 @pytest.mark.parametrize(
@@ -50,6 +62,7 @@ def test_row_length_is_the_rows_length() -> None:
     [
         ([10, 10, 10], 30, 1, [[0, 1, 2]]),
         ([10, 10, 10], 20, 1, [[0, 1], [2]]),
+        ([5, 16, 4], 20, 1, [[1], [0, 2]]),
         ([5, 50, 4], 20, 1, [[1], [0, 2]]),  # over the budget: alone
         ([10, 10, 10, 10], 40, 3, [[0], [1], [2, 3]]),
         ([10], 40, 1, [[0]]),

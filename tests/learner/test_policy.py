@@ -1,4 +1,4 @@
-"""The packed forward against the model's own, one response at a time."""
+"""The packed forward and its gradients against the model's own on padded rows, one a response."""
 
 import random
 
@@ -8,7 +8,7 @@ from transformers import Gemma2Config, LlamaConfig, PretrainedConfig, Qwen2Confi
 
 from icpo_cli.learner.pack import pack
 from icpo_cli.learner.policy import Policy, load_model
-from icpo_cli.records import Group, Prompt, Response
+from icpo_cli.records import Gold, Group, Prompt, Response
 
 SIZES = {
     "vocab_size": 97,
@@ -43,25 +43,37 @@ def model_folder(request: pytest.FixtureRequest, tmp_path) -> str:
     return str(tmp_path)
 
 
-def random_groups(draw: random.Random) -> list[Group]:
+HEAD = (3, 1, 4, 1, 5)
+
+
+def random_groups(draw: random.Random, head: tuple[int, ...], size: int) -> list[Group]:
+    """Of uneven lengths; the first response has no token, and the second was cut off."""
+
     def tokens(low: int, high: int) -> tuple[int, ...]:
         return tuple(draw.randrange(97) for _ in range(draw.randint(low, high)))
 
-    return [
-        Group(Prompt("", "", "", tokens(2, 12)), tuple(Response("", tokens(1, 14), (), "stop") for _ in range(3)))
+    groups = [
+        Group(
+            Prompt("", "", Gold(""), head + tokens(2, 12)),
+            tuple(Response("", tokens(1, 14), (), "stop") for _ in range(size)),
+        )
         for _ in range(4)
     ]
+    none, cut_off = Response("", (), (), "stop"), Response("", tokens(14, 14), (), "length")
+    return [Group(groups[0].prompt, (none, cut_off, *groups[0].responses[2:])), *groups[1:]]
 
 
-def reference(model, groups: list[Group], temperature: float) -> list[torch.Tensor]:
-    """Log-probs of each response by the model's own forward on prompt and response. [t] each"""
+def padded_reference(model, groups: list[Group], temperature: float) -> list[torch.Tensor]:
+    """Log-probs of each response by the model's own forward, one row a response, all padded. [t] each"""
+    pairs = [(group.prompt.tokens, response.tokens) for group in groups for response in group.responses]
+    width = max(len(prompt) + len(tokens) for prompt, tokens in pairs)
+    ids = torch.tensor([[*prompt, *tokens, *[0] * (width - len(prompt) - len(tokens))] for prompt, tokens in pairs])
+    real = torch.tensor([len(prompt) + len(tokens) for prompt, tokens in pairs])[:, None] > torch.arange(width)
+    logits = model(ids, attention_mask=real).logits.float() / temperature
     rows = []
-    for group in groups:
-        for response in group.responses:
-            ids = torch.tensor([[*group.prompt.tokens, *response.tokens]])
-            logits = model(ids).logits.float() / temperature
-            predictors = logits[0, len(group.prompt.tokens) - 1 : -1].log_softmax(-1)
-            rows.append(predictors.gather(-1, torch.tensor(response.tokens)[:, None]).squeeze(-1))
+    for row, (prompt, tokens) in zip(logits, pairs, strict=True):
+        predictors = row[len(prompt) - 1 : len(prompt) + len(tokens) - 1].log_softmax(-1)
+        rows.append(predictors.gather(-1, torch.tensor(tokens, dtype=torch.long)[:, None]).squeeze(-1))
     return rows
 
 
@@ -71,9 +83,13 @@ def flat(policy_logprob: torch.Tensor, groups: list[Group]) -> list[torch.Tensor
     return [row[:length] for row, length in zip(rows, lengths, strict=True)]
 
 
-def test_log_probs_and_gradients_equal_the_models_own(model_folder: str) -> None:
-    groups = random_groups(random.Random(1))
-    weights = [torch.randn(14, generator=torch.Generator().manual_seed(i)) for i in range(12)]
+@pytest.mark.parametrize("head", [(), HEAD], ids=["apart", "shared head"])
+@pytest.mark.parametrize("size", [2, 5])
+def test_log_probs_and_gradients_equal_those_of_padded_rows(
+    size: int, head: tuple[int, ...], model_folder: str
+) -> None:
+    groups = random_groups(random.Random(1), head, size)
+    weights = [torch.randn(14, generator=torch.Generator().manual_seed(i)) for i in range(4 * size)]
 
     def loss(rows: list[torch.Tensor]) -> torch.Tensor:
         return sum((row * weight[: len(row)]).sum() for row, weight in zip(rows, weights, strict=True))
@@ -82,23 +98,25 @@ def test_log_probs_and_gradients_equal_the_models_own(model_folder: str) -> None
     packed_rows = flat(policy(pack(groups), temperature=0.7).logprob, groups)
     loss(packed_rows).backward()
     own = load_model(model_folder, None, torch.float32)
-    own_rows = reference(own, groups, temperature=0.7)
+    own.set_attn_implementation("eager")  # the one form in which Gemma2's soft-capping is exact
+    own_rows = padded_reference(own, groups, temperature=0.7)
     loss(own_rows).backward()
 
-    assert max((a - b).abs().max() for a, b in zip(packed_rows, own_rows, strict=True)) < 2e-5
+    assert max((a - b).abs().max() for a, b in zip(packed_rows, own_rows, strict=True) if len(a)) < 2e-5
     for (name, ours), theirs in zip(policy.model.named_parameters(), own.parameters(), strict=True):
         assert ours.grad is not None and theirs.grad is not None
-        assert (ours.grad - theirs.grad).norm() <= 1e-5 * theirs.grad.norm() + 1e-6, name
+        assert (ours.grad - theirs.grad).norm() <= 1e-5 * theirs.grad.norm(), name
 
 
 def test_entropy_and_self_certainty_are_those_of_the_whole_distribution(model_folder: str) -> None:
-    groups = random_groups(random.Random(2))
+    groups = random_groups(random.Random(2), HEAD, 3)
     policy = Policy(load_model(model_folder, None, torch.float32), chunk_tokens=5)
     with torch.no_grad():
         scores = policy(pack(groups), temperature=1.0, with_entropy=True, with_self_certainty=True)
     entropy, self_certainty = scores.entropy, scores.self_certainty
     group, response = groups[1], groups[1].responses[2]
     ids = torch.tensor([[*group.prompt.tokens, *response.tokens]])
+    policy.model.set_attn_implementation("eager")
     distribution = torch.distributions.Categorical(
         logits=policy.model(ids).logits[0, len(group.prompt.tokens) - 1 : -1].float()
     )
