@@ -220,8 +220,11 @@ class DeepSpeedLearner:
         return self.ranks.most(float(bad)) > 0
 
     def _policy(self, model: str, profile: DeviceProfile) -> Policy:
-        loaded = load_model(model, None, profile.dtype)
-        return Policy(loaded, self.config.learner.logit_chunk_tokens)
+        policy = Policy(load_model(model, None, profile.dtype), self.config.learner.logit_chunk_tokens)
+        if self.config.learner.zero_stage == 3:
+            # The policy multiplies by it without calling the module that owns it.
+            deepspeed.zero.register_external_parameter(policy, policy.head.weight)
+        return policy
 
     def _reference(self, model: str, profile: DeviceProfile) -> Any:
         """The starting policy, frozen; shared out over the ranks where the policy is."""

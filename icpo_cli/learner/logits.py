@@ -1,23 +1,20 @@
 """From hidden states to what is wanted of the vocabulary's distributions: never more logits than one chunk's.
 
-A forward keeps no logits. The backward makes a chunk's again, turns them into their own gradient where they stand,
-and lets that through the output head. Within a chunk a few rows at a time are worked on in float32, few enough to
+A forward keeps no logits. The backward makes a chunk's again, and turns them into their own gradient where they stand.
+Within a chunk a few rows at a time are worked on in float32, few enough to
 stay in a processor's cache.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import linear
 
 CACHED_VALUES = 2**20
 """Logits in float32 at once."""
-
-Head = Callable[[Tensor], Tensor]
-"""From hidden states to logits. [N, H] -> [N, V]"""
 
 
 @dataclass(frozen=True)
@@ -38,55 +35,70 @@ class TokenValues(NamedTuple):
     self_certainty: Tensor  # KL(uniform || policy)
 
 
-def token_values(head: Head, hidden: Tensor, target: Tensor, wanted: Wanted, chunk_tokens: int) -> TokenValues:
-    """[N, H], [N] -> TokenValues"""
-    chunks = zip(torch.split(hidden, chunk_tokens), torch.split(target, chunk_tokens), strict=True)
-    values = [_Chunk.apply(h, t, head, wanted) for h, t in chunks]  # type: ignore[no-untyped-call]
-    return TokenValues(*(torch.cat(parts) for parts in zip(*values, strict=True)))
+def token_values(hidden: Tensor, head: nn.Linear, target: Tensor, wanted: Wanted, chunk_tokens: int) -> TokenValues:
+    """[N, H], [N] -> TokenValues; `head`: from hidden states to logits."""
+    values = _TokenValues.apply(hidden, head.weight, head.bias, target, wanted, chunk_tokens)  # type: ignore[no-untyped-call]
+    return TokenValues(*values)
 
 
-class _Chunk(torch.autograd.Function):
+class _TokenValues(torch.autograd.Function):
+    """Weight and bias are inputs of their own: each has one gradient a backward, which ZeRO counts on."""
+
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, target: Tensor, head: Head, wanted: Wanted) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.save_for_backward(hidden, target)
-        ctx.head, ctx.wanted = head, wanted
-        logits = head(hidden)  # [C, V]
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, wanted: Wanted, chunk_tokens: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(hidden, weight, bias, target)
+        ctx.wanted, ctx.chunk_tokens = wanted, chunk_tokens
         logprob, entropy, self_certainty = (hidden.new_zeros(len(target), dtype=torch.float32) for _ in range(3))
-        for rows in _in_cache(logits):
-            logprobs = _tempered(logits[rows], wanted).log_softmax(-1)  # [R, V]
-            logprob[rows] = logprobs.gather(-1, target[rows, None]).squeeze(-1)
-            if wanted.self_certainty:  # -log V - mean over the vocabulary of log-probs
-                self_certainty[rows] = -math.log(logprobs.shape[-1]) - logprobs.mean(-1)
-            if wanted.entropy:
-                entropy[rows] = -(logprobs.exp() * logprobs).sum(-1)
+        for chunk in _slices(len(target), chunk_tokens):
+            logits = linear(hidden[chunk], weight, bias)  # [C, V]
+            for rows in _slices(len(logits), CACHED_VALUES // logits.shape[1]):
+                place = slice(chunk.start + rows.start, chunk.start + rows.stop)
+                logprobs = _tempered(logits[rows], wanted).log_softmax(-1)  # [R, V]
+                logprob[place] = logprobs.gather(-1, target[place, None]).squeeze(-1)
+                if wanted.self_certainty:  # -log V - mean over the vocabulary of log-probs
+                    self_certainty[place] = -math.log(logprobs.shape[-1]) - logprobs.mean(-1)
+                if wanted.entropy:
+                    entropy[place] = -(logprobs.exp() * logprobs).sum(-1)
         ctx.mark_non_differentiable(entropy, self_certainty)
         return logprob, entropy, self_certainty
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
-        hidden, target = ctx.saved_tensors
-        wanted: Wanted = ctx.wanted
-        with torch.enable_grad():
-            hidden = hidden.detach().requires_grad_()
-            logits = ctx.head(hidden)  # [C, V]
-        own = logits.detach()
-        for rows in _in_cache(own):
-            # d log p(target) / d logit = (1 at the target - p) / temperature
-            tempered = _tempered(own[rows], wanted)  # [R, V]
-            by_logit = tempered.softmax(-1).neg_()
-            by_logit.scatter_add_(-1, target[rows, None], torch.ones_like(by_logit[:, :1]))
-            by_logit *= gradient[rows, None] / wanted.temperature
-            if wanted.softcap is not None:
-                by_logit *= 1 - (tempered * wanted.temperature / wanted.softcap) ** 2
-            own[rows] = by_logit.to(own.dtype)
-        torch.autograd.backward(logits, own)
-        return hidden.grad, None, None, None
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        hidden, weight, bias, target = ctx.saved_tensors
+        by_hidden = torch.empty_like(hidden)
+        # Of many chunks' gradients the sum is float32's.
+        by_weight = torch.zeros_like(weight, dtype=torch.float32)
+        by_bias = None if bias is None else torch.zeros_like(bias)
+        for chunk in _slices(len(target), ctx.chunk_tokens):
+            logits = linear(hidden[chunk], weight, bias)  # [C, V]
+            for rows in _slices(len(logits), CACHED_VALUES // logits.shape[1]):
+                place = slice(chunk.start + rows.start, chunk.start + rows.stop)
+                by_logit = _gradient_by_logit(logits[rows], target[place], gradient[place], ctx.wanted)
+                logits[rows] = by_logit.to(logits.dtype)
+            torch.mm(logits, weight, out=by_hidden[chunk])
+            by_weight += logits.T @ hidden[chunk]
+            if by_bias is not None:
+                by_bias += logits.sum(0)
+        return by_hidden, by_weight.to(weight.dtype), by_bias, None, None, None
 
 
-def _in_cache(logits: Tensor) -> list[slice]:
-    """The chunk's rows, a few at a time."""
-    rows = max(1, CACHED_VALUES // logits.shape[1])
-    return [slice(start, start + rows) for start in range(0, len(logits), rows)]
+def _gradient_by_logit(logits: Tensor, target: Tensor, gradient: Tensor, wanted: Wanted) -> Tensor:
+    """d log p(target) / d logit = (1 at the target - p) / temperature, times `gradient`. [R, V], [R], [R] -> [R, V]"""
+    tempered = _tempered(logits, wanted)
+    by_logit = tempered.softmax(-1).neg_()
+    by_logit.scatter_add_(-1, target[:, None], torch.ones_like(by_logit[:, :1]))
+    by_logit *= gradient[:, None] / wanted.temperature
+    if wanted.softcap is not None:
+        by_logit *= 1 - (tempered * wanted.temperature / wanted.softcap) ** 2
+    return by_logit
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    """0..count in pieces of at most `size`, at least 1."""
+    step = max(1, size)
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 def _tempered(logits: Tensor, wanted: Wanted) -> Tensor:

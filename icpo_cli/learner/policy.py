@@ -35,6 +35,12 @@ class Policy(nn.Module):
         self.model = model
         self.chunk_tokens = chunk_tokens
 
+    @property
+    def head(self) -> nn.Linear:
+        """From hidden states to logits."""
+        head: nn.Linear = self.model.get_output_embeddings()
+        return head
+
     def forward(
         self, packed: Packed, temperature: float, with_entropy: bool = False, with_self_certainty: bool = False
     ) -> TokenScores:
@@ -48,7 +54,7 @@ class Policy(nn.Module):
         predictors = hidden[0].index_select(0, packed.source)  # [N, H]
         softcap = getattr(self.model.config, "final_logit_softcapping", None)
         wanted = Wanted(temperature, softcap, with_entropy, with_self_certainty)
-        values = token_values(self.model.get_output_embeddings(), predictors, packed.target, wanted, self.chunk_tokens)
+        values = token_values(predictors, self.head, packed.target, wanted, self.chunk_tokens)
         return TokenScores(
             logprob=packed.unpack(values.logprob),
             entropy=packed.unpack(values.entropy) if with_entropy else None,
