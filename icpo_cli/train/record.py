@@ -54,7 +54,8 @@ class RunRecord:
 def _evaluation(metrics: Mapping[str, float], k: int) -> Evaluation:
     """The evaluation that was logged as these metrics."""
     prefix = f"eval/{BENCH}"
-    verdicts = {kind.value: int(metrics[f"{prefix}/verdict/{kind}"]) for kind in VerdictKind}
+    counted = {kind.value: metrics.get(f"{prefix}/verdict/{kind}") for kind in VerdictKind}
+    verdicts = {kind: int(count) for kind, count in counted.items() if count is not None}
     return Evaluation(
         bench=BENCH,
         n=sum(verdicts.values()) // k,

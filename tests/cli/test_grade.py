@@ -13,7 +13,7 @@ import pytest
 from icpo_cli.cli import grade as command
 from icpo_cli.cli.answers import Row
 from icpo_cli.config.schema import RewardConfig
-from icpo_cli.records import Gold, VerdictKind
+from icpo_cli.records import Gold, count_kinds
 from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 from tests.rewards.faulty_server import FaultyServer
 
@@ -58,7 +58,7 @@ def test_options_of_a_pair(arguments: list[str], verdict: str, extracted: str | 
     result = document["results"][0]
     assert (result["verdict"], result["extracted"]) == (verdict, extracted)
     assert result["rule"] and result["reason"]
-    assert document["counts"] == {kind.value: int(kind == verdict) for kind in VerdictKind}
+    assert document["counts"] == count_kinds([verdict])
 
 
 def test_a_file_in_order_with_every_column(icpo: Callable, tmp_path: Path) -> None:

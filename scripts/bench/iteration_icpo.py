@@ -1,0 +1,28 @@
+"""`icpo train` with every response of exactly max_response_tokens: iteration_icpo.py ARGUMENTS."""
+
+import sys
+from typing import Any
+
+from icpo_cli.__main__ import main
+from icpo_cli.rollout.vllm_sampler import VLLMSampler
+
+
+def exact(self: VLLMSampler, seed: int, temperature: float, count: int = 1) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        n=count,
+        temperature=temperature,
+        max_tokens=self._spec.max_response_tokens,
+        ignore_eos=True,
+        seed=seed,
+        logprobs=0,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+if __name__ == "__main__":
+    VLLMSampler._parameters = exact  # type: ignore[method-assign]
+    sys.argv = ["icpo", *sys.argv[1:]]
+    main()
