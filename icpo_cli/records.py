@@ -144,11 +144,11 @@ class Reward:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the learner says of the responses under the policy of the rollout (the old policy)."""
+    """What is known of the responses under the policy of the rollout (the old policy)."""
 
     logprob: Tensor  # [P, G, T] float32, nats, at the rollout temperature; 0 on padding
     ref_logprob: Tensor | None  # [P, G, T] the reference's; None where kl_coef is 0
-    entropy: Tensor  # [P, G, T] of the next-token distribution, nats; 0 on padding
+    entropy: Tensor | None  # [P, G, T] of the next-token distribution, nats; None where the sampler's word was taken
     mask: Tensor  # [P, G, T] 1 on response tokens, the end token included
     self_certainty: Tensor | None = None  # [P, G, T] KL(uniform || policy) of the same, nats; None unless asked for
 
@@ -170,6 +170,10 @@ class Update:
     policy_loss: float
     kl: float
     clip_fraction: float
+    log_ratio: float
+    """Mean of its absolute value over tokens, as the loss weighs them, nats."""
+    entropy: float | None
+    """Mean over response tokens, nats; None where the rollout's is known."""
     grad_norm: float
     skipped: bool
     """A loss or gradient was not finite, so weights and optimiser were left as they were."""

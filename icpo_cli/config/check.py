@@ -8,6 +8,8 @@ from icpo_cli.errors import UserError
 
 NEED_NO_GOLD = ("majority", "self_certainty")
 """Sources of rewards that ask the responses and the policy alone."""
+OF_THE_RESPONSES = ("verifier", "majority")
+"""Sources of rewards that read what was sampled, and nothing else."""
 JUDGE_CONNECTIONS = 1000
 """What one HTTP client keeps open."""
 
@@ -19,6 +21,7 @@ def check(config: Config, ranks: int = 1) -> None:
     _check_sampling(config)
     _check_source(config.reward)
     _check_golds(config)
+    _check_old_logprobs(config)
     _check_mini_batch(config, ranks)
     _check_omega(config)
     if config.learner.zero_stage not in (0, 1, 2, 3):
@@ -150,6 +153,7 @@ def _positive(config: Config) -> dict[str, float]:
         "learner.clip_ratio_high": config.learner.clip_ratio
         if config.learner.clip_ratio_high is None
         else config.learner.clip_ratio_high,
+        "learner.importance_cap": 1.0 if config.learner.importance_cap is None else config.learner.importance_cap,
         "learner.max_grad_norm": config.learner.max_grad_norm,
         "rollout.max_probe_gap": config.rollout.max_probe_gap,
         "reward.sandbox.deadline_seconds": config.reward.sandbox.deadline_seconds,
@@ -230,6 +234,17 @@ def _check_golds(config: Config) -> None:
         )
     if config.data.heldout is not None and config.data.heldout.answer_column is None:
         raise UserError("data.heldout.answer_column: null, and accuracy on held-out questions needs gold answers")
+
+
+def _check_old_logprobs(config: Config) -> None:
+    """The sampler knows nothing of texts that a source makes itself."""
+    source, learner = config.reward.source, config.learner
+    if learner.old_logprobs == "sampler" and source not in OF_THE_RESPONSES:
+        raise UserError(f"learner.old_logprobs: sampler, and reward.source={source} needs the learner's pass")
+    if learner.importance_cap is not None and source not in OF_THE_RESPONSES:
+        raise UserError(
+            f"learner.importance_cap: {learner.importance_cap}, and reward.source={source} weighs tokens itself"
+        )
 
 
 def _check_mini_batch(config: Config, ranks: int) -> None:

@@ -243,6 +243,11 @@ class LearnerConfig:
     clip_ratio: float = 0.2
     clip_ratio_high: float | None = None
     """The upper bound's own clip ratio; null is clip_ratio."""
+    old_logprobs: Literal["learner", "sampler"] = "learner"
+    """Whose log-probs the ratio is taken to. sampler: those that vLLM gave while it sampled, which saves a pass."""
+    importance_cap: float | None = None
+    """Truncated importance sampling: the most that the learner's probability of a token over the sampler's may weigh.
+    null: no weight is taken of it, and with old_logprobs=sampler none is cut off."""
     max_grad_norm: float = 1.0
     zero_stage: int = 2
     micro_batch_tokens: int = 8192

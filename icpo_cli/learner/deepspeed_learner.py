@@ -21,6 +21,7 @@ from icpo_cli.learner.pack import (
     own_length,
     pack,
     response_mask,
+    sampled_logprob,
     shared_head,
     text_as_group,
 )
@@ -98,6 +99,17 @@ class DeepSpeedLearner:
                     _put(ref_logprob, indices, self.reference(packed, temperature).logprob)
         return Scores(logprob, ref_logprob, entropy, mask, self_certainty)
 
+    def scores_of_sampler(self, groups: Sequence[Group]) -> Scores:
+        """The sampler's log-probs of this rank's responses, and the reference's where there is one."""
+        mask = response_mask(groups)  # [P, G, T]
+        ref_logprob = None
+        if self.reference is not None:
+            ref_logprob = torch.zeros_like(mask)
+            with torch.no_grad():
+                for indices, packed in self._all_micro_batches(groups):
+                    _put(ref_logprob, indices, self.reference(packed, self.config.rollout.temperature).logprob)
+        return Scores(sampled_logprob(groups), ref_logprob, None, mask)
+
     def update(self, batch: Batch) -> list[Update]:
         """The iteration's updates, one a mini-batch, in the order of the prompts."""
         updates = [self._update_on(batch, members) for members in self._mini_batches(len(batch.groups))]
@@ -150,10 +162,11 @@ class DeepSpeedLearner:
         totals = Totals(responses=int(counts[0]), tokens=int(counts[1]))
         parts = []
         for indices, packed in self._micro_batches(batch.groups, members):
-            output = self._loss_of(batch, indices, packed, totals)
+            output, entropy = self._loss_of(batch, indices, packed, totals)
             # DeepSpeed averages gradients over ranks; the loss is normalised over all of them already.
             self.engine.backward(output.loss * self.ranks.size)
-            parts.append(torch.stack([output.loss.detach(), output.policy_loss, output.kl, output.clipped]))
+            seen = (output.loss.detach(), output.policy_loss, output.kl, output.clipped, output.log_ratio, entropy)
+            parts.append(torch.stack(seen))
         sums = self.ranks.total(torch.stack(parts).double().sum(0))
         skipped = self._is_poisoned(sums)
         self._optimizer.skip = skipped
@@ -164,19 +177,24 @@ class DeepSpeedLearner:
             policy_loss=float(sums[1]),
             kl=float(sums[2]),
             clip_fraction=float(sums[3]),
+            log_ratio=float(sums[4]),
+            entropy=None if batch.scores.entropy is not None else float(sums[5]) / totals.tokens,
             grad_norm=float("nan") if skipped else float(norm),
             skipped=skipped,
         )
 
-    def _loss_of(self, batch: Batch, indices: list[int], packed: Packed, totals: Totals) -> LossOutput:
-        logprob = self._logprob_of([batch.groups[index] for index in indices], packed).flatten(0, 1)  # [R, T]
+    def _loss_of(self, batch: Batch, indices: list[int], packed: Packed, totals: Totals) -> tuple[LossOutput, Tensor]:
+        """Also the sum of entropies, where nobody knows them of the rollout; else 0."""
+        policy = self._pass_over([batch.groups[index] for index in indices], packed, batch.scores.entropy is None)
+        logprob = policy.logprob.flatten(0, 1)  # [R, T]
+        entropy = logprob.new_zeros(()) if policy.entropy is None else policy.entropy.sum()
         length = logprob.shape[-1]
 
         def rows(values: Tensor) -> Tensor:  # [P, G, T of the iteration] -> [R, T of the micro-batch]
             return values[indices, :, :length].flatten(0, 1).to(logprob.device)
 
         scores = batch.scores
-        return self._loss(
+        output = self._loss(
             TokenRows(
                 logprob=logprob,
                 old_logprob=rows(scores.logprob),
@@ -186,14 +204,15 @@ class DeepSpeedLearner:
             ),
             totals,
         )
+        return output, entropy
 
-    def _logprob_of(self, groups: Sequence[Group], packed: Packed) -> Tensor:
+    def _pass_over(self, groups: Sequence[Group], packed: Packed, with_entropy: bool) -> TokenScores:
         """With its graph: what was kept, where it is of the same groups, and weights are still those of the rollout."""
         kept, self._kept = self._kept, None
         if kept is not None and len(kept.groups) == len(groups) and all(map(is_, kept.groups, groups)):
-            return kept.logprob
-        logprob: Tensor = self.engine(packed, self.config.rollout.temperature).logprob
-        return logprob
+            return TokenScores(kept.logprob, None, None)
+        scores: TokenScores = self.engine(packed, self.config.rollout.temperature, with_entropy)
+        return scores
 
     def _mini_batches(self, count: int) -> list[list[int]]:
         step = self._groups_per_update

@@ -16,6 +16,10 @@ class Learner(Protocol):
         """Log-probs and entropy of this rank's responses under the current weights."""
         ...
 
+    def scores_of_sampler(self, groups: Sequence[Group]) -> Scores:
+        """The same with the sampler's own log-probs, which cost nothing, and without entropy."""
+        ...
+
     def update(self, batch: Batch) -> list[Update]:
         """One optimiser step a mini-batch, in order."""
         ...

@@ -132,6 +132,13 @@ def response_mask(groups: Sequence[Group]) -> Tensor:
     return (torch.arange(longest_response(groups)) < lengths[..., None]).float()
 
 
+def sampled_logprob(groups: Sequence[Group]) -> Tensor:
+    """The sampler's log-probs; 0 on padding. [P, G, T] float32"""
+    longest = longest_response(groups)
+    rows = [[[*r.logprobs, *[0.0] * (longest - len(r.logprobs))] for r in group.responses] for group in groups]
+    return torch.tensor(rows)
+
+
 def micro_batches(lengths: Sequence[int], budget: int, at_least: int = 1) -> list[list[int]]:
     """Indices of groups, cut into micro-batches of at most `budget` tokens.
 

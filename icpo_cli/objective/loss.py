@@ -26,6 +26,7 @@ class LossOutput(NamedTuple):
     policy_loss: Tensor  # []
     kl: Tensor  # [] k3, nats per token under the same weights
     clipped: Tensor  # [] share of the weight on tokens whose ratio was clipped
+    log_ratio: Tensor  # [] its absolute value, nats per token under the same weights
 
 
 class TokenRows(NamedTuple):
@@ -69,12 +70,18 @@ def clipped_loss(
     clip_low: float,
     clip_high: float,
     kl_coef: float,
+    ratio_cap: float | None = None,
 ) -> LossOutput:
-    """Minus Eq. 4: -(min(r A, clip(r, 1 - low, 1 + high) A)) + kl_coef * k3, summed under `weight`."""
-    ratio = (logprob - old_logprob).exp()  # [R, T]
+    """Minus Eq. 4: -(min(r A, clip(r, 1 - low, 1 + high) A)) + kl_coef * k3, summed under `weight`.
+
+    `ratio_cap`: where r is cut off, whatever the advantage's sign.
+    """
+    log_ratio = logprob - old_logprob  # [R, T]
+    ratio = log_ratio.exp() if ratio_cap is None else log_ratio.exp().clamp(max=ratio_cap)  # [R, T]
     unclipped = ratio * advantage  # [R, T]
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantage  # [R, T]
     policy_loss = -(torch.minimum(unclipped, clipped) * weight).sum()
     kl = (k3_kl(logprob, ref_logprob) * weight).sum() if ref_logprob is not None else torch.zeros_like(policy_loss)
     was_clipped = ((clipped < unclipped) * weight).sum()
-    return LossOutput(policy_loss + kl_coef * kl, policy_loss.detach(), kl.detach(), was_clipped)
+    moved = (log_ratio.detach().abs() * weight).sum()
+    return LossOutput(policy_loss + kl_coef * kl, policy_loss.detach(), kl.detach(), was_clipped, moved)

@@ -87,6 +87,8 @@ def policy_loss(config: Config) -> Loss:
             clip_low=learner.clip_ratio,
             clip_high=learner.clip_ratio if learner.clip_ratio_high is None else learner.clip_ratio_high,
             kl_coef=learner.kl_coef,
+            # Of the learner's own old log-probs the ratio is the update's alone; the cap weighs advantages then.
+            ratio_cap=learner.importance_cap if learner.old_logprobs == "sampler" else None,
         )
 
     return loss

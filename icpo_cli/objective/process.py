@@ -31,4 +31,4 @@ def outcome_loss(
     logit = (process_reward(logprob, ref_logprob, beta) * mask).sum(-1)  # [R]
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, outcome, reduction="sum") / n
     nothing = torch.zeros_like(loss.detach())
-    return LossOutput(loss, loss.detach(), nothing, nothing)
+    return LossOutput(loss, loss.detach(), nothing, nothing, nothing)

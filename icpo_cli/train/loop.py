@@ -19,8 +19,10 @@ from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.in_loop import Subset
 from icpo_cli.evaluate.table import result_text
 from icpo_cli.learner.learner import Learner
+from icpo_cli.learner.pack import sampled_logprob
 from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.confidence import CONFIDENCE
+from icpo_cli.objective.importance import truncated_importance
 from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.objective.selection import KEEP, Candidates
@@ -139,7 +141,7 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
     with clock.phase("reward"):
         verdicts = verdicts_of(groups, parts.verifier, config.reward)  # [P][G]
     with clock.phase("logprobs"):
-        scores = parts.learner.score(groups, config.reward.source in NEED_SELF_CERTAINTY)
+        scores = _scores(parts, groups)
     with clock.phase("reward"):
         credit = _credit(parts, groups, votes, verdicts, scores, draw)
         think = TEMPLATES[config.data.template].think
@@ -150,7 +152,17 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided), ranks.gathered)
     correct = torch.tensor([[verdict.correct for verdict in group] for group in verdicts])  # [P, G]
     kept = KEEP[rollout.keep](Candidates(derivation.final_reward, correct, usual_std or 0.0), rollout)  # [P]
-    return Round(groups, rewards, credit, scores, derivation, kept.tolist())
+    importance = None
+    if config.learner.importance_cap is not None and config.learner.old_logprobs == "learner":
+        importance = truncated_importance(scores.logprob, sampled_logprob(groups), config.learner.importance_cap)
+    return Round(groups, rewards, credit, scores, derivation, importance, kept.tolist())
+
+
+def _scores(parts: Parts, groups: Sequence[Group]) -> Scores:
+    """Of the old policy: by the learner's own pass, or as the sampler gave them."""
+    if parts.config.learner.old_logprobs == "sampler":
+        return parts.learner.scores_of_sampler(groups)
+    return parts.learner.score(groups, parts.config.reward.source in NEED_SELF_CERTAINTY)
 
 
 def _credit(

@@ -48,14 +48,15 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "groups/zero_advantage_share": np.mean((advantage == 0).all(-1)),
         "advantage/std": advantage.std(),
         "advantage/max": np.abs(advantage).max(),
-        "entropy": float((column("entropy_mean").ravel() * tokens).sum() / max(tokens.sum(), 1)),
         "response_tokens/mean": tokens.mean(),
         "response_tokens/max": tokens.max(),
         "response_tokens/cut_off_share": np.mean([row["finish_reason"] == "length" for row in rows]),
-        "logprob_gap/mean": float((column("logprob_gap_mean").ravel() * tokens).sum() / max(tokens.sum(), 1)),
-        "logprob_gap/max": column("logprob_gap_max").max(),
         "tokens/response": tokens.sum(),
     }
+    if all(row["entropy_mean"] is not None for row in rows):  # the learner has had its say
+        for name, by_response in (("entropy", "entropy_mean"), ("logprob_gap/mean", "logprob_gap_mean")):
+            metrics[name] = float((column(by_response).ravel() * tokens).sum() / max(tokens.sum(), 1))
+        metrics["logprob_gap/max"] = column("logprob_gap_max").max()
     if VerdictKind.NO_GOLD not in verdicts:
         metrics["accuracy"] = verdicts.count(VerdictKind.CORRECT) / len(verdicts)
     metrics |= {f"verdict/{kind}": float(count) for kind, count in count_kinds(verdicts).items()}
@@ -70,8 +71,10 @@ def update_metrics(updates: Sequence[Update]) -> dict[str, float]:
     done = [update for update in updates if not update.skipped]
     metrics = {"updates/done": float(len(done)), "updates/skipped": float(len(updates) - len(done))}
     if done:
-        for name in ("loss", "policy_loss", "kl", "clip_fraction", "grad_norm"):
+        for name in ("loss", "policy_loss", "kl", "clip_fraction", "log_ratio", "grad_norm"):
             metrics[name] = float(np.mean([getattr(update, name) for update in done]))
+        entropies = [update.entropy for update in done if update.entropy is not None]
+        metrics |= {"entropy": float(np.mean(entropies))} if entropies else {}
     return metrics
 
 

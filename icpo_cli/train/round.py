@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from icpo_cli.learner.ranks import Ranks
@@ -24,6 +25,8 @@ class Round:
     credit: Credit
     scores: Scores
     derivation: Derivation
+    importance: Tensor | None
+    """[P, G, T] What a token's advantage is multiplied by; None where every token counts alike."""
     kept: Sequence[bool]
     """[P] Whether the group is wanted for the update."""
 
@@ -33,6 +36,8 @@ class Round:
         advantage, taught, process = self.derivation.advantage, self.credit.taught, self.credit.process
         if taught is None:
             by_token = token_advantage(advantage, self.scores.mask)
+            if self.importance is not None:
+                by_token = by_token * self.importance
             if process is not None:
                 by_token = by_token + process_advantage(process.reward, self.scores.mask)
             return Batch(tuple(self.groups), self.scores, by_token.float())

@@ -45,15 +45,16 @@ def _response(sampled: Round, p: int, g: int) -> Row:
     length = len(response.tokens)
     logprob = scores.logprob[p, g, :length].tolist()
     gaps = [abs(old - sampled) for old, sampled in zip(logprob, response.logprobs, strict=True)]
+    by_learner = scores.entropy is not None
     return {
         "response": g + 1,
         "text": response.text,
         "tokens": list(response.tokens),
         "logprob": logprob,
         "finish_reason": response.finish_reason,
-        "entropy_mean": _mean(scores.entropy[p, g, :length]),
-        "logprob_gap_mean": sum(gaps) / max(length, 1),
-        "logprob_gap_max": max(gaps, default=0.0),
+        "entropy_mean": _mean(scores.entropy[p, g, :length]) if scores.entropy is not None else None,
+        "logprob_gap_mean": sum(gaps) / max(length, 1) if by_learner else None,
+        "logprob_gap_max": max(gaps, default=0.0) if by_learner else None,
     }
 
 

@@ -15,7 +15,7 @@ from tests.evaluate.test_score import part_of
 from tests.train.tables import Graded, table_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "METRICS.md"
-ELSEWHERE = {"logprob_gap/probe", "groups/rounds", "seconds/eval"}
+ELSEWHERE = {"verdict/no_gold", "logprob_gap/probe", "groups/rounds", "seconds/eval"}
 """Logged by the loop and the record themselves."""
 CREDITS = {
     "credit/majority_share",
@@ -47,8 +47,8 @@ def logged() -> set[str]:
     config = load_config(["data.train.task=x"])
     seconds = dict.fromkeys(("rollout", "reward", "logprobs", "update", "sync"), 1.0)
     names = set(response_metrics(table_of([Graded(prompt, "+-")], config), 2, 1.0))
-    names |= set(update_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, skipped=False)]))
-    names |= set(process_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, skipped=False)]))
+    names |= set(update_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, None, 0.0, skipped=False)]))
+    names |= set(process_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, None, 0.0, skipped=False)]))
     names |= set(machine_metrics(seconds, 1.0, torch.device("cpu"))) | {"memory/peak_device_gib"}
     evaluated = set(metrics_of([score(part_of(["++", "+-", "--", "00"]))]))
     return names | {_general(name) for name in evaluated} | ELSEWHERE | CREDITS

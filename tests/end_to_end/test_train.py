@@ -58,6 +58,15 @@ def test_the_folder_a_run_leaves_loads_as_it_is(
     assert [line[5:] for line in spoken.stdout.splitlines() if line.startswith("TEXT ")] == [repr(t) for t in texts]
 
 
+def test_the_samplers_log_probs_can_stand_for_the_old_policys(lab_config: Path, icpo: Callable) -> None:
+    settings = ["learner.old_logprobs=sampler", "learner.importance_cap=2", "train.iterations=2", "data.heldout=null"]
+    done = icpo("train", str(lab_config), *settings, "--json")
+    assert done.status == 0, done.err
+    metrics = done.document["metrics"]
+    assert 0 < metrics["log_ratio"] < 0.5 and metrics["entropy"] > 0 and metrics["kl"] > 0
+    assert "logprob_gap/mean" not in metrics  # of a pass that was not made
+
+
 def test_icpo_with_omega_0_is_grpo_bit_for_bit(lab_config: Path, icpo: Callable, tmp_path: Path) -> None:
     runs = []
     for name, arguments in {"icpo": ["method=icpo", "method.omega.max=0"], "grpo": ["method=grpo"]}.items():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from icpo_cli.objective.advantage import leave_one_out_advantage, likelihood_advantage
+from icpo_cli.objective.importance import truncated_importance
 from icpo_cli.objective.loss import Totals, clipped_loss, k3_kl, token_weight
 
 MASK = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
@@ -52,6 +53,33 @@ def loss_of(ratio: float, advantage: float, **kwargs: float) -> tuple[float, flo
 )
 def test_clip(ratio: float, advantage: float, loss: float, clipped: float) -> None:
     assert loss_of(ratio, advantage) == pytest.approx((loss, clipped))
+
+
+def test_a_ratio_is_cut_off_whatever_the_sign() -> None:
+    assert loss_of(5.0, -1.0, ratio_cap=2.0) == pytest.approx((2.0, 0.0))
+    assert loss_of(5.0, -1.0) == pytest.approx((5.0, 0.0))
+
+
+def test_the_mean_log_ratio_is_of_its_size() -> None:
+    output = clipped_loss(
+        torch.tensor([[-1.0, -2.0]]),
+        torch.tensor([[-1.5, -1.0]]),
+        None,
+        torch.ones(1, 2),
+        torch.full((1, 2), 0.5),
+        0.2,
+        0.2,
+        0.0,
+    )
+    assert output.log_ratio.item() == pytest.approx((0.5 + 1.0) / 2)
+
+
+def test_importance_is_truncated() -> None:
+    old, sampled = (
+        torch.tensor([math.log(0.6), math.log(0.1), -1.0]),
+        torch.tensor([math.log(0.2), math.log(0.2), -1.0]),
+    )
+    assert truncated_importance(old, sampled, 2.0).tolist() == pytest.approx([2.0, 0.5, 1.0])
 
 
 def test_clip_higher() -> None:

@@ -136,7 +136,9 @@ def train(
         omega = omega_at(iteration, config.method, config.train.iterations)
         rows = iteration_rows(config, iteration, omega, texts)
         metrics = response_metrics(rows, config.rollout.group_size, omega)
-        metrics |= update_metrics([Update(0.1 / iteration, 0.1 / iteration, 0.001, 0.05, 1.0, skipped=False)])
+        metrics |= update_metrics(
+            [Update(0.1 / iteration, 0.1 / iteration, 0.001, 0.05, 0.01, None, 1.0, skipped=False)]
+        )
         seconds = dict.fromkeys(("rollout", "reward", "logprobs", "update", "sync"), 0.5)
         metrics |= machine_metrics(seconds, metrics["tokens/response"], torch.device("cpu"))
         record.iteration(iteration, rows, metrics)

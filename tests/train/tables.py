@@ -64,4 +64,4 @@ def round_of(
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided))
     correct = torch.tensor([[verdict.correct for verdict in of_group] for of_group in verdicts])
     kept = KEEP[config.rollout.keep](Candidates(derivation.final_reward, correct, 0.0), config.rollout).tolist()
-    return Round(groups, rewards, credit, scores, derivation, kept)
+    return Round(groups, rewards, credit, scores, derivation, None, kept)

@@ -1,5 +1,7 @@
 """Rounds of sampling to one batch of the size that the update needs."""
 
+from dataclasses import replace
+
 import torch
 
 from icpo_cli.config.load import load_config
@@ -51,9 +53,16 @@ def test_all_that_was_sampled_is_in_the_table_and_says_whether_it_was_trained_on
     ]
 
 
+def test_importance_weighs_each_token_of_its_response() -> None:
+    one = made("a", 3, "+-")
+    weights = torch.tensor([[[1.0, 0.5, 2.0], [1.0, 1.0, 0.25]]])
+    weighed = replace(one, importance=weights).taught.advantage
+    assert torch.equal(weighed, one.derivation.advantage.float()[..., None] * weights)
+
+
 def test_one_round_of_all_groups_is_that_round() -> None:
     one = made("a", 3, "++", "+-")
-    kept = Round(one.groups, one.rewards, one.credit, one.scores, one.derivation, [True, True])
+    kept = Round(one.groups, one.rewards, one.credit, one.scores, one.derivation, None, [True, True])
     made_up = trained_of([kept], 2)
     batch, trained = made_up.batch, made_up.had
     assert trained == [[True, True]]

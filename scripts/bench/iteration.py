@@ -1,0 +1,320 @@
+"""How long an iteration takes and what it holds: icpo beside TRL's GRPOTrainer, and how the update grows.
+
+All of it in one run, one process after another, each with the whole machine. peer: both train the quickstart's model on
+the same prompts, every response of the same length, KL on; of icpo it is the real command. update: score and update
+of that work alone, against the product of two square matrices. growth: the same for other groups, lengths and
+vocabularies. ranks: one rank on one core and two ranks on two, the same work. bonus: what ICPO computes beyond GRPO.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from icpo_cli.config.load import experiment_file, load_config
+from icpo_cli.config.schema import Config
+from icpo_cli.data.prompts import load_prompts, prompts_of
+from icpo_cli.model import locate
+
+HERE = Path(__file__).parent
+PARTS = ("peer", "update", "growth", "ranks", "bonus")
+PHASES = ("rollout", "reward", "logprobs", "update", "sync")
+PROMPTS, GROUP, TOKENS = 16, 5, 40
+WORK = [
+    f"rollout.prompts_per_iteration={PROMPTS}",
+    f"rollout.group_size={GROUP}",
+    f"rollout.max_response_tokens={TOKENS}",
+    f"learner.mini_batch_prompts={PROMPTS}",
+    "data.heldout=null",
+]
+CORES = sorted(os.sched_getaffinity(0))
+SMALL_VOCABULARY, LARGE_VOCABULARY = 49_152, 151_936
+STATE_BYTES = 2 + 4 + 12
+"""Of a weight with its gradient and its optimiser: bfloat16, float32, and three of float32."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is printed of a part."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def run(command: Sequence[str], folder: Path, cores: Sequence[int] = CORES, **environment: str) -> str:
+    """A process on some cores, to its end: what it printed."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": str(len(cores)), **environment},
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command[:3])} ...: exit status {done.returncode}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def result_of(worker: str, order: dict[str, Any], folder: Path, **environment: str) -> dict[str, Any]:
+    """What a worker printed as its RESULT."""
+    path = folder / "order.json"
+    path.write_text(json.dumps(order), encoding="utf-8")
+    out = run([sys.executable, str(HERE / worker), str(path)], folder, **environment)
+    line = next(line for line in out.splitlines() if line.startswith("RESULT "))
+    found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+    return found
+
+
+def trained(command: Sequence[str], iterations: int, folder: Path, cores: Sequence[int] = CORES) -> dict[str, float]:
+    """Mean metrics of a run's iterations but the first, whose engines are cold."""
+    settings = [*WORK, f"train.iterations={iterations}", "train.eval_every=1000", "train.save_every=1000"]
+    run([*command, *settings], folder, cores)
+    [journal] = folder.glob("runs/*/journal.jsonl")
+    entries = [json.loads(line)["metrics"] for line in journal.read_text().splitlines()]
+    timed = [metrics for metrics in entries if "seconds/iteration" in metrics]
+    warm = timed[1:]
+    return {name: fmean(metrics[name] for metrics in warm) for name in warm[0] if name.startswith(("seconds/", "mem"))}
+
+
+def peer(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
+    """icpo and TRL, each at its best here."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(HERE / "iteration_icpo.py"), "train", str(experiment_file("quickstart.yaml"))]
+        own = trained(command, arguments.iterations, Path(folder))
+    theirs = {rows: peer_side(arguments, rows) for rows in arguments.trl_rows}
+    found = {"icpo": own, "trl": theirs}
+    rows = [("icpo", *own_cells(own), f"{own['seconds/iteration']:.1f}", f"{own['memory/peak_host_gib']:.1f}", "")]
+    for per_pass, side in theirs.items():
+        if side is None:
+            rows.append((f"TRL, {per_pass} responses a pass", *[""] * len(PHASES), "ended for memory", "", ""))
+            continue
+        seconds = fmean(side["seconds"][1:])
+        ratio = f"{seconds / own['seconds/iteration']:.2f}, {side['peak_gib'] / own['memory/peak_host_gib']:.2f}"
+        rows.append(
+            (
+                f"TRL, {per_pass} responses a pass",
+                *[""] * len(PHASES),
+                f"{seconds:.1f}",
+                f"{side['peak_gib']:.1f}",
+                ratio,
+            )
+        )
+    title = f"An iteration of {PROMPTS} prompts x {GROUP} responses of {TOKENS} tokens, KL on"
+    headers = ("", *PHASES, "seconds", "peak GiB", "over icpo's: seconds, GiB")
+    return Table(title, headers, tuple(rows), f"means of {arguments.iterations - 1} iterations after the first"), found
+
+
+def own_cells(metrics: dict[str, float]) -> list[str]:
+    return [f"{metrics[f'seconds/{phase}']:.2f}" for phase in PHASES]
+
+
+def peer_side(arguments: argparse.Namespace, rows: int) -> dict[str, Any] | None:
+    """TRL with so many responses a pass; None where the machine ended it for memory."""
+    config = load_config([str(experiment_file("quickstart.yaml")), *WORK])
+    model = locate(config.model)
+    prompts = prompts_of(training_prompts(config, model), config.seed, 1, PROMPTS)
+    order = {
+        "model": str(model),
+        "prompt_tokens": [list(prompt.tokens) for prompt in prompts],
+        "golds": [prompt.gold.answer for prompt in prompts],
+        "prompts": PROMPTS,
+        "group_size": GROUP,
+        "tokens": TOKENS,
+        "kl_coef": config.learner.kl_coef,
+        "learning_rate": config.learner.learning_rate,
+        "iterations": arguments.iterations,
+        "rows": rows,
+        "threads": len(CORES),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return result_of("iteration_trl.py", {**order, "folder": folder}, Path(folder), PYTHONPATH=arguments.trl)
+        except RuntimeError as error:
+            if "exit status -9" in str(error):
+                return None
+            raise
+
+
+def training_prompts(config: Config, model: Path) -> Any:
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    return load_prompts(config, tokenizer, lambda golds: [None for _ in golds]).train
+
+
+def update_of(model: Path, **changes: Any) -> dict[str, Any]:
+    """Score and update on made-up groups of the quickstart's sizes, or of others; no KL, whose pass is the score's."""
+    order = {
+        "model": str(model),
+        "prompts": PROMPTS,
+        "group_size": GROUP,
+        "prompt_tokens": 185,
+        "head": 150,
+        "response_tokens": TOKENS,
+        "repeats": 4,
+        "settings": {"learner.kl_coef": 0},
+    } | changes
+    with tempfile.TemporaryDirectory() as folder:
+        return result_of("iteration_update.py", order, Path(folder))
+
+
+def seconds_of(result: dict[str, Any]) -> float:
+    """Of score and update together, which share a pass; the first repeat is not counted."""
+    return fmean(map(sum, zip(result["score_seconds"][1:], result["update_seconds"][1:], strict=True)))
+
+
+def share_of_peak(result: dict[str, Any]) -> float:
+    """A forward and a backward, which is two: what is made again in the backward is not useful."""
+    return 3 * result["useful_products"] / seconds_of(result) / result["product_peak"]
+
+
+def update(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
+    found = update_of(locate(load_config([]).model))
+    cells = (
+        f"{seconds_of(found):.2f}",
+        f"{3 * found['useful_products'] / 1e12:.2f}",
+        f"{found['product_peak'] / 1e9:.0f}",
+        f"{100 * share_of_peak(found):.0f} %",
+        f"{found['peak_gib']:.1f}",
+    )
+    headers = ("seconds", "useful products, T", "peak, G/s", "share of the peak", "peak GiB")
+    title = "Policy's pass, backward and optimiser step, bfloat16, useful tokens only"
+    return Table(title, headers, (cells,)), found
+
+
+def growth(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
+    model = locate(load_config([]).model)
+    found: dict[str, Any] = {}
+    for group_size in (2, 5, 8, 16):
+        found[f"G {group_size}"] = update_of(model, group_size=group_size, repeats=2)
+    for tokens in (32, 128, 512, 1024):
+        found[f"{tokens} tokens a response"] = update_of(model, prompts=2, response_tokens=tokens, repeats=2)
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (SMALL_VOCABULARY, LARGE_VOCABULARY):
+            other = made_up_model(model, size, Path(folder) / str(size))
+            found[f"vocabulary {size:,}"] = update_of(other, repeats=2)
+    rows = [
+        (
+            name,
+            f"{seconds_of(result):.2f}",
+            f"{result['peak_gib']:.2f}",
+            f"{result['peak_gib'] - result['embedding'] * STATE_BYTES / 2**30:.2f}",
+            f"{100 * share_of_peak(result):.0f} %",
+        )
+        for name, result in found.items()
+    ]
+    headers = ("", "seconds", "peak GiB", "without the embedding's state", "share of the peak")
+    return Table("How the update grows", headers, tuple(rows)), found
+
+
+def made_up_model(model: Path, vocabulary: int, folder: Path) -> Path:
+    """The model's body with random weights, and another vocabulary."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(model)
+    config.vocab_size = vocabulary
+    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((model / name).read_bytes())
+    return folder
+
+
+def ranks(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
+    command = [sys.executable, "-m", "icpo_cli", "train", str(experiment_file("quickstart.yaml"))]
+    found = {}
+    for count in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            # Two ranks divide the cores between them.
+            parts = command if count == 1 else [*command, "--nproc", str(count)]
+            found[count] = trained(parts, arguments.iterations, Path(folder), CORES[:count])
+    one, two = found[1], found[2]
+    rows = [
+        (f"{count} rank{'s' if count > 1 else ''}", *own_cells(each), f"{each['seconds/iteration']:.1f}")
+        for count, each in found.items()
+    ]
+    ratio = one["seconds/iteration"] / two["seconds/iteration"]
+    return Table(
+        "One rank on one core, two ranks on two cores",
+        ("", *PHASES, "seconds"),
+        tuple(rows),
+        f"{ratio:.2f} times as fast",
+    ), {"1": one, "2": two}
+
+
+def bonus(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
+    import torch
+
+    from icpo_cli.objective.methods import derive
+    from icpo_cli.objective.preference import preference_score
+
+    torch.set_num_threads(len(CORES))
+    config = load_config(["method=icpo"])
+    confidence = -torch.rand(768, 5, dtype=torch.float64)
+    reward = torch.randint(0, 2, (768, 5)).double()
+
+    def milliseconds(method: str) -> float:
+        settings = load_config([f"method={method}"]).method
+        return 1000 * least(lambda: derive(confidence, reward, 1.0, settings))
+
+    found = {
+        "preference_score_ms": 1000 * least(lambda: preference_score(confidence, config.method.delta)),
+        "icpo_ms": milliseconds("icpo"),
+        "grpo_ms": milliseconds("grpo"),
+    }
+    rows = tuple((name.removesuffix("_ms").replace("_", " "), f"{value:.3f}") for name, value in found.items())
+    return Table("From confidences and rewards to advantages, 768 x 5", ("", "ms"), rows), found
+
+
+def least(work: Any) -> float:
+    """Seconds of the fastest of fifty."""
+    times = []
+    for _ in range(50):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--iterations", type=int, default=4, help="the first is not counted")
+    parser.add_argument("--trl-rows", type=lambda text: [int(part) for part in text.split(",")], default=[10, 20, 40])
+    parser.add_argument("--trl", required=True, help="folder that TRL was installed into")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    parts = {"peer": peer, "update": update, "growth": growth, "ranks": ranks, "bonus": bonus}
+    document = {}
+    for name in arguments.only:
+        table, document[name] = parts[name](arguments)
+        if not arguments.json:
+            print_table(table)
+    if arguments.json:
+        print(json.dumps(document, indent=2))
+
+
+def print_table(table: Table) -> None:
+    """As Markdown."""
+    print(f"\n{table.title}\n")
+    for cells in (table.headers, ["---"] * len(table.headers), *table.rows):
+        print(f"| {' | '.join(cells)} |")
+    if table.note:
+        print(f"\n{table.note}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
