@@ -1,6 +1,6 @@
 """What training and evaluation ask of a rollout engine."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,14 @@ class Request:
     tokens: tuple[int, ...]
     """The prompt's."""
     seed: int
+
+
+Finished = Callable[[int, Group], None]
+"""Told of a group and of its prompt's place."""
+
+
+def nobody(place: int, group: Group) -> None:
+    """Waits for a single group."""
 
 
 class StreamingSampler(Protocol):
@@ -36,8 +44,18 @@ class StreamingSampler(Protocol):
 class Sampler(StreamingSampler, Protocol):
     """Samples groups under the weights last handed over."""
 
-    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
-        """`count` responses a prompt, in the prompts' order; equal arguments and weights give equal tokens."""
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[int],
+        count: int,
+        temperature: float,
+        finished: Finished = nobody,
+    ) -> list[Group]:
+        """`count` responses a prompt, in the prompts' order; equal arguments and weights give equal tokens.
+
+        `finished` hears of each group as soon as it is there.
+        """
         ...
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:

@@ -15,7 +15,7 @@ from icpo_cli.data.templates import STOP
 from icpo_cli.device import DeviceProfile
 from icpo_cli.model import Architecture, read_config
 from icpo_cli.records import Group, Prompt, Response
-from icpo_cli.rollout.sampler import Request
+from icpo_cli.rollout.sampler import Finished, Request, nobody
 from icpo_cli.sizes import GIB
 
 FEW = 8
@@ -92,17 +92,29 @@ class VLLMSampler:
             **(_cpu_settings(spec, model, dtype, executor) if self._on_cpu else {}),
         )
 
-    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[int],
+        count: int,
+        temperature: float,
+        finished: Finished = nobody,
+    ) -> list[Group]:
         self._wake()
         self._llm.reset_prefix_cache()
-        parameters = [self._parameters(seed, temperature, count) for seed in seeds]
-        inputs = [{"prompt_token_ids": list(prompt.tokens)} for prompt in prompts]
-        outputs = self._llm.generate(inputs, parameters, use_tqdm=False)
+        engine = self._llm.llm_engine
+        for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            inputs = {"prompt_token_ids": list(prompt.tokens)}
+            engine.add_request(str(place), inputs, self._parameters(seed, temperature, count))
+        groups: dict[int, Group] = {}
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                if output.finished:
+                    place = int(output.request_id)
+                    groups[place] = Group(prompts[place], tuple(map(_response, output.outputs)))
+                    finished(place, groups[place])
         self._sleep()
-        return [
-            Group(prompt, tuple(_response(completion) for completion in output.outputs))
-            for prompt, output in zip(prompts, outputs, strict=True)
-        ]
+        return [groups[place] for place in range(len(prompts))]
 
     def stream(self, requests: Sequence[Request], temperature: float) -> Iterator[list[tuple[int, Response]]]:
         self._wake()

@@ -27,7 +27,8 @@ from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.objective.selection import KEEP, Candidates
 from icpo_cli.records import Batch, Group, Scores, Update, Verdict
-from icpo_cli.rewards.reward import rewards_of, verdicts_of
+from icpo_cli.rewards.background import BackgroundVerdicts
+from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rewards.source import Credit, Sampled
 from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, SOURCES
 from icpo_cli.rewards.verifier import Verifier
@@ -135,11 +136,13 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
     prompts = ranks.share(all_prompts)  # P
     seeds = ranks.share(seeds_of(*draw, len(all_prompts), number))
 
-    with clock.phase("rollout"):
-        votes = parts.sampler.sample(prompts, seeds, rollout.votes or rollout.group_size, rollout.temperature)
-        groups = [group.first(rollout.group_size) for group in votes]
-    with clock.phase("reward"):
-        verdicts = verdicts_of(groups, parts.verifier, config.reward)  # [P][G]
+    with BackgroundVerdicts(parts.verifier, config.reward, rollout.group_size) as beside:
+        with clock.phase("rollout"):
+            count = rollout.votes or rollout.group_size
+            votes = parts.sampler.sample(prompts, seeds, count, rollout.temperature, beside.take)
+            groups = [group.first(rollout.group_size) for group in votes]
+        with clock.phase("reward"):
+            verdicts = beside.rest()  # [P][G]
     with clock.phase("logprobs"):
         scores = _scores(parts, groups)
     with clock.phase("reward"):
