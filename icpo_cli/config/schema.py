@@ -251,7 +251,7 @@ class LearnerConfig:
     max_grad_norm: float = 1.0
     zero_stage: int = 2
     micro_batch_tokens: int = 8192
-    """Most tokens, padding included, in one forward; a group that is longer goes alone."""
+    """Most tokens in one forward; a group that is longer goes alone."""
     logit_chunk_tokens: int = 1024
     """Response tokens whose logits exist at once."""
     gradient_checkpointing: bool = False

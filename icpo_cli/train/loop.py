@@ -155,10 +155,7 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided), ranks.gathered)
     correct = torch.tensor([[verdict.correct for verdict in group] for group in verdicts])  # [P, G]
     kept = KEEP[rollout.keep](Candidates(derivation.final_reward, correct, usual_std or 0.0), rollout)  # [P]
-    importance = None
-    if config.learner.importance_cap is not None and config.learner.old_logprobs == "learner":
-        importance = truncated_importance(scores.logprob, sampled_logprob(groups), config.learner.importance_cap)
-    return Round(groups, rewards, credit, scores, derivation, importance, kept.tolist())
+    return Round(groups, rewards, credit, scores, derivation, _importance(parts, groups, scores), kept.tolist())
 
 
 def _scores(parts: Parts, groups: Sequence[Group]) -> Scores:
@@ -166,6 +163,14 @@ def _scores(parts: Parts, groups: Sequence[Group]) -> Scores:
     if parts.config.learner.old_logprobs == "sampler":
         return parts.learner.scores_of_sampler(groups)
     return parts.learner.score(groups, parts.config.reward.source in NEED_SELF_CERTAINTY)
+
+
+def _importance(parts: Parts, groups: Sequence[Group], scores: Scores) -> torch.Tensor | None:
+    """[P, G, T] Where the learner's own old log-probs are to be weighed by how far the sampler's are from them."""
+    learner = parts.config.learner
+    if learner.importance_cap is None or learner.old_logprobs == "sampler":
+        return None
+    return truncated_importance(scores.logprob, sampled_logprob(groups), learner.importance_cap)
 
 
 def _credit(
