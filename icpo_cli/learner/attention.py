@@ -101,7 +101,7 @@ class _FewKeys(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, seen: Tensor, scaling: float) -> Tensor:
         """[S, K, Q, D], [S, K, M, D], [S, K, M, D], bool [S, 1, Q, M] -> [S, K, Q, D]"""
-        scores = query.float() @ key.float().transpose(2, 3) * scaling  # [S, K, Q, M]
+        scores = (query.float() * scaling) @ key.float().transpose(2, 3)  # [S, K, Q, M]
         weights = scores.masked_fill_(~seen, -torch.inf).softmax(-1).to(value.dtype)
         attended = weights @ value
         ctx.save_for_backward(query, key, value, weights, attended)

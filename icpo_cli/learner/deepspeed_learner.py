@@ -63,7 +63,7 @@ class DeepSpeedLearner:
         if _clips_itself(config, profile):
             self._optimizer.max_grad_norm = config.learner.max_grad_norm
         self.engine: Any = deepspeed.initialize(
-            model=policy, optimizer=self._optimizer, config=_deepspeed_config(config, profile)
+            model=policy, optimizer=self._optimizer, config=_deepspeed_config(config, profile, ranks)
         )[0]
         self.engine.train()
         # Further rounds would sample beside what is kept, and ZeRO 3 gathers weights anew for each pass.
@@ -249,7 +249,7 @@ class DeepSpeedLearner:
         """The starting policy, frozen; shared out over the ranks where the policy is."""
         reference = self._policy(model, profile).eval().requires_grad_(False)
         if self.config.learner.zero_stage == 3:
-            return deepspeed.initialize(model=reference, config=_deepspeed_config(self.config, profile))[0]
+            return deepspeed.initialize(model=reference, config=_deepspeed_config(self.config, profile, self.ranks))[0]
         return reference.to(self.ranks.device)
 
 
@@ -300,8 +300,10 @@ def _put(whole: Tensor, indices: list[int], part: Tensor) -> None:
     whole[indices, :, : part.shape[-1]] = part.cpu()
 
 
-def _deepspeed_config(config: Config, profile: DeviceProfile) -> dict[str, Any]:
+def _deepspeed_config(config: Config, profile: DeviceProfile, ranks: Ranks) -> dict[str, Any]:
     learner = config.learner
+    # Alone, stage 2 shares out nothing, and copies each gradient once more than stage 1.
+    stage = 1 if learner.zero_stage == 2 and ranks.size == 1 else learner.zero_stage
     low_precision = profile.dtype == torch.bfloat16
     return {
         # One forward is one micro-batch of ours, whatever its rows: sizes here are only formal.
@@ -311,7 +313,7 @@ def _deepspeed_config(config: Config, profile: DeviceProfile) -> dict[str, Any]:
         "managed_gradient_accumulation": False,
         "gradient_clipping": 0.0 if _clips_itself(config, profile) else learner.max_grad_norm,
         "bf16": {"enabled": low_precision},
-        "zero_optimization": {"stage": learner.zero_stage, "overlap_comm": False},
+        "zero_optimization": {"stage": stage, "overlap_comm": False},
         # DeepSpeed offers no float32 accumulation beside bfloat16 weights without ZeRO.
         "data_types": {"grad_accum_dtype": "fp32" if learner.zero_stage > 0 or not low_precision else "bf16"},
         "zero_allow_untested_optimizer": True,

@@ -37,6 +37,8 @@ WORK = [
     f"learner.mini_batch_prompts={PROMPTS}",
     "data.heldout=null",
 ]
+TRL_FORMS = {"float32": "float32 weights under autocast", "bfloat16": "bfloat16 weights and optimiser"}
+"""By the dtype of its model. The first computes as icpo does, with weights and optimiser in float32."""
 CORES = sorted(os.sched_getaffinity(0))
 SMALL_VOCABULARY, LARGE_VOCABULARY = 49_152, 151_936
 STATE_BYTES = 2 + 4 + 12
@@ -79,10 +81,12 @@ def result_of(worker: str, order: dict[str, Any], folder: Path, **environment: s
     return found
 
 
-def trained(command: Sequence[str], iterations: int, folder: Path, cores: Sequence[int] = CORES) -> dict[str, float]:
+def trained(
+    command: Sequence[str], iterations: int, folder: Path, cores: Sequence[int] = CORES, **environment: str
+) -> dict[str, float]:
     """Mean metrics of a run's iterations but the first, whose engines are cold."""
     settings = [*WORK, f"train.iterations={iterations}", "train.eval_every=1000", "train.save_every=1000"]
-    run([*command, *settings], folder, cores)
+    run([*command, *settings], folder, cores, **environment)
     [journal] = folder.glob("runs/*/journal.jsonl")
     entries = [json.loads(line)["metrics"] for line in journal.read_text().splitlines()]
     timed = [metrics for metrics in entries if "seconds/iteration" in metrics]
@@ -91,38 +95,45 @@ def trained(command: Sequence[str], iterations: int, folder: Path, cores: Sequen
 
 
 def peer(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
-    """icpo and TRL, each at its best here."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(HERE / "iteration_icpo.py"), "train", str(experiment_file("quickstart.yaml"))]
-        own = trained(command, arguments.iterations, Path(folder))
-    theirs = {rows: peer_side(arguments, rows) for rows in arguments.trl_rows}
-    found = {"icpo": own, "trl": theirs}
-    rows = [("icpo", *own_cells(own), f"{own['seconds/iteration']:.1f}", f"{own['memory/peak_host_gib']:.1f}", "")]
-    for per_pass, side in theirs.items():
+    """icpo, by one rank and by one a core, and TRL, each at its best here."""
+    found: dict[str, Any] = {}
+    for count in (1, len(CORES)):
+        with tempfile.TemporaryDirectory() as folder:
+            found[f"icpo, {count} rank{'s' if count > 1 else ''}"] = icpo_side(arguments, count, Path(folder))
+    for dtype, form in TRL_FORMS.items():
+        for per_pass in arguments.trl_rows:
+            found[f"TRL, {form}, {per_pass} responses a pass"] = peer_side(arguments, per_pass, dtype)
+    best = min(own["seconds"] for name, own in found.items() if name.startswith("icpo"))
+    least_gib = min(own["peak_gib"] for name, own in found.items() if name.startswith("icpo"))
+    rows = []
+    for name, side in found.items():
         if side is None:
-            rows.append((f"TRL, {per_pass} responses a pass", *[""] * len(PHASES), "ended for memory", "", ""))
+            rows.append((name, *[""] * len(PHASES), "ended for memory", "", ""))
             continue
-        seconds = fmean(side["seconds"][1:])
-        ratio = f"{seconds / own['seconds/iteration']:.2f}, {side['peak_gib'] / own['memory/peak_host_gib']:.2f}"
-        rows.append(
-            (
-                f"TRL, {per_pass} responses a pass",
-                *[""] * len(PHASES),
-                f"{seconds:.1f}",
-                f"{side['peak_gib']:.1f}",
-                ratio,
-            )
-        )
+        phases = own_cells(side) if "seconds/update" in side else [""] * len(PHASES)
+        ratio = f"{side['seconds'] / best:.2f}, {side['peak_gib'] / least_gib:.2f}"
+        rows.append((name, *phases, f"{side['seconds']:.1f}", f"{side['peak_gib']:.1f}", ratio))
     title = f"An iteration of {PROMPTS} prompts x {GROUP} responses of {TOKENS} tokens, KL on"
-    headers = ("", *PHASES, "seconds", "peak GiB", "over icpo's: seconds, GiB")
+    headers = ("", *PHASES, "seconds", "peak GiB", "over icpo's best: seconds, GiB")
     return Table(title, headers, tuple(rows), f"means of {arguments.iterations - 1} iterations after the first"), found
+
+
+def icpo_side(arguments: argparse.Namespace, count: int, folder: Path) -> dict[str, float]:
+    """The real command on so many ranks; memory of all of them."""
+    launcher = (
+        [sys.executable] if count == 1 else [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}"]
+    )
+    command = [*launcher, str(HERE / "iteration_icpo.py"), "train", str(experiment_file("quickstart.yaml"))]
+    threads = {"OMP_NUM_THREADS": str(len(CORES) // count)}
+    metrics = trained(command, arguments.iterations, folder, **threads)
+    return metrics | {"seconds": metrics["seconds/iteration"], "peak_gib": count * metrics["memory/peak_host_gib"]}
 
 
 def own_cells(metrics: dict[str, float]) -> list[str]:
     return [f"{metrics[f'seconds/{phase}']:.2f}" for phase in PHASES]
 
 
-def peer_side(arguments: argparse.Namespace, rows: int) -> dict[str, Any] | None:
+def peer_side(arguments: argparse.Namespace, rows: int, dtype: str) -> dict[str, Any] | None:
     """TRL with so many responses a pass; None where the machine ended it for memory."""
     config = load_config([str(experiment_file("quickstart.yaml")), *WORK])
     model = locate(config.model)
@@ -138,11 +149,13 @@ def peer_side(arguments: argparse.Namespace, rows: int) -> dict[str, Any] | None
         "learning_rate": config.learner.learning_rate,
         "iterations": arguments.iterations,
         "rows": rows,
+        "dtype": dtype,
         "threads": len(CORES),
     }
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return result_of("iteration_trl.py", {**order, "folder": folder}, Path(folder), PYTHONPATH=arguments.trl)
+            found = result_of("iteration_trl.py", {**order, "folder": folder}, Path(folder), PYTHONPATH=arguments.trl)
+            return found | {"seconds": fmean(found["seconds"][1:])}
         except RuntimeError as error:
             if "exit status -9" in str(error):
                 return None

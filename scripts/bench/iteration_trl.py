@@ -49,7 +49,7 @@ def main(order: dict[str, Any]) -> None:
         max_steps=order["iterations"],
         optim="adamw_torch_fused",
         gradient_checkpointing=False,
-        model_init_kwargs={"dtype": "bfloat16"},
+        model_init_kwargs={"dtype": order["dtype"]},
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
