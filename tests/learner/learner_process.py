@@ -1,4 +1,7 @@
-"""One learner on fixed groups, as one or several ranks: prints what rank 0 saw. Run by test_ranks.py."""
+"""One learner on fixed groups, as one or several ranks: prints what rank 0 saw. Run by test_ranks.py.
+
+HOW: poison spoils an advantage; anew lets further rounds of sampling follow, so that no pass is kept.
+"""
 
 import json
 import random
@@ -14,7 +17,7 @@ from icpo_cli.objective.methods import policy_loss
 from icpo_cli.records import Batch, Group, Prompt, Response
 
 
-def main(model: str, zero_stage: str, poison: str) -> None:
+def main(model: str, zero_stage: str, how: str) -> None:
     config = load_config(
         [
             "model.dtype=float32",
@@ -23,6 +26,7 @@ def main(model: str, zero_stage: str, poison: str) -> None:
             "learner.learning_rate=1e-3",
             "learner.kl_coef=0.1",
             "learner.micro_batch_tokens=90",
+            f"rollout.max_rounds={2 if how == 'anew' else 1}",
         ]
     )
     profile = device_profile(config)
@@ -38,7 +42,7 @@ def main(model: str, zero_stage: str, poison: str) -> None:
         for _ in range(8)
     ]
     advantage = torch.randn(8, 5, generator=torch.Generator().manual_seed(3))
-    if poison == "poison":
+    if how == "poison":
         advantage[5, 0] = float("nan")  # of the second mini-batch, and of one rank alone
     mine = ranks.share(range(8))
     groups = [groups[index] for index in mine]

@@ -13,10 +13,10 @@ SCRIPT = Path(__file__).with_name("learner_process.py")
 
 
 @cache
-def run(model: Path, ranks: int, zero_stage: int, poison: str = "") -> dict:
+def run(model: Path, ranks: int, zero_stage: int, how: str = "") -> dict:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
     done = subprocess.run(
-        [*torchrun, str(SCRIPT), str(model), str(zero_stage), poison],
+        [*torchrun, str(SCRIPT), str(model), str(zero_stage), how],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[2])},
         capture_output=True,
         text=True,
@@ -37,6 +37,13 @@ def test_two_ranks_equal_one(lab_model: Path, zero_stage: int) -> None:
         for name in ("loss", "policy_loss", "kl", "clip_fraction", "grad_norm"):
             assert right[name] == pytest.approx(left[name], rel=1e-4, abs=1e-7), name
     assert two["weights"] == pytest.approx(one["weights"], rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.engine
+def test_going_backward_through_the_rollouts_own_pass_changes_nothing(lab_model: Path) -> None:
+    kept, anew = run(lab_model, 1, 2), run(lab_model, 1, 2, "anew")
+    assert kept["updates"][0]["log_ratio"] == 0 and kept["updates"][1]["log_ratio"] > 0
+    assert anew == kept
 
 
 @pytest.mark.engine
