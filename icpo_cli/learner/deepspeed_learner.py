@@ -15,6 +15,7 @@ from torch import Tensor
 
 from icpo_cli.config.schema import Config
 from icpo_cli.device import DeviceProfile
+from icpo_cli.learner.balance import cost_of
 from icpo_cli.learner.pack import (
     Packed,
     micro_batches,
@@ -70,6 +71,9 @@ class DeepSpeedLearner:
         self._keeps = config.rollout.max_rounds == 1 and config.learner.zero_stage < 3
         self._kept: _Kept | None = None
         self.reference = self._reference(model, profile) if config.learner.kl_coef > 0 else None
+
+    def cost(self, group: Group) -> float:
+        return cost_of(group, self.engine.module.model.config.hidden_size)
 
     def score(self, groups: Sequence[Group], with_self_certainty: bool = False) -> Scores:
         """Log-probs and entropy of this rank's responses under the current weights, which are the old policy's.

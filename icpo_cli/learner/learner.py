@@ -12,6 +12,10 @@ from icpo_cli.records import Batch, Group, Scores, Update
 class Learner(Protocol):
     """Holds the policy and its optimiser. Every method is called by all ranks together."""
 
+    def cost(self, group: Group) -> float:
+        """Of computing on it, beside other groups: what ranks are balanced by."""
+        ...
+
     def score(self, groups: Sequence[Group], with_self_certainty: bool = False) -> Scores:
         """Log-probs and entropy of this rank's responses under the current weights."""
         ...

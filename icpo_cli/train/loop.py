@@ -18,6 +18,7 @@ from icpo_cli.errors import RunFailed
 from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.in_loop import Subset
 from icpo_cli.evaluate.table import result_text
+from icpo_cli.learner.balance import balanced
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.pack import sampled_logprob
 from icpo_cli.learner.ranks import Ranks
@@ -140,9 +141,9 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
         with clock.phase("rollout"):
             count = rollout.votes or rollout.group_size
             votes = parts.sampler.sample(prompts, seeds, count, rollout.temperature, beside.take)
-            groups = [group.first(rollout.group_size) for group in votes]
         with clock.phase("reward"):
-            verdicts = beside.rest()  # [P][G]
+            votes, verdicts = _balanced(parts, votes, beside.rest())  # [P], [P][G]
+    groups = [group.first(rollout.group_size) for group in votes]
     with clock.phase("logprobs"):
         scores = _scores(parts, groups)
     with clock.phase("reward"):
@@ -156,6 +157,20 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
     correct = torch.tensor([[verdict.correct for verdict in group] for group in verdicts])  # [P, G]
     kept = KEEP[rollout.keep](Candidates(derivation.final_reward, correct, usual_std or 0.0), rollout)  # [P]
     return Round(groups, rewards, credit, scores, derivation, _importance(parts, groups, scores), kept.tolist())
+
+
+def _balanced(
+    parts: Parts, votes: list[Group], verdicts: list[list[Verdict]]
+) -> tuple[list[Group], list[list[Verdict]]]:
+    """Of what all ranks sampled, this rank's part: as dear to compute as the others' parts."""
+    config, ranks = parts.config, parts.ranks
+    if ranks.size == 1:
+        return votes, verdicts
+    by_rank = ranks.gather(list(zip(votes, verdicts, strict=True)))
+    sampled = [pair for pairs in zip(*by_rank, strict=True) for pair in pairs]  # in the order of the prompts
+    costs = [parts.learner.cost(group.first(config.rollout.group_size)) for group, _ in sampled]
+    own = balanced(costs, config.learner.mini_batch_prompts, ranks.size)[ranks.rank]
+    return [sampled[place][0] for place in own], [sampled[place][1] for place in own]
 
 
 def _scores(parts: Parts, groups: Sequence[Group]) -> Scores:
