@@ -34,8 +34,9 @@ def memory_gib(config: Config, architecture: Architecture, ranks: int) -> dict[s
         "optimizer": architecture.parameters * (12 if width == 2 else 8) / shard[1],
         "reference": weights / shard[3] if learner.kl_coef > 0 else 0,
         "activations": tokens * architecture.hidden_size * architecture.num_hidden_layers * kept * width,
-        # A chunk's, and the float32 sum of the output head's gradient.
-        "logits": architecture.vocab_size * (learner.logit_chunk_tokens * width + architecture.hidden_size * 4),
+        # A chunk's, and the output head's gradient: a chunk's, their float32 sum, and that as it is handed on.
+        "logits": architecture.vocab_size
+        * (learner.logit_chunk_tokens * width + architecture.hidden_size * (4 + 2 * width)),
         "sampler_weights": weights,
     }
     if config.reward.source == "process":

@@ -97,6 +97,7 @@ def _sizes(tree: dict[str, Any]) -> dict[str, Any]:
         **{section: tree[section] for section in ("model", "data", "rollout")},
         **{key: learner[key] for key in kept},
         "reference": learner["kl_coef"] > 0,
+        "old_logprobs": learner.get("old_logprobs", "learner"),  # which runs of before the setting took
         "device": tree["train"]["device"],
         "k": tree["eval"]["k"],
         "benchmarks": tree["eval"]["benchmarks"],
@@ -109,7 +110,7 @@ def _passes(config: Config) -> float:
     group = rollout.max_prompt_tokens + rollout.group_size * rollout.max_response_tokens
     sampled = rollout.max_prompt_tokens + (rollout.votes or rollout.group_size) * rollout.max_response_tokens
     # The old policy's log-probs, the reference's, and the update with its backward.
-    passes = 1 + (learner.kl_coef > 0) + 3 + learner.gradient_checkpointing
+    passes = (learner.old_logprobs == "learner") + (learner.kl_coef > 0) + 3 + learner.gradient_checkpointing
     trained = config.train.iterations * rollout.prompts_per_iteration * (sampled + group * passes)
     heldout = config.data.heldout
     questions = heldout.size if heldout is not None and heldout.source == "reasoning_gym" else 0

@@ -52,9 +52,10 @@ class PlainLines(LogLines):
     def iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
         seconds = " ".join(f"{name} {metrics[f'seconds/{name}']:.1f}" for name in PHASES)
         accuracy = f"accuracy {metrics['accuracy']:.1%}  " if "accuracy" in metrics else ""
+        entropy = f"entropy {metrics['entropy']:.3f}  " if "entropy" in metrics else ""
         self._say(
             f"iteration {iteration}/{self._pace.iterations}  reward {metrics['reward/verif']:.3f}  "
-            f"{accuracy}entropy {metrics['entropy']:.3f}  omega {metrics['omega']:.2f}  "
+            f"{accuracy}{entropy}omega {metrics['omega']:.2f}  "
             f"seconds {metrics['seconds/iteration']:.1f} ({seconds})  eta {self._pace.eta(iteration, metrics)}"
         )
 

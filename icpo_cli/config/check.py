@@ -8,8 +8,6 @@ from icpo_cli.errors import UserError
 
 NEED_NO_GOLD = ("majority", "self_certainty")
 """Sources of rewards that ask the responses and the policy alone."""
-OF_THE_RESPONSES = ("verifier", "majority")
-"""Sources of rewards that read what was sampled, and nothing else."""
 JUDGE_CONNECTIONS = 1000
 """What one HTTP client keeps open."""
 
@@ -153,7 +151,6 @@ def _positive(config: Config) -> dict[str, float]:
         "learner.clip_ratio_high": config.learner.clip_ratio
         if config.learner.clip_ratio_high is None
         else config.learner.clip_ratio_high,
-        "learner.importance_cap": 1.0 if config.learner.importance_cap is None else config.learner.importance_cap,
         "learner.max_grad_norm": config.learner.max_grad_norm,
         "rollout.max_probe_gap": config.rollout.max_probe_gap,
         "reward.sandbox.deadline_seconds": config.reward.sandbox.deadline_seconds,
@@ -237,14 +234,15 @@ def _check_golds(config: Config) -> None:
 
 
 def _check_old_logprobs(config: Config) -> None:
-    """The sampler knows nothing of texts that a source makes itself."""
     source, learner = config.reward.source, config.learner
-    if learner.old_logprobs == "sampler" and source not in OF_THE_RESPONSES:
-        raise UserError(f"learner.old_logprobs: sampler, and reward.source={source} needs the learner's pass")
-    if learner.importance_cap is not None and source not in OF_THE_RESPONSES:
-        raise UserError(
-            f"learner.importance_cap: {learner.importance_cap}, and reward.source={source} weighs tokens itself"
-        )
+    if learner.old_logprobs == "sampler" and source == "self_certainty":
+        raise UserError("learner.old_logprobs: sampler, and reward.source=self_certainty needs the learner's pass")
+    if learner.importance_cap is None:
+        return
+    if learner.importance_cap < 1:
+        raise UserError(f"learner.importance_cap: {learner.importance_cap} must be 1 or more: tokens as likely weigh 1")
+    if source == "likelihood":
+        raise UserError("learner.importance_cap: reward.source=likelihood trains on texts that were not sampled")
 
 
 def _check_mini_batch(config: Config, ranks: int) -> None:

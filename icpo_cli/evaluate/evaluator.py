@@ -88,7 +88,7 @@ class Evaluator:
             "dtype": config.model.dtype,
             "device": device_profile(config).type,
             "ranks": self._ranks.size,
-            "sampler": asdict(EngineSpec.of_rollout(config, self._ranks.size)),
+            "sampler": asdict(EngineSpec.of_rollout(config)),
             "temperature": config.eval.temperature,
             "seed": config.seed,
             "verifier": self._verifier.version,

@@ -1,16 +1,11 @@
-"""SIGTERM and Ctrl-C: the work in hand is brought to a place from which it can go on.
-
-A second signal gives it up: EndedAtOnce is raised where it arrives, and records are closed on the way out. A third one
-ends the process as it is.
-"""
+"""SIGTERM and Ctrl-C: the work in hand is brought to a place from which it can go on. A second one ends it at once."""
 
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
-from icpo_cli.errors import EndedAtOnce
-
+Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -34,12 +29,12 @@ class StopSignal:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        for each in SIGNALS:
-            signal.signal(each, self._heard_again)
         if self._tell is not None:
             self._tell()
-
-    def _heard_again(self, number: int, frame: FrameType | None) -> None:
         for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-        raise EndedAtOnce(number)
+            signal.signal(each, self._second)
+
+    @property
+    def _second(self) -> Handler:
+        """What hears a second signal."""
+        return signal.SIG_DFL

@@ -1,11 +1,11 @@
 """Attention of a packed row: each level's segments to themselves and to what they stand under.
 
 The segments of a level go through attention side by side, padded to the longest, with the keys of the segments above
-them before their own. Keys of a prompt are there once and shared by its responses; a key is seen where it is real and
-stands no later than the query, for along one text positions only grow.
+them before their own. A prompt's keys are computed once, and copied to its responses layer by layer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,10 +14,31 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from icpo_cli.learner.pack import Level
+from icpo_cli.learner.pack import Level, handed_down
 
 NAME = "levels"
 FEW_KEYS = 512
+
+
+class Layout:
+    """A row's levels, and their masks, which all layers of a pass share."""
+
+    def __init__(self, levels: Sequence[Level]) -> None:
+        self.levels = levels
+        self._masks: dict[object, Tensor] = {}
+
+    def mask(self, level: Level, each: int, window: int | None, added_to: torch.dtype | None) -> Tensor:
+        """[S, 1, each * W, M] for `each` heads that share a key, one behind the other.
+
+        bool, True where a query sees a key; or with `added_to` a dtype, 0 there and minus infinity elsewhere.
+        """
+        key = (level.start, each, window, added_to)
+        if key not in self._masks:
+            seen = _seen(level, window)[:, None].repeat(1, 1, each, 1)
+            if added_to is not None:
+                seen = torch.zeros(seen.shape, dtype=added_to, device=seen.device).masked_fill_(~seen, -torch.inf)
+            self._masks[key] = seen
+        return self._masks[key]
 
 
 def levels_attention(
@@ -26,7 +47,7 @@ def levels_attention(
     key: Tensor,  # [1, K, L, D]  K divides H: neighbouring heads share one
     value: Tensor,  # [1, K, L, D]
     attention_mask: None,
-    levels: Sequence[Level],
+    layout: Layout,
     scaling: float,
     sliding_window: int | None = None,
     softcap: float | None = None,
@@ -36,47 +57,63 @@ def levels_attention(
     queries, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))  # [L, heads, D]
     outputs = []
     k: Tensor | None = None  # [S, M, K, D] keys of the level's segments, those above first
-    for level in levels:
-        count = len(level.real)
+    for level in layout.levels:
         if k is None:
             k, v = _padded(keys, level), _padded(values, level)
-            position, real = level.position, level.real  # [S, M]
         else:
-            k = torch.cat([_handed_down(k, count), _padded(keys, level)], 1)
-            v = torch.cat([_handed_down(v, count), _padded(values, level)], 1)
-            position = torch.cat([_handed_down(position, count), level.position], 1)
-            real = torch.cat([_handed_down(real, count), level.real], 1)
-        distance = level.position[:, :, None] - position[:, None, :]  # [S, W, M]
-        seen = real[:, None, :] & (distance >= 0)
-        if sliding_window is not None:
-            seen &= distance < sliding_window
-        # A padded query must see something; nobody reads what comes of it.
-        seen |= ~level.real[:, :, None]
-        attended = _attend(_padded(queries, level), k, v, seen, scaling, softcap)  # [S, W, H, D]
+            k = torch.cat([handed_down(k, len(level.real)), _padded(keys, level)], 1)
+            v = torch.cat([handed_down(v, len(level.real)), _padded(values, level)], 1)
+        form = _form(query, k, softcap)
+        each = queries.shape[1] // keys.shape[1]
+        mask = layout.mask(level, each, sliding_window, query.dtype if form is _long else None)
+        attended = _attend(_padded(queries, level), k, v, partial(form, mask=mask, scaling=scaling, softcap=softcap))
         outputs.append(_Unpadded.apply(attended.flatten(0, 1), level.slot))  # type: ignore[no-untyped-call]
     return torch.cat(outputs)[None], None
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, seen: Tensor, scaling: float, softcap: float | None) -> Tensor:
-    """[S, W, H, D], [S, M, K, D], [S, M, K, D], bool [S, W, M] -> [S, W, H, D]
+def _seen(level: Level, window: int | None) -> Tensor:
+    """Along one text positions only grow: a key is seen where it is real and stands no later. bool [S, W, M]"""
+    distance = level.position[:, :, None] - level.key_position[:, None, :]
+    seen = level.key_real[:, None, :] & (distance >= 0)
+    if window is not None:
+        seen &= distance < window
+    # A padded query must see something; nobody reads what comes of it.
+    return seen | ~level.real[:, :, None]
 
-    The heads that share a key stand one behind the other in its sequence: keys need not be repeated.
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, form: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+    """[S, W, H, D], [S, M, K, D], [S, M, K, D] -> [S, W, H, D]
+
+    The heads that share a key stand one behind the other in its sequence: keys need not be repeated for them.
     """
     (count, width, heads, size), shared = query.shape, key.shape[2]
     each = heads // shared
     stacked = query.view(count, width, shared, each, size).permute(0, 2, 3, 1, 4)  # [S, K, H/K, W, D]
     stacked = stacked.reshape(count, shared, each * width, size)
-    mask = seen[:, None].repeat(1, 1, each, 1)  # [S, 1, H/K * W, M]
-    k, v = key.transpose(1, 2), value.transpose(1, 2)  # [S, K, M, D]
-    if softcap is not None:
-        scores = torch.tanh(stacked @ k.transpose(2, 3) * scaling / softcap) * softcap
-        weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1, dtype=torch.float32)
-        attended = weights.to(v.dtype) @ v
-    elif query.device.type == "cpu" and key.shape[1] <= FEW_KEYS:
-        attended = _FewKeys.apply(stacked, k, v, mask, scaling)  # type: ignore[no-untyped-call]
-    else:
-        attended = scaled_dot_product_attention(stacked, k, v, attn_mask=mask, scale=scaling)
+    attended = form(stacked, key.transpose(1, 2), value.transpose(1, 2))
     return attended.view(count, shared, each, width, size).permute(0, 3, 1, 2, 4).reshape(count, width, heads, size)
+
+
+def _form(query: Tensor, key: Tensor, softcap: float | None) -> Callable[..., Tensor]:
+    """What is computed alike, as it is done best. [S, K, Q, D], [S, K, M, D], [S, K, M, D] -> [S, K, Q, D]"""
+    if softcap is not None:
+        return _softcapped
+    return _few_keys if query.device.type == "cpu" and key.shape[1] <= FEW_KEYS else _long
+
+
+def _softcapped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scaling: float, softcap: float) -> Tensor:
+    scores = torch.tanh(q @ k.transpose(2, 3) * scaling / softcap) * softcap
+    weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1, dtype=torch.float32)
+    return weights.to(v.dtype) @ v
+
+
+def _few_keys(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scaling: float, softcap: None) -> Tensor:
+    attended: Tensor = _FewKeys.apply(q, k, v, mask, scaling)  # type: ignore[no-untyped-call]
+    return attended
+
+
+def _long(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scaling: float, softcap: None) -> Tensor:
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling)
 
 
 def _padded(states: Tensor, level: Level) -> Tensor:
@@ -84,12 +121,6 @@ def _padded(states: Tensor, level: Level) -> Tensor:
     count, width = level.real.shape
     room = states.new_zeros(count * width, *states.shape[1:])
     return room.index_copy(0, level.slot, states[level.start : level.end]).view(count, width, *states.shape[1:])
-
-
-def _handed_down(states: Tensor, count: int) -> Tensor:
-    """From a level's segments to the `count` of the next that stand under them. [S, M, ...] -> [count, M, ...]"""
-    each = count // len(states)
-    return states[:, None].expand(-1, each, *states.shape[1:]).flatten(0, 1)
 
 
 class _FewKeys(torch.autograd.Function):

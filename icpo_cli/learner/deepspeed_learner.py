@@ -67,8 +67,7 @@ class DeepSpeedLearner:
             model=policy, optimizer=self._optimizer, config=_deepspeed_config(config, profile, ranks)
         )[0]
         self.engine.train()
-        # Further rounds would sample beside what is kept, and ZeRO 3 gathers weights anew for each pass.
-        self._keeps = config.rollout.max_rounds == 1 and config.learner.zero_stage < 3
+        self._keeps = _trains_what_it_scored(config) and config.learner.zero_stage < 3  # which gathers for each pass
         self._kept: _Kept | None = None
         self.reference = self._reference(model, profile) if config.learner.kl_coef > 0 else None
 
@@ -79,7 +78,7 @@ class DeepSpeedLearner:
         """Log-probs and entropy of this rank's responses under the current weights, which are the old policy's.
 
         Groups are packed as `update` will pack them, so that the first update's ratio is exactly 1. It is on-policy:
-        the first micro-batch's pass is kept with its graph, and the update goes backward through it.
+        where the update will have these groups, the first micro-batch's pass is kept for it to go backward through.
         """
         mask = response_mask(groups)  # [P, G, T]
         logprob, entropy = torch.zeros_like(mask), torch.zeros_like(mask)
@@ -215,6 +214,7 @@ class DeepSpeedLearner:
         kept, self._kept = self._kept, None
         if kept is not None and len(kept.groups) == len(groups) and all(map(is_, kept.groups, groups)):
             return TokenScores(kept.logprob, None, None)
+        del kept  # its graph, before another is made
         scores: TokenScores = self.engine(packed, self.config.rollout.temperature, with_entropy)
         return scores
 
@@ -282,6 +282,11 @@ class SkippableAdamW(torch.optim.AdamW):
         return super().step(closure)
 
 
+def _trains_what_it_scored(config: Config) -> bool:
+    """The groups of one round, as they were sampled; a likelihood is of other texts, which are trained on instead."""
+    return config.rollout.max_rounds == 1 and config.rollout.keep == "all" and config.reward.source != "likelihood"
+
+
 def _clips_itself(config: Config, profile: DeviceProfile) -> bool:
     """Float32 without ZeRO: DeepSpeed runs the optimiser bare."""
     return config.learner.zero_stage == 0 and profile.dtype == torch.float32
@@ -300,7 +305,7 @@ def _poison_gauge(policy: Policy, device: torch.device) -> Tensor:
 
 
 def _put(whole: Tensor, indices: list[int], part: Tensor) -> None:
-    """Write the rows of a micro-batch to their places. [P, G, T], [B, G, t]"""
+    """Write a micro-batch's groups to their places. [P, G, T], [B, G, t]"""
     whole[indices, :, : part.shape[-1]] = part.cpu()
 
 

@@ -1,8 +1,7 @@
 """From hidden states to what is wanted of the vocabulary's distributions: never more logits than one chunk's.
 
 A forward keeps no logits. The backward makes a chunk's again, and turns them into their own gradient where they stand.
-Within a chunk a few rows at a time are worked on in float32, few enough to
-stay in a processor's cache.
+Within a chunk a few rows at a time are worked on in float32, on CPU few enough to stay in its cache.
 """
 
 import math
@@ -10,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear
 
 CACHED_VALUES = 2**20
-"""Logits in float32 at once."""
+"""Logits in float32 at once, on CPU."""
 
 
 @dataclass(frozen=True)
@@ -35,25 +34,25 @@ class TokenValues(NamedTuple):
     self_certainty: Tensor  # KL(uniform || policy)
 
 
-def token_values(hidden: Tensor, head: nn.Linear, target: Tensor, wanted: Wanted, chunk_tokens: int) -> TokenValues:
-    """[N, H], [N] -> TokenValues; `head`: from hidden states to logits."""
-    values = _TokenValues.apply(hidden, head.weight, head.bias, target, wanted, chunk_tokens)  # type: ignore[no-untyped-call]
+def token_values(hidden: Tensor, weight: Tensor, target: Tensor, wanted: Wanted, chunk_tokens: int) -> TokenValues:
+    """[N, H], [V, H], [N] -> TokenValues; `weight`: of the output head."""
+    values = _TokenValues.apply(hidden, weight, target, wanted, chunk_tokens)  # type: ignore[no-untyped-call]
     return TokenValues(*values)
 
 
 class _TokenValues(torch.autograd.Function):
-    """Weight and bias are inputs of their own: each has one gradient a backward, which ZeRO counts on."""
+    """The weight is an input of its own: it has one gradient a backward, which ZeRO counts on."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, wanted: Wanted, chunk_tokens: int
+        ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, wanted: Wanted, chunk_tokens: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.save_for_backward(hidden, weight, bias, target)
+        ctx.save_for_backward(hidden, weight, target)
         ctx.wanted, ctx.chunk_tokens = wanted, chunk_tokens
         logprob, entropy, self_certainty = (hidden.new_zeros(len(target), dtype=torch.float32) for _ in range(3))
         for chunk in _slices(len(target), chunk_tokens):
-            logits = linear(hidden[chunk], weight, bias)  # [C, V]
-            for rows in _slices(len(logits), CACHED_VALUES // logits.shape[1]):
+            logits = linear(hidden[chunk], weight)  # [C, V]
+            for rows in _slices(len(logits), _at_once(logits)):
                 place = slice(chunk.start + rows.start, chunk.start + rows.stop)
                 logprobs = _tempered(logits[rows], wanted).log_softmax(-1)  # [R, V]
                 logprob[place] = logprobs.gather(-1, target[place, None]).squeeze(-1)
@@ -66,22 +65,19 @@ class _TokenValues(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        hidden, weight, bias, target = ctx.saved_tensors
+        hidden, weight, target = ctx.saved_tensors
         by_hidden = torch.empty_like(hidden)
         # Of many chunks' gradients the sum is float32's.
         by_weight = torch.zeros_like(weight, dtype=torch.float32)
-        by_bias = None if bias is None else torch.zeros_like(bias)
         for chunk in _slices(len(target), ctx.chunk_tokens):
-            logits = linear(hidden[chunk], weight, bias)  # [C, V]
-            for rows in _slices(len(logits), CACHED_VALUES // logits.shape[1]):
+            logits = linear(hidden[chunk], weight)  # [C, V]
+            for rows in _slices(len(logits), _at_once(logits)):
                 place = slice(chunk.start + rows.start, chunk.start + rows.stop)
                 by_logit = _gradient_by_logit(logits[rows], target[place], gradient[place], ctx.wanted)
                 logits[rows] = by_logit.to(logits.dtype)
             torch.mm(logits, weight, out=by_hidden[chunk])
             by_weight += logits.T @ hidden[chunk]
-            if by_bias is not None:
-                by_bias += logits.sum(0)
-        return by_hidden, by_weight.to(weight.dtype), by_bias, None, None, None
+        return by_hidden, by_weight.to(weight.dtype), None, None, None
 
 
 def _gradient_by_logit(logits: Tensor, target: Tensor, gradient: Tensor, wanted: Wanted) -> Tensor:
@@ -93,6 +89,11 @@ def _gradient_by_logit(logits: Tensor, target: Tensor, gradient: Tensor, wanted:
     if wanted.softcap is not None:
         by_logit *= 1 - (tempered * wanted.temperature / wanted.softcap) ** 2
     return by_logit
+
+
+def _at_once(logits: Tensor) -> int:
+    """Rows that are worked on together: on CPU as many as stay in its cache."""
+    return CACHED_VALUES // logits.shape[1] if logits.device.type == "cpu" else len(logits)
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -11,7 +11,7 @@ token, and each later token from the one before it; a response's last token pred
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import accumulate, takewhile
 
 import torch
 from torch import Tensor
@@ -21,20 +21,26 @@ from icpo_cli.records import Gold, Group, Prompt, Response
 
 @dataclass(frozen=True)
 class Level:
-    """Segments of one depth: S of them, of at most W tokens. Each stands under one of the level before, in order."""
+    """Segments of one depth: S of them, of at most W tokens. Each stands under one of the level before, in order.
+
+    It sees M tokens: those of the segments above it, padded as they are, and its own.
+    """
 
     start: int
     """Of its first token in the flat row; its segments follow one another from there."""
     position: Tensor  # [S, W] of each token in its text
     real: Tensor  # bool [S, W] False on padding
     slot: Tensor  # [n] where its tokens stand in a [S * W] tensor
+    key_position: Tensor  # [S, M]
+    key_real: Tensor  # bool [S, M]
 
     @property
     def end(self) -> int:
         return self.start + len(self.slot)
 
     def to(self, device: torch.device) -> "Level":
-        return Level(self.start, self.position.to(device), self.real.to(device), self.slot.to(device))
+        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "start"}
+        return Level(self.start, **tensors)
 
 
 @dataclass(frozen=True)
@@ -77,13 +83,12 @@ def pack(groups: Sequence[Group]) -> Packed:
     parts = [heads, [(head, rest) for rest in rests]]
     parts.append([(len(prompts[number // group_size]), tokens[:-1]) for number, tokens in enumerate(responses)])
     segments = [segment for part in parts for segment in part]
-    levels, start = [], 0
+    levels: list[Level] = []
     for part in parts:
         if part:
-            levels.append(_level(start, part))
-            start = levels[-1].end
-    ends = _ends([head, *map(len, rests)])[1:]  # of each prompt
-    starts = [ends[-1], *_ends([ends[-1], *(max(len(tokens) - 1, 0) for tokens in responses)])[1:]]
+            levels.append(_level(part, levels[-1] if levels else None))
+    ends = list(accumulate(map(len, rests), initial=head))[1:]  # of each prompt
+    starts = list(accumulate((max(len(tokens) - 1, 0) for tokens in responses), initial=ends[-1]))
     source: list[int] = []
     slot: list[int] = []
     for number, tokens in enumerate(responses):
@@ -159,20 +164,23 @@ def micro_batches(lengths: Sequence[int], budget: int, at_least: int = 1) -> lis
     return batches
 
 
-def _level(start: int, segments: Sequence[tuple[int, Sequence[int]]]) -> Level:
+def _level(segments: Sequence[tuple[int, Sequence[int]]], above: Level | None) -> Level:
     """Of segments as (position of the first token, tokens)."""
     width = max(1, *(len(tokens) for _, tokens in segments))
     first = torch.tensor([at for at, _ in segments])  # [S]
     length = torch.tensor([len(tokens) for _, tokens in segments])  # [S]
     place = torch.arange(width)
-    real = place < length[:, None]  # [S, W]
-    return Level(start, first[:, None] + place, real, real.flatten().nonzero().squeeze(-1))
+    position, real = first[:, None] + place, place < length[:, None]  # [S, W]
+    key_position, key_real = position, real
+    if above is not None:
+        count = len(segments)
+        key_position = torch.cat([handed_down(above.key_position, count), position], 1)
+        key_real = torch.cat([handed_down(above.key_real, count), real], 1)
+    slot = real.flatten().nonzero().squeeze(-1)
+    return Level(above.end if above else 0, position, real, slot, key_position, key_real)
 
 
-def _ends(lengths: Sequence[int]) -> list[int]:
-    """Sums of the first, the first two, ..."""
-    total, ends = 0, []
-    for length in lengths:
-        total += length
-        ends.append(total)
-    return ends
+def handed_down(values: Tensor, count: int) -> Tensor:
+    """From a level's segments to the `count` of the next that stand under them. [S, M, ...] -> [count, M, ...]"""
+    each = count // len(values)
+    return values[:, None].expand(-1, each, *values.shape[1:]).flatten(0, 1)

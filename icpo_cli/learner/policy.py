@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from icpo_cli.errors import UserError
 from icpo_cli.learner import attention
 from icpo_cli.learner.logits import Wanted, token_values
 from icpo_cli.learner.pack import Packed
@@ -30,7 +31,14 @@ class Policy(nn.Module):
     """A causal language model seen through its response tokens."""
 
     def __init__(self, model: PreTrainedModel, chunk_tokens: int) -> None:
+        """Raises UserError on a model that it would compute wrongly."""
         super().__init__()
+        unknown = set(getattr(model.config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+        if unknown or model.get_output_embeddings().bias is not None:
+            what = f"layers of {', '.join(sorted(unknown))}" if unknown else "an output head with a bias"
+            raise UserError(
+                f"model.path: a {model.config.model_type} model has {what}, which the learner does not know"
+            )
         model.set_attn_implementation(attention.NAME)
         self.model = model
         self.chunk_tokens = chunk_tokens
@@ -48,13 +56,13 @@ class Policy(nn.Module):
         hidden = self.model.base_model(
             input_ids=packed.input_ids,
             position_ids=packed.position_ids,
-            levels=packed.levels,
+            layout=attention.Layout(packed.levels),
             use_cache=False,
         ).last_hidden_state  # [1, L, H]
         predictors = hidden[0].index_select(0, packed.source)  # [N, H]
         softcap = getattr(self.model.config, "final_logit_softcapping", None)
         wanted = Wanted(temperature, softcap, with_entropy, with_self_certainty)
-        values = token_values(predictors, self.head, packed.target, wanted, self.chunk_tokens)
+        values = token_values(predictors, self.head.weight, packed.target, wanted, self.chunk_tokens)
         return TokenScores(
             logprob=packed.unpack(values.logprob),
             entropy=packed.unpack(values.entropy) if with_entropy else None,

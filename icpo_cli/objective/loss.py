@@ -74,10 +74,12 @@ def clipped_loss(
 ) -> LossOutput:
     """Minus Eq. 4: -(min(r A, clip(r, 1 - low, 1 + high) A)) + kl_coef * k3, summed under `weight`.
 
-    `ratio_cap`: where r is cut off, whatever the advantage's sign.
+    `ratio_cap`: the most that r weighs, whatever the advantage's sign; its gradient stays that of log r.
     """
     log_ratio = logprob - old_logprob  # [R, T]
-    ratio = log_ratio.exp() if ratio_cap is None else log_ratio.exp().clamp(max=ratio_cap)  # [R, T]
+    ratio = log_ratio.exp()  # [R, T]
+    if ratio_cap is not None:
+        ratio = ratio * (ratio_cap / ratio.detach()).clamp(max=1)
     unclipped = ratio * advantage  # [R, T]
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantage  # [R, T]
     policy_loss = -(torch.minimum(unclipped, clipped) * weight).sum()

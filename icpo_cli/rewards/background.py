@@ -31,7 +31,7 @@ class BackgroundVerdicts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._thread.shutdown(wait=error is None, cancel_futures=True)
 
     def take(self, place: int, group: Group) -> None:
         """One that has been sampled."""

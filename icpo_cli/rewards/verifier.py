@@ -72,9 +72,13 @@ class Verifier:
         rule, extract = RULES[grading.rule], EXTRACTORS[grading.extract]
         candidates = rule.candidates or (lambda response: [text for text in [extract(response)] if text is not None])
         found = [candidates(answer.response) for answer in answers]
-        pairs = [(answer.gold, text) for answer, texts in zip(answers, found, strict=True) for text in texts]
+        graded = [texts if answer.gold.known else [] for answer, texts in zip(answers, found, strict=True)]
+        pairs = [(answer.gold, text) for answer, texts in zip(answers, graded, strict=True) for text in texts]
         compared = iter(self._compared(pairs, rule))
-        verdicts = [_best([next(compared) for _ in texts], grading.extract) for texts in found]
+        verdicts = [
+            _best([next(compared) for _ in texts], grading.extract) if answer.gold.known else _ungraded(candidates)
+            for answer, texts, candidates in zip(answers, graded, found, strict=True)
+        ]
         return self._asked(answers, verdicts)
 
     def extract(self, responses: Sequence[str], grading: Grading) -> list[str | None]:
@@ -119,12 +123,12 @@ class Verifier:
     def _compared(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
         """By rule, or left to the judge."""
         if self._judge_alone:
-            return [_ungraded(gold, text) or strict.refusal(gold, text) or _left_to_judge(text) for gold, text in pairs]
+            return [strict.refusal(gold, text) or _left_to_judge(text) for gold, text in pairs]
         return self._by_rule(pairs, rule)
 
     def _by_rule(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
         """Each distinct pair once."""
-        known = {pair: _ungraded(*pair) or rule.quick(*pair) for pair in dict.fromkeys(pairs)}
+        known = {pair: rule.quick(*pair) for pair in dict.fromkeys(pairs)}
         left = [pair for pair, verdict in known.items() if verdict is None]
         known |= zip(left, self._sandbox.compare(rule.thorough, left), strict=True)
         return [verdict for pair in pairs if (verdict := known[pair]) is not None]
@@ -158,10 +162,9 @@ def _best(verdicts: Sequence[Verdict], extract: str) -> Verdict:
     return next((verdict for verdict in verdicts if verdict.correct), verdicts[-1])
 
 
-def _ungraded(gold: Gold, text: str) -> Verdict | None:
-    if gold.known:
-        return None
-    return Verdict(VerdictKind.NO_GOLD, text, "no_gold", "the question came without a gold answer")
+def _ungraded(candidates: Sequence[str]) -> Verdict:
+    extracted = candidates[-1] if candidates else None
+    return Verdict(VerdictKind.NO_GOLD, extracted, "no_gold", "the question came without a gold answer")
 
 
 def _left_to_judge(text: str) -> Verdict:

@@ -42,16 +42,14 @@ class EngineSpec:
     """Whether it has the machine to itself, and so never sleeps; else the learner works between its rollouts."""
 
     @classmethod
-    def of_rollout(cls, config: Config, ranks: int) -> "EngineSpec":
-        """Room for no more responses at once than a rank samples in a round."""
+    def of_rollout(cls, config: Config) -> "EngineSpec":
         rollout = config.rollout
-        responses = rollout.prompts_per_iteration // ranks * (rollout.votes or rollout.group_size)
         return cls(
             context=rollout.max_prompt_tokens + rollout.max_response_tokens,
             max_response_tokens=rollout.max_response_tokens,
             kv_cache_gib=rollout.engine.kv_cache_gib,
             gpu_memory_utilization=rollout.engine.gpu_memory_utilization,
-            max_num_seqs=min(rollout.engine.max_num_seqs, max(responses, 2)),
+            max_num_seqs=rollout.engine.max_num_seqs,
         )
 
 

@@ -105,7 +105,7 @@ def train(parts: Parts, state: LoopState) -> LoopState:
 
 def train_iteration(parts: Parts, iteration: int, probe: Probe, usual_std: float | None) -> Iteration:
     """Rounds of sampling until there are groups enough, and the updates on them. `usual_std`: LoopState.final_std."""
-    config, ranks, clock = parts.config, parts.ranks, PhaseClock(iteration, parts.observer)
+    config, ranks, clock = parts.config, parts.ranks, PhaseClock(iteration, parts.observer, parts.stop)
     size = config.rollout.prompts_per_iteration // ranks.size
     rounds = [sample_round(parts, iteration, 0, usual_std, clock)]
     while len(rounds) < config.rollout.max_rounds and ranks.most(missing(rounds, size)) > 0:
@@ -142,7 +142,9 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
             count = rollout.votes or rollout.group_size
             votes = parts.sampler.sample(prompts, seeds, count, rollout.temperature, beside.take)
         with clock.phase("reward"):
-            votes, verdicts = _balanced(parts, votes, beside.rest())  # [P], [P][G]
+            verdicts = beside.rest()  # [P][G]
+    with clock.phase("rollout"):  # whose slowest rank is waited for here
+        votes, verdicts = _balanced(parts, votes, verdicts)
     groups = [group.first(rollout.group_size) for group in votes]
     with clock.phase("logprobs"):
         scores = _scores(parts, groups)
@@ -246,14 +248,16 @@ def _evaluate(parts: Parts, iteration: int) -> float | None:
     """Benchmarks, and held-out accuracy in percent after `iteration` iterations; None without held-out questions."""
     for subset in parts.benchmarks:
         parts.observer.phase(iteration, f"eval {subset.task.name}")
-        result = parts.evaluator.benchmark(iteration, subset)
+        with parts.stop.breakable():
+            result = parts.evaluator.benchmark(iteration, subset)
         if parts.record is not None:
             parts.record.benchmark(iteration, result)
             parts.observer.note(f"after {iteration} iterations: {result_text(result)}")
     if not parts.prompts.heldout:
         return None
     parts.observer.phase(iteration, "eval")
-    evaluation = parts.evaluator.heldout(iteration, parts.prompts.heldout)
+    with parts.stop.breakable():
+        evaluation = parts.evaluator.heldout(iteration, parts.prompts.heldout)
     if parts.record is not None:
         parts.record.evaluation(iteration, evaluation)
         parts.observer.evaluation(iteration, evaluation)

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Protocol
 
 from icpo_cli.records import Evaluation
+from icpo_cli.train.stop import StopRequest
 
 
 class Observer(Protocol):
@@ -28,10 +29,11 @@ class Observer(Protocol):
 
 
 class PhaseClock:
-    """Seconds of each phase of one iteration."""
+    """Seconds of each phase of one iteration, which a second signal breaks off."""
 
-    def __init__(self, iteration: int, observer: Observer) -> None:
+    def __init__(self, iteration: int, observer: Observer, stop: StopRequest) -> None:
         self.seconds: dict[str, float] = {}
+        self._stop = stop
         self._iteration = iteration
         self._observer = observer
 
@@ -39,5 +41,6 @@ class PhaseClock:
     def phase(self, name: str) -> Iterator[None]:
         self._observer.phase(self._iteration, name)
         start = perf_counter()
-        yield
+        with self._stop.breakable():
+            yield
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start

@@ -36,10 +36,10 @@ class Round:
         advantage, taught, process = self.derivation.advantage, self.credit.taught, self.credit.process
         if taught is None:
             by_token = token_advantage(advantage, self.scores.mask)
-            if self.importance is not None:
-                by_token = by_token * self.importance
             if process is not None:
                 by_token = by_token + process_advantage(process.reward, self.scores.mask)
+            if self.importance is not None:
+                by_token = by_token * self.importance
             return Batch(tuple(self.groups), self.scores, by_token.float())
         probability = torch.tensor(self.credit.answer, dtype=torch.float64)  # [P, G]
         by_token = likelihood_advantage(advantage, taught.scores.mask, taught.reference, probability)

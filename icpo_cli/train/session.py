@@ -163,7 +163,7 @@ def _engines(
         learner.load_state(resumed.checkpoint / "resume")
         if process_model is not None:
             process_model.load_state(resumed.checkpoint / "resume" / PROCESS_MODEL)
-    sampler = VLLMSampler(EngineSpec.of_rollout(config, ranks.size), model, config.model.dtype, profile, ranks.size)
+    sampler = VLLMSampler(EngineSpec.of_rollout(config), model, config.model.dtype, profile, ranks.size)
     try:
         yield learner, process_model, sampler
     finally:

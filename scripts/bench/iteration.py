@@ -1,7 +1,8 @@
 """How long an iteration takes and what it holds: icpo beside TRL's GRPOTrainer, and how the update grows.
 
 All of it in one run, one process after another, each with the whole machine. peer: both train the quickstart's model on
-the same prompts, every response of the same length, KL on; of icpo it is the real command. update: score and update
+16 prompts an iteration, every response of the same length, KL on; of icpo it is the real command, TRL has the prompts
+of icpo's first iteration in each. update: score and update
 of that work alone, against the product of two square matrices. growth: the same for other groups, lengths and
 vocabularies. ranks: one rank on one core and two ranks on two, the same work. bonus: what ICPO computes beyond GRPO.
 """
@@ -35,6 +36,7 @@ WORK = [
     f"rollout.group_size={GROUP}",
     f"rollout.max_response_tokens={TOKENS}",
     f"learner.mini_batch_prompts={PROMPTS}",
+    f"rollout.engine.max_num_seqs={PROMPTS * GROUP}",
     "data.heldout=null",
 ]
 TRL_FORMS = {"float32": "float32 weights under autocast", "bfloat16": "bfloat16 weights and optimiser"}
@@ -229,7 +231,8 @@ def growth(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
         for name, result in found.items()
     ]
     headers = ("", "seconds", "peak GiB", "without the embedding's state", "share of the peak")
-    return Table("How the update grows", headers, tuple(rows)), found
+    note = "work of more than learner.micro_batch_tokens has the policy's pass twice, of which the share counts one"
+    return Table("How the update grows", headers, tuple(rows), note), found
 
 
 def made_up_model(model: Path, vocabulary: int, folder: Path) -> Path:

@@ -71,8 +71,9 @@ def main(order: dict[str, Any]) -> None:
     lengths = [
         entry["completions/mean_length"] for entry in trainer.state.log_history if "completions/mean_length" in entry
     ]
+    assert all(length == order["tokens"] for length in lengths), f"completions of {lengths} tokens"
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print("RESULT", json.dumps({"seconds": clock.seconds, "peak_gib": peak_gib, "mean_length": lengths}))
+    print("RESULT", json.dumps({"seconds": clock.seconds, "peak_gib": peak_gib}))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,6 @@ def main(order: dict[str, Any]) -> None:
         "update_seconds": update_seconds,
         "useful_products": products,
         "product_peak": max(peaks),
-        "parameters": sizes.parameters,
         "embedding": sizes.vocab_size * sizes.hidden_size,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }

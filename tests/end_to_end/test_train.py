@@ -127,13 +127,17 @@ def test_a_signal_finishes_the_iteration_saves_and_says_how_to_resume(
 
 
 def test_a_second_signal_ends_it_at_once_and_closes_its_record(lab_config: Path, tmp_path: Path) -> None:
-    process = start([str(lab_config), "train.iterations=500", "train.eval_every=500"], tmp_path)
-    run = wait_for_iteration(tmp_path, process)
+    sizes = ["rollout.prompts_per_iteration=900", "learner.mini_batch_prompts=900", "data.heldout=null"]
+    process = start([str(lab_config), *sizes], tmp_path)
+    while not any("iteration 1: rollout" in log.read_text() for log in tmp_path.glob("runs/*/run.log")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
     # Two different ones: of two equal ones the second may go unheard.
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT), err
+    [run] = (tmp_path / "runs").iterdir()
     assert "ended at once: the iteration in hand is lost" in err
     assert f"go on with: icpo train --resume {run.name}" in err
     assert mlflow_status(run, tmp_path) == "KILLED"

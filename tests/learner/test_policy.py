@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import Gemma2Config, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
 
+from icpo_cli.learner import attention
 from icpo_cli.learner.pack import pack
 from icpo_cli.learner.policy import Policy, load_model
 from icpo_cli.records import Gold, Group, Prompt, Response
@@ -85,9 +86,11 @@ def flat(policy_logprob: torch.Tensor, groups: list[Group]) -> list[torch.Tensor
 
 @pytest.mark.parametrize("head", [(), HEAD], ids=["apart", "shared head"])
 @pytest.mark.parametrize("size", [2, 5])
+@pytest.mark.parametrize("few_keys", [attention.FEW_KEYS, 0], ids=["few keys", "PyTorch's attention"])
 def test_log_probs_and_gradients_equal_those_of_padded_rows(
-    size: int, head: tuple[int, ...], model_folder: str
+    few_keys: int, size: int, head: tuple[int, ...], model_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(attention, "FEW_KEYS", few_keys)
     groups = random_groups(random.Random(1), head, size)
     weights = [torch.randn(14, generator=torch.Generator().manual_seed(i)) for i in range(4 * size)]
 

@@ -60,6 +60,13 @@ def test_a_ratio_is_cut_off_whatever_the_sign() -> None:
     assert loss_of(5.0, -1.0) == pytest.approx((5.0, 0.0))
 
 
+def test_what_is_cut_off_still_learns_with_the_weight_of_the_cap() -> None:
+    logprob = torch.tensor([[math.log(5.0)]], requires_grad=True)
+    zeros, ones = torch.zeros(1, 1), torch.ones(1, 1)
+    clipped_loss(logprob, zeros, None, -ones, ones, 0.2, 0.2, 0.0, ratio_cap=2.0).loss.backward()
+    assert logprob.grad is not None and logprob.grad.item() == pytest.approx(2.0)
+
+
 def test_the_mean_log_ratio_is_of_its_size() -> None:
     output = clipped_loss(
         torch.tensor([[-1.0, -2.0]]),

@@ -60,7 +60,7 @@ def test_no_answer_is_no_vote_and_nothing_is_right_without_any(verifier: Verifie
 
 
 def test_without_gold_answers_the_vote_is_the_same_and_nobody_says_how_often_it_is_right(verifier: Verifier) -> None:
-    blind = group("", "4", "2/4", "0.5")
+    blind = group("", "4", "2/4", "0.5", None)
     made = credit(verifier, blind, 3)
     assert made.answer == [[0.0, 1.0, 1.0]] and made.decided == [True]
     assert set(made.columns) == {"majority_share"}
@@ -69,6 +69,7 @@ def test_without_gold_answers_the_vote_is_the_same_and_nobody_says_how_often_it_
         (VerdictKind.NO_GOLD, "4"),
         (VerdictKind.NO_GOLD, "2/4"),
         (VerdictKind.NO_GOLD, "0.5"),
+        (VerdictKind.NO_GOLD, None),
     ]
 
 

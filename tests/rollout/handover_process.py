@@ -23,7 +23,7 @@ def main(folder: Path, tied: bool) -> None:
     tokenizer.save_pretrained(folder)
     arguments = ["model.dtype=float32", "rollout.max_prompt_tokens=64", "rollout.max_response_tokens=16"]
     settings = load_config([*arguments, "rollout.engine.kv_cache_gib=1"])
-    sampler = VLLMSampler(EngineSpec.of_rollout(settings, 1), str(folder), "float32", device_profile(settings))
+    sampler = VLLMSampler(EngineSpec.of_rollout(settings), str(folder), "float32", device_profile(settings))
     draw = random.Random(0)
     tokens = [draw.randrange(len(tokenizer)) for _ in range(40)]
 
