@@ -33,6 +33,10 @@ def judge_url() -> Iterator[str]:
 
 SHORT = ["train.iterations=3", "train.eval_every=500", "train.save_every=1", "data.heldout=null"]
 METHODS = {
+    "simplerl_zoo": ([], ["reward/answer"]),
+    "oat_zero": ([], ["advantage/std"]),
+    "rloo": ([], ["advantage/std"]),
+    "cde": ([], ["bonus/mean"]),
     "dapo": (["rollout.max_rounds=3", "reward.overlong.buffer_tokens=8"], ["groups/rounds", "reward/overlong"]),
     "reinforce+icpo": ([], ["bonus/mean"]),
     "general_reasoner": (["reward.judge.url=JUDGE", "reward.judge.cache=judge.sqlite"], ["verdict/correct"]),
