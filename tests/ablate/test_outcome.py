@@ -152,7 +152,7 @@ def test_a_study_that_has_only_begun(tmp_path: Path) -> None:
 
 def test_a_rows_columns_say_what_it_is_compared_with_where_that_differs(study: Study) -> None:
     table = outcome_table(outcome(study))
-    assert table.headers[6:] == ("against", "difference", "interval", "")
+    assert table.headers[6:] == ("against", "difference", "interval", "verdict")
     assert [row[6] for row in table.rows] == ["", "grpo", "grpo", "noisy grpo"]
     assert table.rows[1][3:6] == ("20.0 ± 0.0", "65.0 ± 7.8", "65.0 ± 7.8")
     assert table.rows[2][7:] == ("-10.0", "-10.4 to -9.6", "worse")
