@@ -43,7 +43,7 @@ def test_each_prompt_with_its_reason() -> None:
 
 def test_every_prompt_is_kept_or_dropped_and_the_counts_add_up() -> None:
     draw = random.Random(0)
-    probe = {f"p{n}": draw.choices(list(VerdictKind), weights=[4, 4, 1, 0.1, 0.1], k=3) for n in range(500)}
+    probe = {f"p{n}": draw.choices(list(VerdictKind), weights=[4, 4, 1, 0.1, 0.1, 0.1], k=3) for n in range(500)}
     selection = select_uniform(probe)
     assert selection.kept.keys() | selection.dropped.keys() == probe.keys()
     assert not selection.kept.keys() & selection.dropped.keys()
