@@ -115,9 +115,7 @@ class DeepSpeedLearner:
 
     def update(self, batch: Batch) -> list[Update]:
         """The iteration's updates, one a mini-batch, in the order of the prompts."""
-        updates = [self._update_on(batch, members) for members in self._mini_batches(len(batch.groups))]
-        self._kept = None
-        return updates
+        return [self._update_on(batch, members) for members in self._mini_batches(len(batch.groups))]
 
     def probe(self, tokens: Sequence[int]) -> list[float]:
         """Log-prob of each token but the first, given those before it, at temperature 1."""

@@ -72,12 +72,12 @@ class Verifier:
         rule, extract = RULES[grading.rule], EXTRACTORS[grading.extract]
         candidates = rule.candidates or (lambda response: [text for text in [extract(response)] if text is not None])
         found = [candidates(answer.response) for answer in answers]
-        graded = [texts if answer.gold.known else [] for answer, texts in zip(answers, found, strict=True)]
-        pairs = [(answer.gold, text) for answer, texts in zip(answers, graded, strict=True) for text in texts]
+        graded = [pair for pair in zip(answers, found, strict=True) if pair[0].gold.known]
+        pairs = [(answer.gold, text) for answer, texts in graded for text in texts]
         compared = iter(self._compared(pairs, rule))
         verdicts = [
-            _best([next(compared) for _ in texts], grading.extract) if answer.gold.known else _ungraded(candidates)
-            for answer, texts, candidates in zip(answers, graded, found, strict=True)
+            _best([next(compared) for _ in texts], grading.extract) if answer.gold.known else _ungraded(texts)
+            for answer, texts in zip(answers, found, strict=True)
         ]
         return self._asked(answers, verdicts)
 
@@ -162,8 +162,8 @@ def _best(verdicts: Sequence[Verdict], extract: str) -> Verdict:
     return next((verdict for verdict in verdicts if verdict.correct), verdicts[-1])
 
 
-def _ungraded(candidates: Sequence[str]) -> Verdict:
-    extracted = candidates[-1] if candidates else None
+def _ungraded(texts: Sequence[str]) -> Verdict:
+    extracted = texts[-1] if texts else None
     return Verdict(VerdictKind.NO_GOLD, extracted, "no_gold", "the question came without a gold answer")
 
 
