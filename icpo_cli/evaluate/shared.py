@@ -77,6 +77,7 @@ class Shelf:
         return numbers if believed else None
 
     def _reserved(self) -> bool:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -32,9 +32,10 @@ def file_of(folder: Path) -> Path:
 
 
 def test_equal_runs_have_the_numbers_of_the_first_and_others_their_own(tmp_path: Path) -> None:
-    assert made_of(tmp_path, IDENTITY, {"accuracy": 50.1}) == ({"accuracy": 50.1}, False)
-    assert made_of(tmp_path, IDENTITY, {"accuracy": 0.0}) == ({"accuracy": 50.1}, True)
-    assert made_of(tmp_path, {**IDENTITY, "model": "n"}, {"accuracy": 7.0}) == ({"accuracy": 7.0}, False)
+    folder = tmp_path / "not" / "made"
+    assert made_of(folder, IDENTITY, {"accuracy": 50.1}) == ({"accuracy": 50.1}, False)
+    assert made_of(folder, IDENTITY, {"accuracy": 0.0}) == ({"accuracy": 50.1}, True)
+    assert made_of(folder, {**IDENTITY, "model": "n"}, {"accuracy": 7.0}) == ({"accuracy": 7.0}, False)
 
 
 def test_numbers_come_back_as_they_were(tmp_path: Path) -> None:

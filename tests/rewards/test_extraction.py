@@ -38,9 +38,18 @@ def test_nothing_is_no_answer(extract: str, response: str) -> None:
 
 @pytest.mark.parametrize("extract", ["answer_tag", "boxed", "letter"])
 def test_no_final_answer_is_a_verdict_of_its_own(extract: str, verifier: Verifier) -> None:
-    answers = [Answer("I would have to think about that.", Gold(gold)) for gold in ("7", "", "that", "A")]
+    answers = [Answer("I would have to think about that.", Gold(gold)) for gold in ("7", "that", "A")]
     for verdict in verifier.verify(answers, Grading(extract)):
         assert (verdict.kind, verdict.extracted) == (VerdictKind.NO_ANSWER, None)
+
+
+@pytest.mark.parametrize("extract", ["answer_tag", "boxed", "letter"])
+def test_a_question_without_a_gold_answer_is_a_verdict_of_its_own(extract: str, verifier: Verifier) -> None:
+    [silent, said] = verifier.verify(
+        [Answer("I would have to think.", Gold("")), Answer(r"<answer>\boxed{B}</answer>", Gold(""))], Grading(extract)
+    )
+    assert (silent.kind, silent.extracted) == (VerdictKind.NO_GOLD, None)
+    assert (said.kind, said.extracted) == (VerdictKind.NO_GOLD, {"answer_tag": r"\boxed{B}"}.get(extract, "B"))
 
 
 def test_an_answer_in_the_question_is_none_of_the_response(verifier: Verifier) -> None:

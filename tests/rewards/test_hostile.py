@@ -261,7 +261,6 @@ def test_code_is_not_run(verifier: Verifier, tmp_path: Path) -> None:
 @pytest.mark.parametrize("extract", list(EXTRACTORS))
 def test_a_gold_answer_that_cannot_be_used_is_an_error(extract: str, rule: str, verifier: Verifier) -> None:
     golds = [
-        Gold(""),
         Gold("  "),
         Gold("4\x002"),
         Gold(r"\frac{1}{", AnswerKind.MATH),
