@@ -19,6 +19,18 @@ def check_lengths(config: Config, positions: int) -> None:
         )
 
 
+def check_cache(config: Config, architecture: Architecture) -> None:
+    """The key-value cache on CPU holds at least one prompt with its response."""
+    width = 2 if config.model.dtype == "bfloat16" else 4
+    tokens = config.rollout.max_prompt_tokens + config.rollout.max_response_tokens
+    least = tokens * architecture.kv_cache_values_a_token * width / GIB
+    given = config.rollout.engine.kv_cache_gib
+    if given < least:
+        raise UserError(
+            f"rollout.engine.kv_cache_gib: {given:g} is less than one sequence takes: {tokens} tokens, {least:.3g} GiB"
+        )
+
+
 def memory_gib(config: Config, architecture: Architecture, ranks: int) -> dict[str, float]:
     """Estimated peak of each part on one rank."""
     learner, stage = config.learner, config.learner.zero_stage
@@ -34,9 +46,8 @@ def memory_gib(config: Config, architecture: Architecture, ranks: int) -> dict[s
         "optimizer": architecture.parameters * (12 if width == 2 else 8) / shard[1],
         "reference": weights / shard[3] if learner.kl_coef > 0 else 0,
         "activations": tokens * architecture.hidden_size * architecture.num_hidden_layers * kept * width,
-        # A chunk's, and the output head's gradient: a chunk's, their float32 sum, and that as it is handed on.
-        "logits": architecture.vocab_size
-        * (learner.logit_chunk_tokens * width + architecture.hidden_size * (4 + 2 * width)),
+        # A chunk's, and the output head's gradient.
+        "logits": architecture.vocab_size * width * (learner.logit_chunk_tokens + architecture.hidden_size),
         "sampler_weights": weights,
     }
     if config.reward.source == "process":

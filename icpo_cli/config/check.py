@@ -117,7 +117,6 @@ def _at_least_one(config: Config) -> dict[str, int]:
         "rollout.votes": 1 if config.rollout.votes is None else config.rollout.votes,
         "rollout.max_prompt_tokens": config.rollout.max_prompt_tokens,
         "rollout.max_response_tokens": config.rollout.max_response_tokens,
-        "rollout.engine.kv_cache_gib": config.rollout.engine.kv_cache_gib,
         "rollout.engine.max_num_seqs": config.rollout.engine.max_num_seqs,
         "learner.mini_batch_prompts": config.learner.mini_batch_prompts,
         "learner.micro_batch_tokens": config.learner.micro_batch_tokens,
@@ -133,7 +132,6 @@ def _at_least_one(config: Config) -> dict[str, int]:
         "eval.limit": 1 if config.eval.limit is None else config.eval.limit,
         "eval.max_response_tokens": config.eval.max_response_tokens,
         "eval.pass_at": min(config.eval.pass_at, default=1),
-        "eval.engine.kv_cache_gib": config.eval.engine.kv_cache_gib,
         "eval.engine.tensor_parallel": config.eval.engine.tensor_parallel,
         "eval.engine.data_parallel": config.eval.engine.data_parallel,
     }
@@ -141,6 +139,8 @@ def _at_least_one(config: Config) -> dict[str, int]:
 
 def _positive(config: Config) -> dict[str, float]:
     return {
+        "rollout.engine.kv_cache_gib": config.rollout.engine.kv_cache_gib,
+        "eval.engine.kv_cache_gib": config.eval.engine.kv_cache_gib,
         "method.tau": config.method.tau,
         "method.delta": config.method.delta,
         "method.alpha": config.method.alpha,

@@ -67,7 +67,7 @@ class DataConfig:
 class EngineConfig:
     """vLLM's own settings."""
 
-    kv_cache_gib: int = 2
+    kv_cache_gib: float = 2
     """CPU: the most memory of the key-value cache; less where less holds all that can run at once."""
     gpu_memory_utilization: float = 0.5
     """CUDA: vLLM's share of the GPU; the learner has the rest."""
@@ -252,8 +252,8 @@ class LearnerConfig:
     zero_stage: int = 2
     micro_batch_tokens: int = 8192
     """Most tokens in one forward; a group that is longer goes alone."""
-    logit_chunk_tokens: int = 1024
-    """Response tokens whose logits exist at once."""
+    logit_chunk_tokens: int = 256
+    """Response tokens whose logits exist at once; in a backward as many logits, of all tokens."""
     gradient_checkpointing: bool = False
 
 
@@ -276,7 +276,7 @@ class TrainConfig:
 class EvalEngineConfig:
     """vLLM's own settings where it has the machine to itself."""
 
-    kv_cache_gib: int = 4
+    kv_cache_gib: float = 4
     """CPU: the most memory of the key-value cache; less where less holds all that can run at once."""
     gpu_memory_utilization: float = 0.9
     max_num_seqs: int = 256

@@ -16,6 +16,7 @@ from torch import Tensor
 from icpo_cli.config.schema import Config
 from icpo_cli.device import DeviceProfile
 from icpo_cli.learner.balance import cost_of
+from icpo_cli.learner.optimizer import SkippableAdamW, poison_gauge
 from icpo_cli.learner.pack import (
     Packed,
     micro_batches,
@@ -52,9 +53,7 @@ class DeepSpeedLearner:
         self.ranks = ranks
         self._groups_per_update = config.learner.mini_batch_prompts // ranks.size
         policy = self._policy(model, profile)
-        if config.learner.gradient_checkpointing:
-            policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        self._poison = _poison_gauge(policy, ranks.device)
+        self._poison = poison_gauge(policy, ranks.device)
         self._optimizer = SkippableAdamW(
             policy.parameters(),
             lr=config.learner.learning_rate,
@@ -241,7 +240,10 @@ class DeepSpeedLearner:
         return self.ranks.most(float(bad)) > 0
 
     def _policy(self, model: str, profile: DeviceProfile) -> Policy:
-        policy = Policy(load_model(model, None, profile.dtype), self.config.learner.logit_chunk_tokens)
+        settings = self.config.learner
+        policy = Policy(
+            load_model(model, None, profile.dtype), settings.logit_chunk_tokens, settings.gradient_checkpointing
+        )
         if self.config.learner.zero_stage == 3:
             # The policy multiplies by it without calling the module that owns it.
             deepspeed.zero.register_external_parameter(policy, policy.head.weight)
@@ -263,23 +265,6 @@ class _Kept:
     logprob: Tensor  # [P, G, T] with its graph
 
 
-class SkippableAdamW(torch.optim.AdamW):
-    """AdamW that can be told to leave everything as it is; DeepSpeed clears the gradients all the same."""
-
-    skip = False
-    max_grad_norm: float | None = None
-    """Clip here, and keep the norm, where DeepSpeed would clip without telling the norm."""
-    grad_norm = 0.0
-
-    def step(self, closure: Any = None) -> Any:
-        if self.skip:
-            return None
-        if self.max_grad_norm is not None:
-            parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-            self.grad_norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm))
-        return super().step(closure)
-
-
 def _trains_what_it_scored(config: Config) -> bool:
     """The groups of one round, as they were sampled; a likelihood is of other texts, which are trained on instead."""
     return config.rollout.max_rounds == 1 and config.rollout.keep == "all" and config.reward.source != "likelihood"
@@ -288,18 +273,6 @@ def _trains_what_it_scored(config: Config) -> bool:
 def _clips_itself(config: Config, profile: DeviceProfile) -> bool:
     """Float32 without ZeRO: DeepSpeed runs the optimiser bare."""
     return config.learner.zero_stage == 0 and profile.dtype == torch.float32
-
-
-def _poison_gauge(policy: Policy, device: torch.device) -> Tensor:
-    """A number that is not finite once any gradient since its last zeroing was not. []"""
-    gauge = torch.zeros((), device=device)
-
-    def watch(gradient: Tensor) -> None:
-        gauge.add_(gradient.sum().float() * 0)
-
-    for parameter in policy.parameters():
-        parameter.register_hook(watch)  # type: ignore[no-untyped-call]
-    return gauge
 
 
 def _put(whole: Tensor, indices: list[int], part: Tensor) -> None:
@@ -319,7 +292,8 @@ def _deepspeed_config(config: Config, profile: DeviceProfile, ranks: Ranks) -> d
         # step() is the boundary: an update has as many micro-batches as its tokens need.
         "managed_gradient_accumulation": False,
         "gradient_clipping": 0.0 if _clips_itself(config, profile) else learner.max_grad_norm,
-        "bf16": {"enabled": low_precision},
+        # Without ZeRO 2: each gradient goes into float32 as it comes, and does not wait in bfloat16 for the others.
+        "bf16": {"enabled": low_precision, "immediate_grad_update": low_precision},
         "zero_optimization": {"stage": stage, "overlap_comm": False},
         # DeepSpeed offers no float32 accumulation beside bfloat16 weights without ZeRO.
         "data_types": {"grad_accum_dtype": "fp32" if learner.zero_stage > 0 or not low_precision else "bf16"},

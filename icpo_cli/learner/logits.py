@@ -1,7 +1,8 @@
 """From hidden states to what is wanted of the vocabulary's distributions: never more logits than one chunk's.
 
-A forward keeps no logits. The backward makes a chunk's again, and turns them into their own gradient where they stand.
-Within a chunk a few rows at a time are worked on in float32, on CPU few enough to stay in its cache.
+A forward takes some tokens at a time, and keeps no logits. The backward makes them again, of all tokens and a block of
+the vocabulary at a time, and turns them into their own gradient where they stand. Within a chunk or block a few rows
+at a time are worked on in float32, on CPU few enough to stay in its cache.
 """
 
 import math
@@ -10,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 CACHED_VALUES = 2**20
 """Logits in float32 at once, on CPU."""
@@ -47,44 +47,56 @@ class _TokenValues(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, wanted: Wanted, chunk_tokens: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.save_for_backward(hidden, weight, target)
-        ctx.wanted, ctx.chunk_tokens = wanted, chunk_tokens
-        logprob, entropy, self_certainty = (hidden.new_zeros(len(target), dtype=torch.float32) for _ in range(3))
+        logprob, entropy, self_certainty, log_sum = (
+            hidden.new_zeros(len(target), dtype=torch.float32) for _ in range(4)
+        )
+        room = hidden.new_empty(min(chunk_tokens, len(target)), len(weight))
         for chunk in _slices(len(target), chunk_tokens):
-            logits = linear(hidden[chunk], weight)  # [C, V]
+            logits = torch.mm(hidden[chunk], weight.T, out=room[: chunk.stop - chunk.start])  # [C, V]
             for rows in _slices(len(logits), _at_once(logits)):
                 place = slice(chunk.start + rows.start, chunk.start + rows.stop)
-                logprobs = _tempered(logits[rows], wanted).log_softmax(-1)  # [R, V]
+                tempered = _tempered(logits[rows], wanted)  # [R, V]
+                logprobs = tempered.log_softmax(-1)
                 logprob[place] = logprobs.gather(-1, target[place, None]).squeeze(-1)
+                log_sum[place] = tempered.gather(-1, target[place, None]).squeeze(-1) - logprob[place]
                 if wanted.self_certainty:  # -log V - mean over the vocabulary of log-probs
                     self_certainty[place] = -math.log(logprobs.shape[-1]) - logprobs.mean(-1)
                 if wanted.entropy:
                     entropy[place] = -(logprobs.exp() * logprobs).sum(-1)
+        ctx.save_for_backward(hidden, weight, target, log_sum)
+        ctx.wanted, ctx.at_once = wanted, room.numel()
         ctx.mark_non_differentiable(entropy, self_certainty)
         return logprob, entropy, self_certainty
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        hidden, weight, target = ctx.saved_tensors
-        by_hidden = torch.empty_like(hidden)
-        # Of many chunks' gradients the sum is float32's.
-        by_weight = torch.zeros_like(weight, dtype=torch.float32)
-        for chunk in _slices(len(target), ctx.chunk_tokens):
-            logits = linear(hidden[chunk], weight)  # [C, V]
+        """Of all tokens, a block of the vocabulary at a time: its rows of the weight have their gradient at once."""
+        hidden, weight, target, log_sum = ctx.saved_tensors
+        by_hidden = torch.zeros_like(hidden, dtype=torch.float32)  # in which the blocks' parts add up
+        by_weight = torch.empty_like(weight)
+        block_size = max(1, ctx.at_once // max(1, len(target)))
+        room = hidden.new_empty(len(target) * min(block_size, len(weight)))
+        for block in _slices(len(weight), block_size):
+            size = block.stop - block.start
+            logits = torch.mm(hidden, weight[block].T, out=room[: len(target) * size].view(-1, size))  # [N, B]
             for rows in _slices(len(logits), _at_once(logits)):
-                place = slice(chunk.start + rows.start, chunk.start + rows.stop)
-                by_logit = _gradient_by_logit(logits[rows], target[place], gradient[place], ctx.wanted)
-                logits[rows] = by_logit.to(logits.dtype)
-            torch.mm(logits, weight, out=by_hidden[chunk])
-            by_weight += logits.T @ hidden[chunk]
-        return by_hidden, by_weight.to(weight.dtype), None, None, None
+                at = target[rows] - block.start
+                by_logit = _gradient_by_logit(logits[rows], at, log_sum[rows], gradient[rows], ctx.wanted)
+                logits[rows] = by_logit
+            torch.mm(logits.T, hidden, out=by_weight[block])
+            by_hidden += logits @ weight[block]
+        return by_hidden.to(hidden.dtype), by_weight, None, None, None
 
 
-def _gradient_by_logit(logits: Tensor, target: Tensor, gradient: Tensor, wanted: Wanted) -> Tensor:
-    """d log p(target) / d logit = (1 at the target - p) / temperature, times `gradient`. [R, V], [R], [R] -> [R, V]"""
+def _gradient_by_logit(logits: Tensor, at: Tensor, log_sum: Tensor, gradient: Tensor, wanted: Wanted) -> Tensor:
+    """d log p(target) / d logit = (1 at the target - p) / temperature, times `gradient`; float32.
+
+    Of a block of the vocabulary, [R, B]; `at` is where in it the target stands, if it does; the rest [R].
+    """
     tempered = _tempered(logits, wanted)
-    by_logit = tempered.softmax(-1).neg_()
-    by_logit.scatter_add_(-1, target[:, None], torch.ones_like(by_logit[:, :1]))
+    by_logit = (tempered - log_sum[:, None]).exp_().neg_()
+    inside = ((at >= 0) & (at < logits.shape[1])).nonzero().squeeze(-1)
+    by_logit[inside, at[inside]] += 1
     by_logit *= gradient[:, None] / wanted.temperature
     if wanted.softcap is not None:
         by_logit *= 1 - (tempered * wanted.temperature / wanted.softcap) ** 2

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from icpo_cli.errors import UserError
-from icpo_cli.learner import attention
+from icpo_cli.learner import attention, rowwise
+from icpo_cli.learner.layout import Layout
 from icpo_cli.learner.logits import Wanted, token_values
 from icpo_cli.learner.pack import Packed
 
@@ -30,7 +31,7 @@ def load_model(path: str, revision: str | None, dtype: torch.dtype) -> PreTraine
 class Policy(nn.Module):
     """A causal language model seen through its response tokens."""
 
-    def __init__(self, model: PreTrainedModel, chunk_tokens: int) -> None:
+    def __init__(self, model: PreTrainedModel, chunk_tokens: int, gradient_checkpointing: bool = False) -> None:
         """Raises UserError on a model that it would compute wrongly."""
         super().__init__()
         unknown = set(getattr(model.config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
@@ -40,6 +41,10 @@ class Policy(nn.Module):
                 f"model.path: a {model.config.model_type} model has {what}, which the learner does not know"
             )
         model.set_attn_implementation(attention.NAME)
+        if model.device.type == "cpu":
+            rowwise.install(model, remake=not gradient_checkpointing)
+        if gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.model = model
         self.chunk_tokens = chunk_tokens
 
@@ -56,7 +61,7 @@ class Policy(nn.Module):
         hidden = self.model.base_model(
             input_ids=packed.input_ids,
             position_ids=packed.position_ids,
-            layout=attention.Layout(packed.levels),
+            layout=Layout(packed.levels),
             use_cache=False,
         ).last_hidden_state  # [1, L, H]
         predictors = hidden[0].index_select(0, packed.source)  # [N, H]

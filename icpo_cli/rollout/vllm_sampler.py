@@ -21,8 +21,8 @@ from icpo_cli.sizes import GIB
 FEW = 8
 """Unfinished requests, below which a step might come to hold one alone."""
 COMPANION = "companion"
-CPU_BLOCK_TOKENS = 128
-"""Of the key-value cache on CPU: a sequence takes whole blocks."""
+CPU_BLOCK_TOKENS = 32
+"""Of the key-value cache on CPU: prompts share whole blocks, so the least that vLLM's CPU kernels like."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class EngineSpec:
     context: int
     """Tokens of prompt and response together, at most."""
     max_response_tokens: int
-    kv_cache_gib: int
+    kv_cache_gib: float
     """CPU: the most; less where less holds all that can run at once."""
     gpu_memory_utilization: float
     max_num_seqs: int
@@ -225,7 +225,8 @@ def _cpu_settings(spec: EngineSpec, model: str, dtype: str, executor: str) -> di
     sequence = -(-spec.context // CPU_BLOCK_TOKENS) * CPU_BLOCK_TOKENS * a_token
     # The companion, and the block that vLLM keeps for itself. What is not there need not be zeroed at every start.
     settings: dict[str, Any] = {
-        "kv_cache_memory_bytes": min(spec.kv_cache_gib * GIB, (spec.max_num_seqs + 2) * sequence)
+        "block_size": CPU_BLOCK_TOKENS,
+        "kv_cache_memory_bytes": min(int(spec.kv_cache_gib * GIB), (spec.max_num_seqs + 2) * sequence),
     }
     if executor != "mp":  # whose workers are other processes
         from icpo_cli.rollout.cpu_kernels import KERNEL_CONFIG

@@ -10,6 +10,7 @@ from icpo_cli.config.check import check
 from icpo_cli.config.schema import Config, RolloutConfig
 from icpo_cli.data.prompts import PromptSet, fingerprint, load_prompts
 from icpo_cli.data.templates import plain_tokens
+from icpo_cli.device import device_profile
 from icpo_cli.errors import UserError
 from icpo_cli.evaluate.in_loop import Subset, load_subsets
 from icpo_cli.evaluate.prepare import check_writable
@@ -18,7 +19,7 @@ from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
 from icpo_cli.rewards.sources import NEED_REFERENCE
 from icpo_cli.rewards.verifier import Verifier
-from icpo_cli.sizes import check_lengths
+from icpo_cli.sizes import check_cache, check_lengths
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ def preflight(config: Config, ranks: int) -> Prepared:
     if config.train.shared_start is not None:
         check_writable(Path(config.train.shared_start), "train.shared_start")
     model = locate(config.model)
-    positions = Architecture.of(read_config(model)).max_position_embeddings
+    architecture = Architecture.of(read_config(model))
+    positions = architecture.max_position_embeddings
     check_lengths(config, positions)
+    if device_profile(config).type == "cpu":
+        check_cache(config, architecture)
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     benchmarks = load_subsets(config, tokenizer)
     verifier = Verifier(config.reward)

@@ -109,6 +109,7 @@ def run_training(
             if state.iteration == config.train.iterations:
                 observer.note(f"this run has come to its end already: {state.iteration} iterations")
             else:
+                prepared.verifier.start()  # beside the engines' loading
                 with _engines(config, prepared, resumed, ranks) as (learner, process_model, sampler):
                     parts = Parts(
                         config=config,

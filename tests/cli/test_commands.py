@@ -92,6 +92,7 @@ MISTAKES = {
     "delta": (["method.delta=-0.4"], "method.delta: -0.4 must be positive"),
     "greedy group": (["rollout.temperature=0"], "a group of equal responses"),
     "too long": (["rollout.max_response_tokens=4096"], "is over the model's 256 positions"),
+    "no cache": (["rollout.engine.kv_cache_gib=0.00001"], "1e-05 is less than one sequence takes"),
     "output place": (["train.output_dir=bad.jsonl/runs"], "train.output_dir: bad.jsonl/runs: cannot be made"),
     "unknown run": (["--resume", "nosuchrun"], "--resume nosuchrun: no such run"),
     "two launchers": (["--nproc", "2", "--hostfile", "hosts"], "not together with --hostfile"),

@@ -1,0 +1,130 @@
+"""Norm and gated activation of a model's layers on CPU: a few rows at a time, and little kept for the backward.
+
+Both work on each token's row alone, mostly in float32. Done to all rows at once every step of theirs passes through
+memory, and autograd keeps what each step made; on as many rows as a cache holds only inputs are read and kept.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.functional import silu
+from transformers.activations import SiLUActivation
+
+CACHED_VALUES = 2**18
+"""Of a float32 tensor, worked on at once."""
+
+
+def install(model: nn.Module, remake: bool) -> None:
+    """Layers that compute norms as Llama's do, or its gated activation, take these from now on.
+
+    `remake`: the backward makes the activation again; not so where all of a layer is made again in any case.
+    """
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
+            _replace(module, _norm)
+        elif isinstance(getattr(module, "act_fn", None), SiLUActivation) and hasattr(module, "gate_proj"):
+            _replace(module, _remaking_mlp if remake else _gated_mlp)
+
+
+def _replace(module: nn.Module, forward: Callable[..., Tensor]) -> None:
+    module.forward = partial(forward, module)  # type: ignore[method-assign]
+
+
+def _norm(module: Any, hidden: Tensor) -> Tensor:
+    normed: Tensor = _Norm.apply(hidden, module.weight, module.variance_epsilon)  # type: ignore[no-untyped-call]
+    return normed
+
+
+def _gated_mlp(module: Any, hidden: Tensor) -> Tensor:
+    gated = _Gated.apply(module.gate_proj(hidden), module.up_proj(hidden))  # type: ignore[no-untyped-call]
+    down: Tensor = module.down_proj(gated)
+    return down
+
+
+def _remaking_mlp(module: Any, hidden: Tensor) -> Tensor:
+    gate, up = module.gate_proj(hidden), module.up_proj(hidden)
+    gated: Tensor = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]
+    parts, place = (gate.detach(), up.detach()), gated.data_ptr()
+
+    def pack(saved: Tensor) -> Tensor | torch.Size:
+        return saved.shape if saved.data_ptr() == place else saved
+
+    def unpack(kept: Tensor | torch.Size) -> Tensor:
+        return kept if isinstance(kept, Tensor) else _gated(*parts).view(kept)
+
+    # down_proj's input is not kept: gate and up are, of which it can be made.
+    with saved_tensors_hooks(pack, unpack):
+        down: Tensor = module.down_proj(gated)
+    return down
+
+
+class _Norm(torch.autograd.Function):
+    """weight * x / sqrt(mean(x^2) + epsilon), in float32 up to the product with the weight. [..., H]"""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        hidden = hidden.contiguous()
+        ctx.save_for_backward(hidden, weight)
+        ctx.epsilon = epsilon
+        normed = torch.empty_like(hidden)
+        for some, out in _some_rows(hidden, normed):
+            torch.mul(_unit(some, epsilon)[0].to(hidden.dtype), weight, out=out)
+        return normed
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        hidden, weight = ctx.saved_tensors
+        by_hidden, by_weight = torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32)
+        for some, by_normed, out in _some_rows(hidden, gradient.contiguous(), by_hidden):
+            unit, scale = _unit(some, ctx.epsilon)
+            by_normed = by_normed.float()
+            product = by_normed * unit
+            by_weight += product.sum(0)
+            along = torch.mv(product, weight.float())[:, None] / -unit.shape[1]  # -mean(by_unit * unit)
+            by_unit = by_normed.mul_(weight)
+            out.copy_(by_unit.addcmul_(unit, along).mul_(scale))
+        return by_hidden, by_weight.to(weight.dtype), None
+
+
+class _Gated(torch.autograd.Function):
+    """silu(gate) * up. [..., I]"""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return _gated(gate, up)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        gate, up = ctx.saved_tensors
+        by_gate, by_up = torch.empty_like(gate), torch.empty_like(up)
+        for some_gate, some_up, by_gated, gate_out, up_out in _some_rows(gate, up, gradient, by_gate, by_up):
+            torch.mul(by_gated, silu(some_gate), out=up_out)
+            torch.ops.aten.silu_backward.grad_input(by_gated * some_up, some_gate, grad_input=gate_out)
+        return by_gate, by_up
+
+
+def _gated(gate: Tensor, up: Tensor) -> Tensor:
+    gated = torch.empty_like(gate)
+    for some_gate, some_up, out in _some_rows(gate, up, gated):
+        torch.mul(silu(some_gate), some_up, out=out)
+    return gated
+
+
+def _unit(rows: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Rows to a mean square of 1, and what they were multiplied by. [R, H] -> float32 [R, H], [R, 1]"""
+    rows = rows.float()
+    scale = torch.rsqrt(rows.square().mean(-1, keepdim=True) + epsilon)
+    return rows * scale, scale
+
+
+def _some_rows(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same rows of each, as many at a time as the cache holds. Of contiguous [..., H] -> [R, H]"""
+    flat = [tensor.view(-1, tensor.shape[-1]) for tensor in tensors]
+    at_once = max(1, CACHED_VALUES // flat[0].shape[1])
+    for start in range(0, len(flat[0]), at_once):
+        yield tuple(tensor[start : start + at_once] for tensor in flat)
