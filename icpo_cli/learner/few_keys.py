@@ -14,6 +14,9 @@ from torch import Tensor
 from icpo_cli.learner.layout import Layout
 from icpo_cli.learner.pack import Level
 
+SIDE_BY_SIDE = 16
+"""Products at least, so that cores share them evenly."""
+
 
 class FewKeysAttention(torch.autograd.Function):
     """scaled_dot_product_attention of all levels of a row. Scores are float32, as PyTorch's."""
@@ -29,9 +32,11 @@ class FewKeysAttention(torch.autograd.Function):
         for depth, level in enumerate(layout.levels):
             seen_levels = layout.levels[: depth + 1]
             q = by_head(query, level, heads).float().mul_(scaling)
-            scores = torch.cat([times(q, by_head(key, each, heads).float().mT) for each in seen_levels], -1)
-            scores.masked_fill_(layout.hidden(level, query.shape[1] // heads, window), -torch.inf)
-            weights = scores.softmax(-1).to(value.dtype)  # [K, S, Q, M]
+            scores = [times(q, by_head(key, each, heads).float().mT) for each in seen_levels]
+            for block, hidden in zip(scores, layout.hidden(depth, query.shape[1] // heads, window), strict=True):
+                if hidden is not None:
+                    block.masked_fill_(hidden, -torch.inf)
+            weights = torch.cat(scores, -1).softmax(-1).to(value.dtype)  # [K, S, Q, M]
             blocks = zip(parts(weights, seen_levels), seen_levels, strict=True)
             out = total([times(block, by_head(value, each, heads)) for block, each in blocks])
             attended[level.start : level.end] = by_token(out, level)
@@ -79,7 +84,15 @@ def by_token(states: Tensor, level: Level) -> Tensor:
 
 def times(rows: Tensor, block: Tensor) -> Tensor:
     """[K, S, Q, x] by a matrix for each segment that S / A of them stand under, [K, A, x, y] -> [K, S, Q, y]"""
-    matrices = block.flatten(0, 1)
+    heads, segments = block.shape[:2]
+    each = rows.shape[1] // segments
+    # Few products run on few cores: the same matrix then has a part of those rows, and another part of them.
+    cuts = next(
+        cuts
+        for cuts in range(1, each + 1)
+        if each % cuts == 0 and (heads * segments * cuts >= SIDE_BY_SIDE or cuts == each)
+    )
+    matrices = block[:, :, None].expand(-1, -1, cuts, -1, -1).flatten(0, 2)
     return torch.bmm(rows.reshape(len(matrices), -1, rows.shape[-1]), matrices).view(*rows.shape[:-1], -1)
 
 

@@ -1,11 +1,14 @@
 """Who sees whom in a packed row: the masks of its levels, which all layers of a pass share."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from icpo_cli.learner.pack import Level
+
+Mask = TypeVar("Mask")
 
 
 class Layout:
@@ -16,7 +19,7 @@ class Layout:
 
     def __init__(self, levels: Sequence[Level]) -> None:
         self.levels = tuple(levels)
-        self._masks: dict[object, Tensor] = {}
+        self._masks: dict[object, Any] = {}
 
     @property
     def most_keys(self) -> int:
@@ -27,23 +30,34 @@ class Layout:
         """True where a query sees a key. bool [S, each * W, M]"""
         return self._once(("seen", level.start, each, window), lambda: _seen(level, window).repeat(1, each, 1))
 
-    def hidden(self, level: Level, each: int, window: int | None) -> Tensor:
-        """The others. bool [S, each * W, M]"""
-        return self._once(("hidden", level.start, each, window), lambda: ~self.seen(level, each, window))
-
     def added(self, level: Level, each: int, window: int | None, dtype: torch.dtype) -> Tensor:
         """To scores: 0 where a query sees a key, else minus infinity. [S, each * W, M]"""
 
         def make() -> Tensor:
-            hidden = self.hidden(level, each, window)
+            hidden = ~self.seen(level, each, window)
             return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, -torch.inf)
 
         return self._once(("added", level.start, each, window, dtype), make)
 
-    def _once(self, key: object, make: Callable[[], Tensor]) -> Tensor:
+    def hidden(self, depth: int, each: int, window: int | None) -> tuple[Tensor | None, ...]:
+        """Where a query of that level does not see a key, by the level of the key; None where it sees them all.
+
+        bool [S, each * W, that level's W]
+        """
+
+        def make() -> tuple[Tensor | None, ...]:
+            levels = self.levels[: depth + 1]
+            hidden = ~self.seen(levels[-1], each, window)
+            blocks = hidden.split([level.real.shape[1] for level in levels], -1)
+            return tuple(block.contiguous() if block.any() else None for block in blocks)
+
+        return self._once(("hidden", depth, each, window), make)
+
+    def _once(self, key: object, make: Callable[[], Mask]) -> Mask:
         if key not in self._masks:
             self._masks[key] = make()
-        return self._masks[key]
+        mask: Mask = self._masks[key]
+        return mask
 
 
 def _seen(level: Level, window: int | None) -> Tensor:
