@@ -2,10 +2,13 @@
 
 A query's weights are then small beside what else is kept of its token. Nothing is copied for those that share it: the
 queries that see a segment stand one behind the other in one product with its keys, whatever heads and responses they
-are of. In every shape K is the heads of keys, S the segments of a level, Q the queries of one head of keys in a segment
-(W tokens by as many heads as share it), M the keys seen, D a head's size.
+are of. One head of keys is done at a time, so that its scores stay in the processor's cache.
+
+In every shape K is the heads of keys, S the segments of a level, A those of a level above, Q the queries in a segment
+(of W tokens, by as many heads as share a key), M the keys seen, D a head's size.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,20 +30,24 @@ class FewKeysAttention(torch.autograd.Function):
     ) -> Tensor:
         """[L, H, D], [L, K, D], [L, K, D] -> [L, H, D]"""
         heads = key.shape[1]
-        attended = torch.empty_like(query)
-        kept = []
+        attended, kept = torch.empty_like(query), []
         for depth, level in enumerate(layout.levels):
-            seen_levels = layout.levels[: depth + 1]
-            q = by_head(query, level, heads).float().mul_(scaling)
-            scores = [times(q, by_head(key, each, heads).float().mT) for each in seen_levels]
-            for block, hidden in zip(scores, layout.hidden(depth, query.shape[1] // heads, window), strict=True):
-                if hidden is not None:
-                    block.masked_fill_(hidden, -torch.inf)
-            weights = torch.cat(scores, -1).softmax(-1).to(value.dtype)  # [K, S, Q, M]
-            blocks = zip(parts(weights, seen_levels), seen_levels, strict=True)
-            out = total([times(block, by_head(value, each, heads)) for block, each in blocks])
-            attended[level.start : level.end] = by_token(out, level)
-            kept.append(weights)
+            seen = layout.levels[: depth + 1]
+            hidden = layout.hidden(depth, query.shape[1] // heads, window)
+            queries = by_head(query, level, heads).float().mul_(scaling)  # [K, S, Q, D]
+            keys = [by_head(key, each, heads).float() for each in seen]
+            values = [by_head(value, each, heads) for each in seen]
+            outputs = []
+            for head, q in enumerate(queries):
+                scores = [times(q, k[head].mT) for k in keys]
+                for block, mask in zip(scores, hidden, strict=True):
+                    if mask is not None:
+                        block.masked_fill_(mask, -torch.inf)
+                weights = torch.cat(scores, -1).softmax(-1).to(value.dtype)  # [S, Q, M]
+                blocks = zip(parts(weights, seen), values, strict=True)
+                outputs.append(total([times(block, v[head]) for block, v in blocks]))
+                kept.append(weights)
+            attended[level.start : level.end] = by_token(torch.stack(outputs), level)
         ctx.save_for_backward(query, key, value, attended, *kept)
         ctx.layout, ctx.scaling = layout, scaling
         return attended
@@ -48,21 +55,30 @@ class FewKeysAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         query, key, value, attended, *kept = ctx.saved_tensors
-        heads = key.shape[1]
+        heads, weights_of = key.shape[1], iter(kept)
         by_query, by_key, by_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
-        for depth, (level, weights) in enumerate(zip(ctx.layout.levels, kept, strict=True)):
-            seen_levels = ctx.layout.levels[: depth + 1]
-            q, by_out = by_head(query, level, heads), by_head(gradient, level, heads)
-            by_score = torch.cat([times(by_out, by_head(value, each, heads).mT) for each in seen_levels], -1)
-            by_score.sub_((by_out * by_head(attended, level, heads)).sum(-1, keepdim=True))
-            by_score.mul_(weights).mul_(ctx.scaling)  # [K, S, Q, M]
-            by_q = []
-            blocks = zip(seen_levels, parts(by_score, seen_levels), parts(weights, seen_levels), strict=True)
-            for each, by_block, block in blocks:
-                by_q.append(times(by_block, by_head(key, each, heads)))
-                by_key[each.start : each.end] += by_token(across(by_block, q, each), each)
-                by_value[each.start : each.end] += by_token(across(block, by_out, each), each)
-            by_query[level.start : level.end] = by_token(total(by_q), level)
+        for depth, level in enumerate(ctx.layout.levels):
+            seen = ctx.layout.levels[: depth + 1]
+            queries, by_outputs, outputs = (by_head(each, level, heads) for each in (query, gradient, attended))
+            keys = [by_head(key, each, heads) for each in seen]
+            values = [by_head(value, each, heads) for each in seen]
+            by_queries = []
+            by_keys: list[list[Tensor]] = [[] for _ in seen]
+            by_values: list[list[Tensor]] = [[] for _ in seen]
+            for head in range(heads):
+                weights, by_out = next(weights_of), by_outputs[head]
+                by_score = torch.cat([times(by_out, v[head].mT) for v in values], -1)  # [S, Q, M]
+                by_score.sub_((by_out * outputs[head]).sum(-1, keepdim=True)).mul_(weights).mul_(ctx.scaling)
+                by_blocks = parts(by_score, seen)
+                by_queries.append(total([times(block, k[head]) for block, k in zip(by_blocks, keys, strict=True)]))
+                for place, block in enumerate(parts(weights, seen)):
+                    segments = len(seen[place].real)
+                    by_keys[place].append(across(by_blocks[place], queries[head], segments))
+                    by_values[place].append(across(block, by_out, segments))
+            by_query[level.start : level.end] = by_token(torch.stack(by_queries), level)
+            for each, of_keys, of_values in zip(seen, by_keys, by_values, strict=True):
+                by_key[each.start : each.end] += by_token(torch.stack(of_keys), each)
+                by_value[each.start : each.end] += by_token(torch.stack(of_values), each)
         return by_query, by_key, by_value, None, None, None
 
 
@@ -83,29 +99,29 @@ def by_token(states: Tensor, level: Level) -> Tensor:
 
 
 def times(rows: Tensor, block: Tensor) -> Tensor:
-    """[K, S, Q, x] by a matrix for each segment that S / A of them stand under, [K, A, x, y] -> [K, S, Q, y]"""
-    heads, segments = block.shape[:2]
-    each = rows.shape[1] // segments
-    # Few products run on few cores: the same matrix then has a part of those rows, and another part of them.
-    cuts = next(
-        cuts
-        for cuts in range(1, each + 1)
-        if each % cuts == 0 and (heads * segments * cuts >= SIDE_BY_SIDE or cuts == each)
+    """[S, Q, x] by a matrix for each of the segments that S / A of them stand under, [A, x, y] -> [S, Q, y]"""
+    segments = len(block)
+    under = len(rows) // segments
+    # Where matrices are fewer, each has a part of its rows, and is there once more for another part.
+    copies = next(
+        copies for copies in range(1, under + 1) if under % copies == 0 and is_enough(segments, copies, under)
     )
-    matrices = block[:, :, None].expand(-1, -1, cuts, -1, -1).flatten(0, 2)
+    matrices = block[:, None].expand(-1, copies, -1, -1).flatten(0, 1)
     return torch.bmm(rows.reshape(len(matrices), -1, rows.shape[-1]), matrices).view(*rows.shape[:-1], -1)
 
 
-def across(rows: Tensor, others: Tensor, level: Level) -> Tensor:
-    """Sums over all queries that see a segment of `level`. [K, S, Q, W], [K, S, Q, D] -> [K, A, W, D]"""
-    segments = len(level.real)
-    count = len(rows) * segments
-    sums = torch.bmm(rows.reshape(count, -1, rows.shape[-1]).mT, others.reshape(count, -1, others.shape[-1]))
-    return sums.view(len(rows), segments, *sums.shape[1:])
+def is_enough(segments: int, copies: int, most: int) -> bool:
+    return segments * copies >= SIDE_BY_SIDE or copies == most
 
 
-def parts(weights: Tensor, levels: tuple[Level, ...]) -> tuple[Tensor, ...]:
-    """By the level that the keys are of. [K, S, Q, M] -> [K, S, Q, W] each"""
+def across(rows: Tensor, others: Tensor, segments: int) -> Tensor:
+    """Sums over all queries that see a segment. [S, Q, W], [S, Q, D] -> [A, W, D] of so many segments"""
+    rows, others = (each.reshape(segments, -1, each.shape[-1]) for each in (rows, others))
+    return torch.bmm(rows.mT, others)
+
+
+def parts(weights: Tensor, levels: Sequence[Level]) -> tuple[Tensor, ...]:
+    """By the level that the keys are of. [S, Q, M] -> [S, Q, W] each"""
     return weights.split([level.real.shape[1] for level in levels], -1)
 
 
