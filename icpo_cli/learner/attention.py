@@ -38,11 +38,12 @@ def levels_attention(
     **_: Any,  # what other forms of attention are told
 ) -> tuple[Tensor, None]:
     """In the form that transformers calls. -> [1, L, H, D]"""
-    states = [each[0].transpose(0, 1) for each in (query, key, value)]  # [L, heads, D]
+    queries, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))  # [L, heads, D]
     if query.device.type == "cpu" and softcap is None and layout.most_keys <= FEW_KEYS:
-        attended: Tensor = FewKeysAttention.apply(*states, layout, sliding_window, scaling)  # type: ignore[no-untyped-call]
+        few = FewKeysAttention.apply
+        attended: Tensor = few(queries, keys, values, layout, sliding_window, scaling)  # type: ignore[no-untyped-call]
     else:
-        attended = _by_level(*states, layout, sliding_window, scaling, softcap)
+        attended = _by_level(queries, keys, values, layout, sliding_window, scaling, softcap)
     return attended[None], None
 
 

@@ -103,15 +103,9 @@ def times(rows: Tensor, block: Tensor) -> Tensor:
     segments = len(block)
     under = len(rows) // segments
     # Where matrices are fewer, each has a part of its rows, and is there once more for another part.
-    copies = next(
-        copies for copies in range(1, under + 1) if under % copies == 0 and is_enough(segments, copies, under)
-    )
+    copies = next(n for n in range(1, under + 1) if under % n == 0 and (segments * n >= SIDE_BY_SIDE or n == under))
     matrices = block[:, None].expand(-1, copies, -1, -1).flatten(0, 1)
     return torch.bmm(rows.reshape(len(matrices), -1, rows.shape[-1]), matrices).view(*rows.shape[:-1], -1)
-
-
-def is_enough(segments: int, copies: int, most: int) -> bool:
-    return segments * copies >= SIDE_BY_SIDE or copies == most
 
 
 def across(rows: Tensor, others: Tensor, segments: int) -> Tensor:
@@ -122,7 +116,7 @@ def across(rows: Tensor, others: Tensor, segments: int) -> Tensor:
 
 def parts(weights: Tensor, levels: Sequence[Level]) -> tuple[Tensor, ...]:
     """By the level that the keys are of. [S, Q, M] -> [S, Q, W] each"""
-    return weights.split([level.real.shape[1] for level in levels], -1)
+    return torch.split(weights, [level.real.shape[1] for level in levels], -1)
 
 
 def total(tensors: list[Tensor]) -> Tensor:

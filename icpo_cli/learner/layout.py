@@ -48,7 +48,7 @@ class Layout:
         def make() -> tuple[Tensor | None, ...]:
             levels = self.levels[: depth + 1]
             hidden = ~self.seen(levels[-1], each, window)
-            blocks = hidden.split([level.real.shape[1] for level in levels], -1)
+            blocks = torch.split(hidden, [level.real.shape[1] for level in levels], -1)
             return tuple(block.contiguous() if block.any() else None for block in blocks)
 
         return self._once(("hidden", depth, each, window), make)

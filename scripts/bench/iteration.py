@@ -37,8 +37,15 @@ WORK = [
     f"rollout.max_response_tokens={TOKENS}",
     f"learner.mini_batch_prompts={PROMPTS}",
     f"rollout.engine.max_num_seqs={PROMPTS * GROUP}",
+    "rollout.engine.kv_cache_gib=0.25",  # holds all of them
     "data.heldout=null",
 ]
+ICPO_FORMS: dict[str, tuple[int, list[str]]] = {
+    "icpo": (1, []),
+    "icpo, gradient checkpointing": (1, ["learner.gradient_checkpointing=true"]),
+    f"icpo, {len(os.sched_getaffinity(0))} ranks": (len(os.sched_getaffinity(0)), []),
+}
+"""Ranks and settings."""
 TRL_FORMS = {"float32": "float32 weights under autocast", "bfloat16": "bfloat16 weights and optimiser"}
 """By the dtype of its model. The first computes as icpo does, with weights and optimiser in float32."""
 CORES = sorted(os.sched_getaffinity(0))
@@ -99,33 +106,32 @@ def trained(
 def peer(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     """icpo, by one rank and by one a core, and TRL, each at its best here."""
     found: dict[str, Any] = {}
-    for count in (1, len(CORES)):
+    for name, (count, settings) in ICPO_FORMS.items():
         with tempfile.TemporaryDirectory() as folder:
-            found[f"icpo, {count} rank{'s' if count > 1 else ''}"] = icpo_side(arguments, count, Path(folder))
-    for dtype, form in TRL_FORMS.items():
+            found[name] = icpo_side(arguments, count, settings, Path(folder))
+    for dtype in arguments.trl_dtypes:
         for per_pass in arguments.trl_rows:
-            found[f"TRL, {form}, {per_pass} responses a pass"] = peer_side(arguments, per_pass, dtype)
-    best = min(own["seconds"] for name, own in found.items() if name.startswith("icpo"))
-    least_gib = min(own["peak_gib"] for name, own in found.items() if name.startswith("icpo"))
+            found[f"TRL, {TRL_FORMS[dtype]}, {per_pass} responses a pass"] = peer_side(arguments, per_pass, dtype)
+    compared = [found[name] for name in list(ICPO_FORMS)[:2]]
     rows = []
     for name, side in found.items():
         if side is None:
-            rows.append((name, *[""] * len(PHASES), "ended for memory", "", ""))
+            rows.append((name, *[""] * len(PHASES), "ended for memory", "", "", ""))
             continue
         phases = own_cells(side) if "seconds/update" in side else [""] * len(PHASES)
-        ratio = f"{side['seconds'] / best:.2f}, {side['peak_gib'] / least_gib:.2f}"
-        rows.append((name, *phases, f"{side['seconds']:.1f}", f"{side['peak_gib']:.1f}", ratio))
+        over = [f"{side['seconds'] / own['seconds']:.2f}, {side['peak_gib'] / own['peak_gib']:.2f}" for own in compared]
+        rows.append((name, *phases, f"{side['seconds']:.1f}", f"{side['peak_gib']:.1f}", *over))
     title = f"An iteration of {PROMPTS} prompts x {GROUP} responses of {TOKENS} tokens, KL on"
-    headers = ("", *PHASES, "seconds", "peak GiB", "over icpo's best: seconds, GiB")
+    headers = ("", *PHASES, "seconds", "peak GiB", *(f"over {name}: s, GiB" for name in list(ICPO_FORMS)[:2]))
     return Table(title, headers, tuple(rows), f"means of {arguments.iterations - 1} iterations after the first"), found
 
 
-def icpo_side(arguments: argparse.Namespace, count: int, folder: Path) -> dict[str, float]:
+def icpo_side(arguments: argparse.Namespace, count: int, settings: Sequence[str], folder: Path) -> dict[str, float]:
     """The real command on so many ranks; memory of all of them."""
     launcher = (
         [sys.executable] if count == 1 else [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}"]
     )
-    command = [*launcher, str(HERE / "iteration_icpo.py"), "train", str(experiment_file("quickstart.yaml"))]
+    command = [*launcher, str(HERE / "iteration_icpo.py"), "train", str(experiment_file("quickstart.yaml")), *settings]
     threads = {"OMP_NUM_THREADS": str(len(CORES) // count)}
     metrics = trained(command, arguments.iterations, folder, **threads)
     return metrics | {"seconds": metrics["seconds/iteration"], "peak_gib": count * metrics["memory/peak_host_gib"]}
@@ -309,6 +315,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--iterations", type=int, default=4, help="the first is not counted")
     parser.add_argument("--trl-rows", type=lambda text: [int(part) for part in text.split(",")], default=[10, 20, 40])
+    parser.add_argument("--trl-dtypes", nargs="+", choices=TRL_FORMS, default=list(TRL_FORMS))
     parser.add_argument("--trl", required=True, help="folder that TRL was installed into")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
