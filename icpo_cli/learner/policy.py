@@ -41,8 +41,7 @@ class Policy(nn.Module):
                 f"model.path: a {model.config.model_type} model has {what}, which the learner does not know"
             )
         model.set_attn_implementation(attention.NAME)
-        if model.device.type == "cpu":
-            rowwise.install(model, remake=not gradient_checkpointing)
+        rowwise.install(model, remake=not gradient_checkpointing)
         if gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.model = model

@@ -1,11 +1,10 @@
 """Norm and gated activation of a model's layers on CPU: a few rows at a time, and little kept for the backward.
 
-Both work on each token's row alone, mostly in float32. Done to all rows at once every step of theirs passes through
-memory, and autograd keeps what each step made; on as many rows as a cache holds only inputs are read and kept.
+Both work on each token's row alone. Done to all rows at once every step of theirs passes through memory, and autograd
+keeps what each step made; on as many rows as a cache holds only inputs are read and kept.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ CACHED_VALUES = 2**18
 
 
 def install(model: nn.Module, remake: bool) -> None:
-    """Layers that compute norms as Llama's do, or its gated activation, take these from now on.
+    """Layers that compute norms as Llama's do, or its gated activation, take these from now on where they are on CPU.
 
     `remake`: the backward makes the activation again; not so where all of a layer is made again in any case.
     """
@@ -30,8 +29,14 @@ def install(model: nn.Module, remake: bool) -> None:
             _replace(module, _remaking_mlp if remake else _gated_mlp)
 
 
-def _replace(module: nn.Module, forward: Callable[..., Tensor]) -> None:
-    module.forward = partial(forward, module)  # type: ignore[method-assign]
+def _replace(module: nn.Module, forward: Callable[[Any, Tensor], Tensor]) -> None:
+    elsewhere = module.forward
+
+    def on_cpu(hidden: Tensor) -> Tensor:
+        result: Tensor = forward(module, hidden) if hidden.device.type == "cpu" else elsewhere(hidden)
+        return result
+
+    module.forward = on_cpu  # type: ignore[method-assign]
 
 
 def _norm(module: Any, hidden: Tensor) -> Tensor:

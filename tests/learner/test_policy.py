@@ -132,3 +132,14 @@ def test_entropy_and_self_certainty_are_those_of_the_whole_distribution(model_fo
     divergence = torch.distributions.kl_divergence(uniform, distribution)  # Intuitor, Eq. 4
     assert torch.allclose(self_certainty[1, 2, : len(response.tokens)], divergence, atol=1e-5)
     assert (self_certainty[1, 2, len(response.tokens) :] == 0).all()
+
+
+def test_what_is_made_again_has_the_same_gradients(model_folder: str) -> None:
+    groups = random_groups(random.Random(3), HEAD, 3)
+    gradients = []
+    for again in (False, True):
+        policy = Policy(load_model(model_folder, None, torch.float32), 7, gradient_checkpointing=again).train()
+        policy(pack(groups), temperature=1.0).logprob.sum().backward()
+        gradients.append([parameter.grad for parameter in policy.parameters()])
+    for kept, made_again in zip(*gradients, strict=True):
+        assert torch.equal(kept, made_again)
