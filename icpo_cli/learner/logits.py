@@ -74,7 +74,7 @@ class _TokenValues(torch.autograd.Function):
         hidden, weight, target, log_sum = ctx.saved_tensors
         by_hidden = torch.zeros_like(hidden, dtype=torch.float32)  # in which the blocks' parts add up
         by_weight = torch.empty_like(weight)
-        block_size = max(1, ctx.at_once // max(1, len(target)))
+        block_size = max(1, ctx.at_once // len(target)) if len(target) else len(weight)
         room = hidden.new_empty(len(target) * min(block_size, len(weight)))
         for block in _slices(len(weight), block_size):
             size = block.stop - block.start
@@ -95,8 +95,8 @@ def _gradient_by_logit(logits: Tensor, at: Tensor, log_sum: Tensor, gradient: Te
     """
     tempered = _tempered(logits, wanted)
     by_logit = (tempered - log_sum[:, None]).exp_().neg_()
-    inside = ((at >= 0) & (at < logits.shape[1])).nonzero().squeeze(-1)
-    by_logit[inside, at[inside]] += 1
+    inside = (at >= 0) & (at < logits.shape[1])
+    by_logit.scatter_add_(-1, at.clamp(0, logits.shape[1] - 1)[:, None], inside[:, None].float())
     by_logit *= gradient[:, None] / wanted.temperature
     if wanted.softcap is not None:
         by_logit *= 1 - (tempered * wanted.temperature / wanted.softcap) ** 2

@@ -143,3 +143,11 @@ def test_what_is_made_again_has_the_same_gradients(model_folder: str) -> None:
         gradients.append([parameter.grad for parameter in policy.parameters()])
     for kept, made_again in zip(*gradients, strict=True):
         assert torch.equal(kept, made_again)
+
+
+def test_groups_without_a_single_token_teach_nothing(model_folder: str) -> None:
+    none = Response("", (), (), "stop")
+    groups = [Group(Prompt("", "", Gold(""), (3, 1, 4)), (none, none))]
+    policy = Policy(load_model(model_folder, None, torch.float32), chunk_tokens=7)
+    policy(pack(groups), temperature=1.0).logprob.sum().backward()
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in policy.parameters())
