@@ -20,6 +20,8 @@ class DeviceProfile:
     """Of torch.distributed."""
     sleeps: bool
     """Whether the sampler gives its memory back while the learner works."""
+    zero_stage: int
+    """ZeRO's, where learner.zero_stage is null."""
 
     def device(self, local_rank: int) -> torch.device:
         return torch.device(self.type, local_rank) if self.type == "cuda" else torch.device("cpu")
@@ -32,5 +34,5 @@ def device_profile(config: Config) -> DeviceProfile:
         raise UserError("train.device: cuda, but torch sees no GPU here; use train.device=cpu")
     dtype = torch.bfloat16 if config.model.dtype == "bfloat16" else torch.float32
     if available and config.train.device != "cpu":
-        return DeviceProfile("cuda", dtype, backend="nccl", sleeps=True)
-    return DeviceProfile("cpu", dtype, backend="gloo", sleeps=False)
+        return DeviceProfile("cuda", dtype, backend="nccl", sleeps=True, zero_stage=2)
+    return DeviceProfile("cpu", dtype, backend="gloo", sleeps=False, zero_stage=1)

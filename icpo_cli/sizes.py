@@ -33,7 +33,8 @@ def check_cache(config: Config, architecture: Architecture) -> None:
 
 def memory_gib(config: Config, architecture: Architecture, ranks: int) -> dict[str, float]:
     """Estimated peak of each part on one rank."""
-    learner, stage = config.learner, config.learner.zero_stage
+    learner = config.learner
+    stage = (1 if config.train.device == "cpu" else 2) if learner.zero_stage is None else learner.zero_stage
     width = 2 if config.model.dtype == "bfloat16" else 4
     weights = architecture.parameters * width
     shard = {at: ranks if stage >= at else 1 for at in (1, 2, 3)}

@@ -22,7 +22,7 @@ def check(config: Config, ranks: int = 1) -> None:
     _check_old_logprobs(config)
     _check_mini_batch(config, ranks)
     _check_omega(config)
-    if config.learner.zero_stage not in (0, 1, 2, 3):
+    if config.learner.zero_stage not in (None, 0, 1, 2, 3):
         raise UserError(f"learner.zero_stage: {config.learner.zero_stage} must be 0, 1, 2 or 3")
     check_source(config.data.train, "data.train")
     if config.data.heldout is not None:

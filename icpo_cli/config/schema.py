@@ -249,7 +249,8 @@ class LearnerConfig:
     """Truncated importance sampling: the most that the learner's probability of a token over the sampler's may weigh.
     null: no weight is taken of it, and with old_logprobs=sampler none is cut off."""
     max_grad_norm: float = 1.0
-    zero_stage: int = 2
+    zero_stage: int | None = None
+    """null: 2 on GPUs; 1 on CPU, where sharing out gradients too saves no memory and takes longer."""
     micro_batch_tokens: int = 8192
     """Most tokens in one forward; a group that is longer goes alone."""
     logit_chunk_tokens: int = 256

@@ -16,6 +16,7 @@ from torch import Tensor
 from icpo_cli.config.schema import Config
 from icpo_cli.device import DeviceProfile
 from icpo_cli.learner.balance import cost_of
+from icpo_cli.learner.deepspeed_config import deepspeed_config, runs_optimizer_bare
 from icpo_cli.learner.optimizer import SkippableAdamW, poison_gauge
 from icpo_cli.learner.pack import (
     Packed,
@@ -52,7 +53,9 @@ class DeepSpeedLearner:
         self._loss = loss
         self.ranks = ranks
         self._groups_per_update = config.learner.mini_batch_prompts // ranks.size
-        policy = self._policy(model, profile)
+        self._zero_stage = profile.zero_stage if config.learner.zero_stage is None else config.learner.zero_stage
+        self._dtype = profile.dtype
+        policy = self._policy(model)
         self._poison = poison_gauge(policy, ranks.device)
         self._optimizer = SkippableAdamW(
             policy.parameters(),
@@ -60,15 +63,14 @@ class DeepSpeedLearner:
             weight_decay=config.learner.weight_decay,
             fused=True,
         )
-        if _clips_itself(config, profile):
+        if runs_optimizer_bare(self._zero_stage, self._dtype):
             self._optimizer.max_grad_norm = config.learner.max_grad_norm
-        self.engine: Any = deepspeed.initialize(
-            model=policy, optimizer=self._optimizer, config=_deepspeed_config(config, profile, ranks)
-        )[0]
+        self._engine_config = deepspeed_config(config.learner, self._zero_stage, self._dtype, ranks.size)
+        self.engine: Any = deepspeed.initialize(model=policy, optimizer=self._optimizer, config=self._engine_config)[0]
         self.engine.train()
-        self._keeps = _trains_what_it_scored(config) and config.learner.zero_stage < 3  # which gathers for each pass
+        self._keeps = _trains_what_it_scored(config) and self._zero_stage < 3  # which gathers for each pass
         self._kept: _Kept | None = None
-        self.reference = self._reference(model, profile) if config.learner.kl_coef > 0 else None
+        self.reference = self._reference(model) if config.learner.kl_coef > 0 else None
 
     def cost(self, group: Group) -> float:
         return cost_of(group, self.engine.module.model.config.hidden_size)
@@ -126,9 +128,7 @@ class DeepSpeedLearner:
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Every weight, whole, under its Hugging Face name. All ranks must draw it together (ZeRO 3 gathers)."""
         for name, parameter in self.engine.module.model.named_parameters():
-            whole = (
-                deepspeed.zero.GatheredParameters([parameter]) if self.config.learner.zero_stage == 3 else nullcontext()
-            )
+            whole = deepspeed.zero.GatheredParameters([parameter]) if self._zero_stage == 3 else nullcontext()
             with whole:
                 yield name, parameter.detach()
 
@@ -239,21 +239,21 @@ class DeepSpeedLearner:
         self._poison.zero_()
         return self.ranks.most(float(bad)) > 0
 
-    def _policy(self, model: str, profile: DeviceProfile) -> Policy:
+    def _policy(self, model: str) -> Policy:
         settings = self.config.learner
         policy = Policy(
-            load_model(model, None, profile.dtype), settings.logit_chunk_tokens, settings.gradient_checkpointing
+            load_model(model, None, self._dtype), settings.logit_chunk_tokens, settings.gradient_checkpointing
         )
-        if self.config.learner.zero_stage == 3:
+        if self._zero_stage == 3:
             # The policy multiplies by it without calling the module that owns it.
             deepspeed.zero.register_external_parameter(policy, policy.head.weight)
         return policy
 
-    def _reference(self, model: str, profile: DeviceProfile) -> Any:
+    def _reference(self, model: str) -> Any:
         """The starting policy, frozen; shared out over the ranks where the policy is."""
-        reference = self._policy(model, profile).eval().requires_grad_(False)
-        if self.config.learner.zero_stage == 3:
-            return deepspeed.initialize(model=reference, config=_deepspeed_config(self.config, profile, self.ranks))[0]
+        reference = self._policy(model).eval().requires_grad_(False)
+        if self._zero_stage == 3:
+            return deepspeed.initialize(model=reference, config=self._engine_config)[0]
         return reference.to(self.ranks.device)
 
 
@@ -270,33 +270,6 @@ def _trains_what_it_scored(config: Config) -> bool:
     return config.rollout.max_rounds == 1 and config.rollout.keep == "all" and config.reward.source != "likelihood"
 
 
-def _clips_itself(config: Config, profile: DeviceProfile) -> bool:
-    """Float32 without ZeRO: DeepSpeed runs the optimiser bare."""
-    return config.learner.zero_stage == 0 and profile.dtype == torch.float32
-
-
 def _put(whole: Tensor, indices: list[int], part: Tensor) -> None:
     """Write a micro-batch's groups to their places. [P, G, T], [B, G, t]"""
     whole[indices, :, : part.shape[-1]] = part.cpu()
-
-
-def _deepspeed_config(config: Config, profile: DeviceProfile, ranks: Ranks) -> dict[str, Any]:
-    learner = config.learner
-    # Alone, stage 2 shares out nothing, and copies each gradient once more than stage 1.
-    stage = 1 if learner.zero_stage == 2 and ranks.size == 1 else learner.zero_stage
-    low_precision = profile.dtype == torch.bfloat16
-    return {
-        # One forward is one micro-batch of ours, whatever its rows: sizes here are only formal.
-        "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": 1,
-        # step() is the boundary: an update has as many micro-batches as its tokens need.
-        "managed_gradient_accumulation": False,
-        "gradient_clipping": 0.0 if _clips_itself(config, profile) else learner.max_grad_norm,
-        # Without ZeRO 2: each gradient goes into float32 as it comes, and does not wait in bfloat16 for the others.
-        "bf16": {"enabled": low_precision, "immediate_grad_update": low_precision},
-        "zero_optimization": {"stage": stage, "overlap_comm": False},
-        # DeepSpeed offers no float32 accumulation beside bfloat16 weights without ZeRO.
-        "data_types": {"grad_accum_dtype": "fp32" if learner.zero_stage > 0 or not low_precision else "bf16"},
-        "zero_allow_untested_optimizer": True,
-        "steps_per_print": 10**9,
-    }

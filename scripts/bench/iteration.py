@@ -126,14 +126,16 @@ def peer(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     return Table(title, headers, tuple(rows), f"means of {arguments.iterations - 1} iterations after the first"), found
 
 
-def icpo_side(arguments: argparse.Namespace, count: int, settings: Sequence[str], folder: Path) -> dict[str, float]:
-    """The real command on so many ranks; memory of all of them."""
+def icpo_side(
+    arguments: argparse.Namespace, count: int, settings: Sequence[str], folder: Path, cores: Sequence[int] = CORES
+) -> dict[str, float]:
+    """The real command on so many ranks, every response as long as may be; memory of all of them."""
     launcher = (
         [sys.executable] if count == 1 else [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}"]
     )
     command = [*launcher, str(HERE / "iteration_icpo.py"), "train", str(experiment_file("quickstart.yaml")), *settings]
-    threads = {"OMP_NUM_THREADS": str(len(CORES) // count)}
-    metrics = trained(command, arguments.iterations, folder, **threads)
+    threads = {"OMP_NUM_THREADS": str(len(cores) // count)}
+    metrics = trained(command, arguments.iterations, folder, cores, **threads)
     return metrics | {"seconds": metrics["seconds/iteration"], "peak_gib": count * metrics["memory/peak_host_gib"]}
 
 
@@ -256,24 +258,23 @@ def made_up_model(model: Path, vocabulary: int, folder: Path) -> Path:
 
 def ranks(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     command = [sys.executable, "-m", "icpo_cli", "train", str(experiment_file("quickstart.yaml"))]
-    found = {}
+    exactly = f"{TOKENS} tokens a response"
+    found: dict[str, list[dict[str, float]]] = {exactly: [], "lengths of their own": []}
     for count in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            found[exactly].append(icpo_side(arguments, count, [], Path(folder), CORES[:count]))
         with tempfile.TemporaryDirectory() as folder:
             # Two ranks divide the cores between them.
             parts = command if count == 1 else [*command, "--nproc", str(count)]
-            found[count] = trained(parts, arguments.iterations, Path(folder), CORES[:count])
-    one, two = found[1], found[2]
-    rows = [
-        (f"{count} rank{'s' if count > 1 else ''}", *own_cells(each), f"{each['seconds/iteration']:.1f}")
-        for count, each in found.items()
-    ]
-    ratio = one["seconds/iteration"] / two["seconds/iteration"]
-    return Table(
-        "One rank on one core, two ranks on two cores",
-        ("", *PHASES, "seconds"),
-        tuple(rows),
-        f"{ratio:.2f} times as fast",
-    ), {"1": one, "2": two}
+            found["lengths of their own"].append(trained(parts, arguments.iterations, Path(folder), CORES[:count]))
+    rows = []
+    for name, both in found.items():
+        for count, each in enumerate(both, start=1):
+            ratio = both[0]["seconds/iteration"] / each["seconds/iteration"]
+            ranks = f"{count} rank{'s' if count > 1 else ''}, {name}"
+            rows.append((ranks, *own_cells(each), f"{each['seconds/iteration']:.1f}", f"{ratio:.2f}"))
+    title = "One rank on one core, two ranks on two cores"
+    return Table(title, ("", *PHASES, "seconds", "times as fast"), tuple(rows)), found
 
 
 def bonus(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """`icpo train` with every response of exactly max_response_tokens: iteration_icpo.py ARGUMENTS."""
 
+import os
 import sys
 from typing import Any
 
@@ -22,7 +23,15 @@ def exact(self: VLLMSampler, seed: int, temperature: float, count: int = 1) -> A
     )
 
 
+def take_own_cores() -> None:
+    """As `icpo train --nproc` divides them among its ranks."""
+    cores, rank, count = sorted(os.sched_getaffinity(0)), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
+    os.sched_setaffinity(0, cores[rank * len(cores) // count : (rank + 1) * len(cores) // count])
+
+
 if __name__ == "__main__":
+    if "LOCAL_RANK" in os.environ:
+        take_own_cores()
     VLLMSampler._parameters = exact  # type: ignore[method-assign]
     sys.argv = ["icpo", *sys.argv[1:]]
     main()

@@ -17,10 +17,10 @@ from icpo_cli.objective.methods import policy_loss
 from icpo_cli.records import Batch, Group, Prompt, Response
 
 
-def main(model: str, zero_stage: str, how: str) -> None:
+def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
     config = load_config(
         [
-            "model.dtype=float32",
+            f"model.dtype={dtype}",
             f"learner.zero_stage={zero_stage}",
             "learner.mini_batch_prompts=4",
             "learner.learning_rate=1e-3",
