@@ -3,10 +3,9 @@
 import gc
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from operator import is_
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from icpo_cli.config.schema import Config
 from icpo_cli.device import DeviceProfile
 from icpo_cli.learner.balance import cost_of
 from icpo_cli.learner.deepspeed_config import deepspeed_config, runs_optimizer_bare
+from icpo_cli.learner.learner import Pass
 from icpo_cli.learner.optimizer import SkippableAdamW, poison_gauge
 from icpo_cli.learner.pack import (
     Packed,
@@ -30,7 +30,8 @@ from icpo_cli.learner.pack import (
 )
 from icpo_cli.learner.policy import Policy, TokenScores, load_model
 from icpo_cli.learner.ranks import Ranks
-from icpo_cli.objective.loss import Loss, LossOutput, TokenRows, Totals
+from icpo_cli.learner.rows import in_order, joined, rows_of
+from icpo_cli.objective.loss import Loss, TokenRows, Totals
 from icpo_cli.records import Batch, Group, Scores, Update
 
 os.environ.setdefault("DS_LOG_LEVEL", "warning")
@@ -68,51 +69,42 @@ class DeepSpeedLearner:
         self._engine_config = deepspeed_config(config.learner, self._zero_stage, self._dtype, ranks.size)
         self.engine: Any = deepspeed.initialize(model=policy, optimizer=self._optimizer, config=self._engine_config)[0]
         self.engine.train()
-        self._keeps = _trains_what_it_scored(config) and self._zero_stage < 3  # which gathers for each pass
-        self._kept: _Kept | None = None
+        self._seen: list[Tensor] = []  # what an update's micro-batches added to it so far
         self.reference = self._reference(model) if config.learner.kl_coef > 0 else None
 
     def cost(self, group: Group) -> float:
         return cost_of(group, self.engine.module.model.config.hidden_size)
 
+    @torch.no_grad()
     def score(self, groups: Sequence[Group], with_self_certainty: bool = False) -> Scores:
         """Log-probs and entropy of this rank's responses under the current weights, which are the old policy's.
 
-        Groups are packed as `update` will pack them, so that the first update's ratio is exactly 1. It is on-policy:
-        where the update will have these groups, the first micro-batch's pass is kept for it to go backward through.
+        Groups are packed as `update` will pack them, so that the first update's ratio is exactly 1.
         """
-        mask = response_mask(groups)  # [P, G, T]
-        logprob, entropy = torch.zeros_like(mask), torch.zeros_like(mask)
-        temperature = self.config.rollout.temperature
-        ref_logprob = torch.zeros_like(mask) if self.reference is not None else None
-        self_certainty = torch.zeros_like(mask) if with_self_certainty else None
-        keep = self._keeps and self._kept is None
-        for indices, packed in self._all_micro_batches(groups):
-            with torch.set_grad_enabled(keep):
-                scores: TokenScores = self.engine(packed, temperature, True, with_self_certainty)
-            if keep:
-                self._kept = _Kept([groups[index] for index in indices], scores.logprob)
-                keep = False
-            with torch.no_grad():
-                assert scores.entropy is not None
-                _put(logprob, indices, scores.logprob.detach())
-                _put(entropy, indices, scores.entropy)
-                if scores.self_certainty is not None and self_certainty is not None:
-                    _put(self_certainty, indices, scores.self_certainty)
-                if self.reference is not None and ref_logprob is not None:
-                    _put(ref_logprob, indices, self.reference(packed, temperature).logprob)
-        return Scores(logprob, ref_logprob, entropy, mask, self_certainty)
 
+        def scores(own: Sequence[Group], packed: Packed) -> Scores:
+            return self._scores(own, packed, self._forward(packed, True, with_self_certainty))
+
+        return self._by_micro_batch(groups, scores)
+
+    def passes(self, groups: Sequence[Group]) -> Iterator[Pass]:
+        """As `score`, with gradient; what backwards need is kept of one micro-batch at a time."""
+        totals = self._totals(response_mask(groups))
+        for indices, packed in self._micro_batches(groups, range(len(groups))):
+            policy = self._forward(packed, with_entropy=True)
+            scores = self._scores([groups[index] for index in indices], packed, policy)
+            yield Pass(indices, scores, partial(self._learn, policy, scores, totals))
+
+    @torch.no_grad()
     def scores_of_sampler(self, groups: Sequence[Group]) -> Scores:
         """The sampler's log-probs of this rank's responses, and the reference's where there is one."""
-        mask = response_mask(groups)  # [P, G, T]
-        ref_logprob = None
-        if self.reference is not None:
-            ref_logprob = torch.zeros_like(mask)
-            with torch.no_grad():
-                for indices, packed in self._all_micro_batches(groups):
-                    _put(ref_logprob, indices, self.reference(packed, self.config.rollout.temperature).logprob)
-        return Scores(sampled_logprob(groups), ref_logprob, None, mask)
+
+        def scores(own: Sequence[Group], packed: Packed) -> Scores:
+            return Scores(sampled_logprob(own), self._ref_logprob(packed), None, response_mask(own))
+
+        if self.reference is None:
+            return Scores(sampled_logprob(groups), None, None, response_mask(groups))
+        return self._by_micro_batch(groups, scores)
 
     def update(self, batch: Batch) -> list[Update]:
         """The iteration's updates, one a mini-batch, in the order of the prompts."""
@@ -157,17 +149,14 @@ class DeepSpeedLearner:
 
     def _update_on(self, batch: Batch, members: list[int]) -> Update:
         """One optimiser step on the mini-batch that this rank's `members` are its part of."""
-        mask = batch.scores.mask[members]  # [P, G, T]
-        counts = self.ranks.total(torch.stack([torch.tensor(float(mask.shape[0] * mask.shape[1])), mask.sum()]))
-        totals = Totals(responses=int(counts[0]), tokens=int(counts[1]))
-        parts = []
-        for indices, packed in self._micro_batches(batch.groups, members):
-            output, entropy = self._loss_of(batch, indices, packed, totals)
-            # DeepSpeed averages gradients over ranks; the loss is normalised over all of them already.
-            self.engine.backward(output.loss * self.ranks.size)
-            seen = (output.loss.detach(), output.policy_loss, output.kl, output.clipped, output.log_ratio, entropy)
-            parts.append(torch.stack(seen))
-        sums = self.ranks.total(torch.stack(parts).double().sum(0))
+        totals = self._totals(batch.scores.mask[members])
+        if not self._seen:
+            for indices, packed in self._micro_batches(batch.groups, members):
+                policy = self._forward(packed, with_entropy=batch.scores.entropy is None)
+                old = rows_of(batch.scores, indices, packed.shape[-1])
+                self._learn(policy, old, totals, batch.advantage[indices, :, : packed.shape[-1]])
+        sums = self.ranks.total(torch.stack(self._seen).double().sum(0))
+        self._seen = []
         skipped = self._is_poisoned(sums)
         self._optimizer.skip = skipped
         self.engine.step()
@@ -183,43 +172,65 @@ class DeepSpeedLearner:
             skipped=skipped,
         )
 
-    def _loss_of(self, batch: Batch, indices: list[int], packed: Packed, totals: Totals) -> tuple[LossOutput, Tensor]:
-        """Also the sum of entropies, where nobody knows them of the rollout; else 0."""
-        policy = self._pass_over([batch.groups[index] for index in indices], packed, batch.scores.entropy is None)
-        logprob = policy.logprob.flatten(0, 1)  # [R, T]
-        entropy = logprob.new_zeros(()) if policy.entropy is None else policy.entropy.sum()
-        length = logprob.shape[-1]
+    def _forward(self, packed: Packed, with_entropy: bool, with_self_certainty: bool = False) -> TokenScores:
+        scores: TokenScores = self.engine(packed, self.config.rollout.temperature, with_entropy, with_self_certainty)
+        return scores
 
-        def rows(values: Tensor) -> Tensor:  # [P, G, T of the iteration] -> [R, T of the micro-batch]
-            return values[indices, :, :length].flatten(0, 1).to(logprob.device)
+    @torch.no_grad()
+    def _ref_logprob(self, packed: Packed) -> Tensor | None:
+        """[P, G, T]"""
+        if self.reference is None:
+            return None
+        logprob: Tensor = self.reference(packed, self.config.rollout.temperature).logprob.cpu()
+        return logprob
 
-        scores = batch.scores
+    def _scores(self, own: Sequence[Group], packed: Packed, policy: TokenScores) -> Scores:
+        """What a pass says of its micro-batch, with the reference's word beside it."""
+        logprob, entropy, self_certainty = (None if each is None else each.detach().cpu() for each in policy)
+        assert logprob is not None
+        return Scores(logprob, self._ref_logprob(packed), entropy, response_mask(own), self_certainty)
+
+    def _by_micro_batch(self, groups: Sequence[Group], scores: Callable[[Sequence[Group], Packed], Scores]) -> Scores:
+        """Of all groups, each mini-batch's cut as its update will cut them."""
+        places, parts = [], []
+        for members in self._mini_batches(len(groups)):
+            for indices, packed in self._micro_batches(groups, members):
+                places.append(indices)
+                parts.append(scores([groups[index] for index in indices], packed))
+        return joined(parts, in_order(places))
+
+    def _learn(self, policy: TokenScores, old: Scores, totals: Totals, advantage: Tensor) -> None:
+        """A micro-batch's backward, and what it adds to the numbers of its update."""
+
+        def rows(values: Tensor) -> Tensor:  # [P, G, T] -> [R, T]
+            return values.flatten(0, 1).to(self.ranks.device)
+
         output = self._loss(
             TokenRows(
-                logprob=logprob,
-                old_logprob=rows(scores.logprob),
-                ref_logprob=None if scores.ref_logprob is None else rows(scores.ref_logprob),
-                advantage=rows(batch.advantage),
-                mask=rows(scores.mask),
+                logprob=rows(policy.logprob),
+                old_logprob=rows(old.logprob),
+                ref_logprob=None if old.ref_logprob is None else rows(old.ref_logprob),
+                advantage=rows(advantage),
+                mask=rows(old.mask),
             ),
             totals,
         )
-        return output, entropy
+        # DeepSpeed averages gradients over ranks; the loss is normalised over all of them already.
+        self.engine.backward(output.loss * self.ranks.size)
+        entropy = torch.zeros_like(output.kl) if policy.entropy is None else policy.entropy.sum()
+        seen = (output.loss.detach(), output.policy_loss, output.kl, output.clipped, output.log_ratio, entropy)
+        self._seen.append(torch.stack(seen))
 
-    def _pass_over(self, groups: Sequence[Group], packed: Packed, with_entropy: bool) -> TokenScores:
-        """With its graph: what was kept, where it is of the same groups, and weights are still those of the rollout."""
-        kept, self._kept = self._kept, None
-        if kept is not None and len(kept.groups) == len(groups) and all(map(is_, kept.groups, groups)):
-            return TokenScores(kept.logprob, None, None)
-        del kept  # its graph, before another is made
-        scores: TokenScores = self.engine(packed, self.config.rollout.temperature, with_entropy)
-        return scores
+    def _totals(self, mask: Tensor) -> Totals:
+        """Of this and all other ranks' part of a mini-batch. [P, G, T]"""
+        counts = self.ranks.total(torch.stack([torch.tensor(float(mask.shape[0] * mask.shape[1])), mask.sum()]))
+        return Totals(responses=int(counts[0]), tokens=int(counts[1]))
 
     def _mini_batches(self, count: int) -> list[list[int]]:
         step = self._groups_per_update
         return [list(range(start, start + step)) for start in range(0, count, step)]
 
-    def _micro_batches(self, groups: Sequence[Group], members: list[int]) -> Iterator[tuple[list[int], Packed]]:
+    def _micro_batches(self, groups: Sequence[Group], members: Sequence[int]) -> Iterator[tuple[list[int], Packed]]:
         """The rows of a mini-batch in micro-batches, as many on every rank: ranks meet in each backward."""
         head = shared_head([groups[index] for index in members])
         lengths = [own_length(groups[index], head) for index in members]
@@ -228,10 +239,6 @@ class DeepSpeedLearner:
         for batch in micro_batches(lengths, budget, at_least):
             indices = [members[position] for position in batch]
             yield indices, pack([groups[index] for index in indices]).to(self.ranks.device)
-
-    def _all_micro_batches(self, groups: Sequence[Group]) -> Iterator[tuple[list[int], Packed]]:
-        for members in self._mini_batches(len(groups)):
-            yield from self._micro_batches(groups, members)
 
     def _is_poisoned(self, sums: Tensor) -> bool:
         """Whether a loss or a gradient of this update was not finite, on any rank."""
@@ -255,21 +262,3 @@ class DeepSpeedLearner:
         if self._zero_stage == 3:
             return deepspeed.initialize(model=reference, config=self._engine_config)[0]
         return reference.to(self.ranks.device)
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A micro-batch's pass, to go backward through."""
-
-    groups: Sequence[Group]
-    logprob: Tensor  # [P, G, T] with its graph
-
-
-def _trains_what_it_scored(config: Config) -> bool:
-    """The groups of one round, as they were sampled; a likelihood is of other texts, which are trained on instead."""
-    return config.rollout.max_rounds == 1 and config.rollout.keep == "all" and config.reward.source != "likelihood"
-
-
-def _put(whole: Tensor, indices: list[int], part: Tensor) -> None:
-    """Write a micro-batch's groups to their places. [P, G, T], [B, G, t]"""
-    whole[indices, :, : part.shape[-1]] = part.cpu()

@@ -1,12 +1,24 @@
 """What the loop asks of a learner."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
 
 from icpo_cli.records import Batch, Group, Scores, Update
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A micro-batch of the first update, which is on-policy: one forward gives old log-probs and the loss."""
+
+    places: Sequence[int]
+    """Which of the groups it has."""
+    scores: Scores
+    learn: Callable[[Tensor], None]
+    """The pass goes backward, tokens weighed by advantages [P, G, T]; before the next one is drawn."""
 
 
 class Learner(Protocol):
@@ -20,12 +32,16 @@ class Learner(Protocol):
         """Log-probs and entropy of this rank's responses under the current weights."""
         ...
 
+    def passes(self, groups: Sequence[Group]) -> Iterator[Pass]:
+        """The same of all groups of an update, each pass to be learned from: the next `update` begins with them."""
+        ...
+
     def scores_of_sampler(self, groups: Sequence[Group]) -> Scores:
         """The same with the sampler's own log-probs, which cost nothing, and without entropy."""
         ...
 
     def update(self, batch: Batch) -> list[Update]:
-        """One optimiser step a mini-batch, in order."""
+        """One optimiser step a mini-batch, in order; of one whose `passes` were learned from nothing but the step."""
         ...
 
     def probe(self, tokens: Sequence[int]) -> list[float]:

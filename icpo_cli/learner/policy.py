@@ -1,5 +1,6 @@
 """The policy as a module from packed groups to token log-probs."""
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from icpo_cli.learner import attention, rowwise
 from icpo_cli.learner.layout import Layout
 from icpo_cli.learner.logits import Wanted, token_values
 from icpo_cli.learner.pack import Packed
+from icpo_cli.learner.remade import Remade
 
 
 class TokenScores(NamedTuple):
@@ -41,10 +43,12 @@ class Policy(nn.Module):
                 f"model.path: a {model.config.model_type} model has {what}, which the learner does not know"
             )
         model.set_attn_implementation(attention.NAME)
-        rowwise.install(model, remake=not gradient_checkpointing)
+        self._remade = Remade()
+        rowwise.install(model, self._remade)
         if gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.model = model
+        self.checkpoints = gradient_checkpointing
         self.chunk_tokens = chunk_tokens
 
     @property
@@ -57,12 +61,14 @@ class Policy(nn.Module):
         self, packed: Packed, temperature: float, with_entropy: bool = False, with_self_certainty: bool = False
     ) -> TokenScores:
         """Log-probs of the tokens as sampled at `temperature`, with gradient where it is on; the rest without."""
-        hidden = self.model.base_model(
-            input_ids=packed.input_ids,
-            position_ids=packed.position_ids,
-            layout=Layout(packed.levels),
-            use_cache=False,
-        ).last_hidden_state  # [1, L, H]
+        # With checkpointing all of a layer is made again.
+        with nullcontext() if self.checkpoints else self._remade.instead_of_keeping():
+            hidden = self.model.base_model(
+                input_ids=packed.input_ids,
+                position_ids=packed.position_ids,
+                layout=Layout(packed.levels),
+                use_cache=False,
+            ).last_hidden_state  # [1, L, H]
         predictors = hidden[0].index_select(0, packed.source)  # [N, H]
         softcap = getattr(self.model.config, "final_logit_softcapping", None)
         wanted = Wanted(temperature, softcap, with_entropy, with_self_certainty)

@@ -5,28 +5,30 @@ keeps what each step made; on as many rows as a cache holds only inputs are read
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import silu
 from transformers.activations import SiLUActivation
+
+from icpo_cli.learner.remade import Remade
 
 CACHED_VALUES = 2**18
 """Of a float32 tensor, worked on at once."""
 
 
-def install(model: nn.Module, remake: bool) -> None:
+def install(model: nn.Module, remade: Remade) -> None:
     """Layers that compute norms as Llama's do, or its gated activation, take these from now on where they are on CPU.
 
-    `remake`: the backward makes the activation again; not so where all of a layer is made again in any case.
+    What they make is offered to `remade`: inputs, of which it can be made again, are kept for their own backward.
     """
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
-            _replace(module, _norm)
+            _replace(module, partial(_norm, remade))
         elif isinstance(getattr(module, "act_fn", None), SiLUActivation) and hasattr(module, "gate_proj"):
-            _replace(module, _remaking_mlp if remake else _gated_mlp)
+            _replace(module, partial(_gated_mlp, remade))
 
 
 def _replace(module: nn.Module, forward: Callable[[Any, Tensor], Tensor]) -> None:
@@ -39,31 +41,17 @@ def _replace(module: nn.Module, forward: Callable[[Any, Tensor], Tensor]) -> Non
     module.forward = on_cpu  # type: ignore[method-assign]
 
 
-def _norm(module: Any, hidden: Tensor) -> Tensor:
+def _norm(remade: Remade, module: Any, hidden: Tensor) -> Tensor:
+    kept = hidden.detach(), module.weight.detach(), module.variance_epsilon
     normed: Tensor = _Norm.apply(hidden, module.weight, module.variance_epsilon)  # type: ignore[no-untyped-call]
-    return normed
+    return remade.offer(normed, lambda: _normed(*kept))
 
 
-def _gated_mlp(module: Any, hidden: Tensor) -> Tensor:
-    gated = _Gated.apply(module.gate_proj(hidden), module.up_proj(hidden))  # type: ignore[no-untyped-call]
-    down: Tensor = module.down_proj(gated)
-    return down
-
-
-def _remaking_mlp(module: Any, hidden: Tensor) -> Tensor:
+def _gated_mlp(remade: Remade, module: Any, hidden: Tensor) -> Tensor:
     gate, up = module.gate_proj(hidden), module.up_proj(hidden)
+    kept = gate.detach(), up.detach()
     gated: Tensor = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]
-    parts, place = (gate.detach(), up.detach()), gated.data_ptr()
-
-    def pack(saved: Tensor) -> Tensor | torch.Size:
-        return saved.shape if saved.data_ptr() == place else saved
-
-    def unpack(kept: Tensor | torch.Size) -> Tensor:
-        return kept if isinstance(kept, Tensor) else _gated(*parts).view(kept)
-
-    # down_proj's input is not kept: gate and up are, of which it can be made.
-    with saved_tensors_hooks(pack, unpack):
-        down: Tensor = module.down_proj(gated)
+    down: Tensor = module.down_proj(remade.offer(gated, lambda: _gated(*kept)))
     return down
 
 
@@ -75,10 +63,7 @@ class _Norm(torch.autograd.Function):
         hidden = hidden.contiguous()
         ctx.save_for_backward(hidden, weight)
         ctx.epsilon = epsilon
-        normed = torch.empty_like(hidden)
-        for some, out in _some_rows(hidden, normed):
-            torch.mul(_unit(some, epsilon)[0].to(hidden.dtype), weight, out=out)
-        return normed
+        return _normed(hidden, weight, epsilon)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
@@ -111,6 +96,13 @@ class _Gated(torch.autograd.Function):
             torch.mul(by_gated, silu(some_gate), out=up_out)
             torch.ops.aten.silu_backward.grad_input(by_gated * some_up, some_gate, grad_input=gate_out)
         return by_gate, by_up
+
+
+def _normed(hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    normed = torch.empty_like(hidden)
+    for some, out in _some_rows(hidden, normed):
+        torch.mul(_unit(some, epsilon)[0].to(hidden.dtype), weight, out=out)
+    return normed
 
 
 def _gated(gate: Tensor, up: Tensor) -> Tensor:

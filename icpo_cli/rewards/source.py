@@ -21,7 +21,8 @@ class Sampled:
     """The same with all that were sampled, the trained ones first."""
     verdicts: Sequence[Sequence[Verdict]]
     """[P][G]"""
-    scores: Scores
+    scores: Scores | None
+    """The old policy's; None where it passes over the responses after they are rewarded."""
     verifier: Verifier
     config: RewardConfig
     draw: tuple[object, ...]
@@ -72,6 +73,14 @@ class Credit:
     taught: Taught | None = None
     """None: the responses themselves."""
     process: Process | None = None
+
+    def at(self, places: Sequence[int]) -> "Credit":
+        """Of some of the groups, where the responses themselves are trained on and no token has its own reward."""
+        return Credit(
+            answer=[self.answer[p] for p in places],
+            decided=[self.decided[p] for p in places],
+            columns={name: [values[p] for p in places] for name, values in self.columns.items()},
+        )
 
 
 Source = Callable[[Sampled], Credit]

@@ -15,6 +15,8 @@ SOURCES: dict[str, Source] = {
     "likelihood": from_reference_likelihood,
     "process": from_process,
 }
+OF_RESPONSES = frozenset(("verifier", "majority", "reference"))
+"""Those that say what a response is worth before its log-probs are known, and no more."""
 NEED_SELF_CERTAINTY = frozenset(("self_certainty",))
 """Those for which the learner's pass computes it."""
 NEED_PROCESS_MODEL = frozenset(("process",))

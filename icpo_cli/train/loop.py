@@ -1,27 +1,25 @@
 """The training loop: from prompts to new weights, as in the paper.
 
-prompts -> groups of responses -> verdicts -> log-probs -> rewards -> confidence -> preference score
+prompts -> groups of responses -> verdicts -> rewards -> log-probs -> confidence -> preference score
         -> final reward -> advantage -> clipped updates -> weights back to the sampler, checked
+
+A group's advantage needs its own log-probs alone, and the first update is on-policy: a pass that gives log-probs can go
+backward as soon as there are advantages. Where a method allows it the first update's passes do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import PromptSet, prompts_of, seeds_of
+from icpo_cli.data.prompts import prompts_of, seeds_of
 from icpo_cli.data.templates import TEMPLATES, plain_tokens
 from icpo_cli.errors import RunFailed
-from icpo_cli.evaluate.evaluator import Evaluator
-from icpo_cli.evaluate.in_loop import Subset
-from icpo_cli.evaluate.table import result_text
 from icpo_cli.learner.balance import balanced
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.pack import sampled_logprob
-from icpo_cli.learner.ranks import Ranks
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.importance import truncated_importance
 from icpo_cli.objective.methods import derive
@@ -31,42 +29,18 @@ from icpo_cli.records import Batch, Group, Scores, Update, Verdict
 from icpo_cli.rewards.background import BackgroundVerdicts
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rewards.source import Credit, Sampled
-from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, SOURCES
-from icpo_cli.rewards.verifier import Verifier
+from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, OF_RESPONSES, SOURCES
 from icpo_cli.rollout.handover import Probe, check_handover
-from icpo_cli.rollout.sampler import Sampler
-from icpo_cli.train.checkpoint import PROCESS_MODEL, Checkpoints, LoopState
+from icpo_cli.train.between import evaluate, save
+from icpo_cli.train.checkpoint import LoopState
 from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
-from icpo_cli.train.observer import Observer, PhaseClock
-from icpo_cli.train.record import RunRecord
-from icpo_cli.train.round import Round, final_std_of, missing, trained_of
-from icpo_cli.train.stop import StopRequest
+from icpo_cli.train.observer import PhaseClock
+from icpo_cli.train.parts import Parts
+from icpo_cli.train.round import Rewarded, Round, final_std_of, missing, round_of, trained_of
 from icpo_cli.train.table import response_table
 
 PROBE_TOKENS = 256
 SKIPS_THAT_END_A_RUN = 3
-
-
-@dataclass(frozen=True)
-class Parts:
-    """All that the loop works with."""
-
-    config: Config
-    prompts: PromptSet
-    benchmarks: tuple[Subset, ...]
-    tokenizer: PreTrainedTokenizerBase
-    sampler: Sampler
-    verifier: Verifier
-    evaluator: Evaluator
-    learner: Learner
-    process_model: Learner | None
-    """Behind rewards by token; None where the method has none."""
-    ranks: Ranks
-    record: RunRecord | None
-    """Rank 0's."""
-    checkpoints: Checkpoints
-    observer: Observer
-    stop: StopRequest
 
 
 @dataclass(frozen=True)
@@ -84,7 +58,7 @@ def train(parts: Parts, state: LoopState) -> LoopState:
     config = parts.config
     probe = hand_over(parts, None)
     if state.iteration == 0:
-        _evaluate(parts, 0)
+        evaluate(parts, 0)
     stopping = parts.stop.asked(parts.ranks)
     while state.iteration < config.train.iterations and not stopping:
         iteration = state.iteration + 1
@@ -93,13 +67,13 @@ def train(parts: Parts, state: LoopState) -> LoopState:
         last = iteration == config.train.iterations
         improved = False
         if last or iteration % config.train.eval_every == 0:
-            accuracy = _evaluate(parts, iteration)
+            accuracy = evaluate(parts, iteration)
             improved = accuracy is not None and (state.best_accuracy is None or accuracy > state.best_accuracy)
             if improved:
                 state = replace(state, best_iteration=iteration, best_accuracy=accuracy)
         stopping = parts.stop.asked(parts.ranks)
         if last or improved or stopping or iteration % config.train.save_every == 0:
-            _save(parts, state)
+            save(parts, state)
     return state
 
 
@@ -147,18 +121,53 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
         votes, verdicts = _balanced(parts, votes, verdicts)
     groups = [group.first(rollout.group_size) for group in votes]
     with clock.phase("logprobs"):
-        scores = _scores(parts, groups)
+        scores = None if learns_at_once(config) else _scores(parts, groups)
     with clock.phase("reward"):
         credit = _credit(parts, groups, votes, verdicts, scores, draw)
         think = TEMPLATES[config.data.template].think
         rewards = rewards_of(groups, verdicts, credit, think, config.reward, rollout.max_response_tokens, *draw)
-    verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
+    rewarded = Rewarded(groups, rewards, credit)
+    derived = partial(_derived, parts, iteration, usual_std)
+    return derived(rewarded, scores) if scores is not None else _learned_at_once(parts, rewarded, derived, clock)
+
+
+def _derived(parts: Parts, iteration: int, usual_std: float | None, rewarded: Rewarded, scores: Scores) -> Round:
+    """From rewards and log-probs to advantages."""
+    config, groups, credit = parts.config, rewarded.groups, rewarded.credit
+    verif = torch.tensor([[each.verif for each in group] for group in rewarded.rewards], dtype=torch.float64)  # [P, G]
     confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
     omega = omega_at(iteration, config.method, config.train.iterations)
-    derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided), ranks.gathered)
-    correct = torch.tensor([[verdict.correct for verdict in group] for group in verdicts])  # [P, G]
-    kept = KEEP[rollout.keep](Candidates(derivation.final_reward, correct, usual_std or 0.0), rollout)  # [P]
-    return Round(groups, rewards, credit, scores, derivation, _importance(parts, groups, scores), kept.tolist())
+    derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided), parts.ranks.gathered)
+    correct = torch.tensor([[each.verdict.correct for each in group] for group in rewarded.rewards])  # [P, G]
+    candidates = Candidates(derivation.final_reward, correct, usual_std or 0.0)
+    kept = KEEP[config.rollout.keep](candidates, config.rollout)  # [P]
+    importance = _importance(parts, groups, scores)
+    return Round(groups, rewarded.rewards, credit, scores, derivation, importance, kept.tolist())
+
+
+def learns_at_once(config: Config) -> bool:
+    """Whether an update's groups are those that were sampled, and an advantage hangs on no other group's log-probs."""
+    as_sampled = config.rollout.keep == "all" and config.reward.source in OF_RESPONSES
+    return as_sampled and config.method.advantage.baseline != "batch" and config.learner.old_logprobs == "learner"
+
+
+def _learned_at_once(
+    parts: Parts, rewarded: Rewarded, derived: Callable[[Rewarded, Scores], Round], clock: PhaseClock
+) -> Round:
+    """The groups derived, and those of the first update learned from by the very passes that scored them."""
+    learner, groups = parts.learner, rewarded.groups
+    first = parts.config.learner.mini_batch_prompts // parts.ranks.size
+    done: list[tuple[Sequence[int], Round]] = []
+    if later := range(first, len(groups)):
+        with clock.phase("logprobs"):
+            scores = learner.score(groups[first:])
+        done.append((later, derived(rewarded.at(later), scores)))
+    for each in clock.drawing("logprobs", learner.passes(groups[:first])):
+        part = derived(rewarded.at(each.places), each.scores)
+        with clock.phase("update"):
+            each.learn(part.taught.advantage)
+        done.append((each.places, part))
+    return round_of(rewarded, done)
 
 
 def _balanced(
@@ -195,7 +204,7 @@ def _credit(
     groups: Sequence[Group],
     votes: Sequence[Group],
     verdicts: Sequence[Sequence[Verdict]],
-    scores: Scores,
+    scores: Scores | None,
     draw: tuple[int, int],
 ) -> Credit:
     """The answer's part of the rewards, from the method's source."""
@@ -242,38 +251,3 @@ def _after(state: LoopState, iteration: int, done: Iteration, parts: Parts) -> L
     decay = parts.config.rollout.spread_decay
     usual = done.final_std if state.final_std is None else decay * state.final_std + (1 - decay) * done.final_std
     return replace(state, iteration=iteration, skipped_in_a_row=in_a_row, final_std=usual)
-
-
-def _evaluate(parts: Parts, iteration: int) -> float | None:
-    """Benchmarks, and held-out accuracy in percent after `iteration` iterations; None without held-out questions."""
-    for subset in parts.benchmarks:
-        parts.observer.phase(iteration, f"eval {subset.task.name}")
-        with parts.stop.breakable():
-            result = parts.evaluator.benchmark(iteration, subset)
-        if parts.record is not None:
-            parts.record.benchmark(iteration, result)
-            parts.observer.note(f"after {iteration} iterations: {result_text(result)}")
-    if not parts.prompts.heldout:
-        return None
-    parts.observer.phase(iteration, "eval")
-    with parts.stop.breakable():
-        evaluation = parts.evaluator.heldout(iteration, parts.prompts.heldout)
-    if parts.record is not None:
-        parts.record.evaluation(iteration, evaluation)
-        parts.observer.evaluation(iteration, evaluation)
-    return evaluation.avg_at_k
-
-
-def _save(parts: Parts, state: LoopState) -> None:
-    parts.observer.phase(state.iteration, "save")
-    aside = parts.checkpoints.begin(state.iteration)
-    parts.ranks.wait()
-    parts.learner.save_model(aside)
-    parts.learner.save_state(aside / "resume")
-    if parts.process_model is not None:
-        parts.process_model.save_state(aside / "resume" / PROCESS_MODEL)
-    parts.ranks.wait()
-    if parts.ranks.first:
-        parts.tokenizer.save_pretrained(aside)
-        parts.checkpoints.finish(aside, replace(state, ranks=parts.ranks.size))
-    parts.ranks.wait()

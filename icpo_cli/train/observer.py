@@ -1,12 +1,14 @@
 """What the loop tells whoever watches it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from icpo_cli.records import Evaluation
 from icpo_cli.train.stop import StopRequest
+
+T = TypeVar("T")
 
 
 class Observer(Protocol):
@@ -44,3 +46,13 @@ class PhaseClock:
         with self._stop.breakable():
             yield
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+    def drawing(self, name: str, items: Iterable[T]) -> Iterator[T]:
+        """The items, each of them made within the phase; what is done with it is not."""
+        source = iter(items)
+        while True:
+            with self.phase(name):
+                item = next(source, None)
+            if item is None:
+                return
+            yield item

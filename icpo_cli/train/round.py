@@ -1,14 +1,13 @@
 """A round of sampling, derived: what passes from the rollout to the update, and how rounds become one batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from icpo_cli.learner.ranks import Ranks
+from icpo_cli.learner.rows import in_order, joined, tensors_joined
 from icpo_cli.objective.advantage import likelihood_advantage, token_advantage
 from icpo_cli.objective.methods import Derivation
 from icpo_cli.objective.process import process_advantage
@@ -17,12 +16,22 @@ from icpo_cli.rewards.source import Credit
 
 
 @dataclass(frozen=True)
-class Round:
-    """P groups of this rank, from responses to advantages."""
+class Rewarded:
+    """P groups of this rank and their rewards."""
 
     groups: Sequence[Group]
     rewards: Sequence[Sequence[Reward]]
     credit: Credit
+
+    def at(self, places: Sequence[int]) -> "Rewarded":
+        """Some of the groups."""
+        return Rewarded([self.groups[p] for p in places], [self.rewards[p] for p in places], self.credit.at(places))
+
+
+@dataclass(frozen=True)
+class Round(Rewarded):
+    """The same from responses to advantages."""
+
     scores: Scores
     derivation: Derivation
     importance: Tensor | None
@@ -51,6 +60,21 @@ class Round:
         process, answer = self.credit.process, torch.tensor(self.credit.answer)  # [P, G]
         assert process is not None
         return Batch(tuple(self.groups), process.scores, token_advantage(answer, process.scores.mask))
+
+
+def round_of(whole: Rewarded, parts: Sequence[tuple[Sequence[int], Round]]) -> Round:
+    """One round of its parts, which have these places in it."""
+    rounds, rows = [part for _, part in parts], in_order(places for places, _ in parts)
+    kept = [kept for part in rounds for kept in part.kept]
+    return Round(
+        groups=whole.groups,
+        rewards=whole.rewards,
+        credit=whole.credit,
+        scores=joined([part.scores for part in rounds], rows),
+        derivation=joined([part.derivation for part in rounds], rows),
+        importance=tensors_joined([part.importance for part in rounds], rows),
+        kept=[kept[row] for row in rows],
+    )
 
 
 def missing(rounds: Sequence[Round], size: int) -> int:
@@ -100,17 +124,8 @@ def trained_of(rounds: Sequence[Round], size: int) -> Trained:
 def _rows(batches: Sequence[Batch], rows: Sequence[int]) -> Batch:
     """Some of their groups, as wide as the longest response of all."""
     groups = [group for each in batches for group in each.groups]
-    longest = max(each.advantage.shape[-1] for each in batches)
-
-    def joined(parts: Sequence[Any]) -> Any:
-        if parts[0] is None:  # of all batches alike
-            return None
-        return torch.cat([pad(part, (0, longest - part.shape[-1])) for part in parts])[rows]
-
     return Batch(
         groups=tuple(groups[row] for row in rows),
-        scores=Scores(
-            **{each.name: joined([getattr(b.scores, each.name) for b in batches]) for each in fields(Scores)}
-        ),
-        advantage=joined([each.advantage for each in batches]),
+        scores=joined([each.scores for each in batches], rows),
+        advantage=tensors_joined([each.advantage for each in batches], rows),
     )

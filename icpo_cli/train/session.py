@@ -22,8 +22,9 @@ from icpo_cli.track.runs import find_run
 from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.checkpoint import PROCESS_MODEL, Checkpoints, LoopState, read_state
 from icpo_cli.train.fairness import FAIRNESS, fairness_of
-from icpo_cli.train.loop import Parts, train
+from icpo_cli.train.loop import train
 from icpo_cli.train.observer import Observer
+from icpo_cli.train.parts import Parts
 from icpo_cli.train.preflight import Prepared
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.stop import StopRequest

@@ -16,6 +16,7 @@ from icpo_cli.device import device_profile
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
 from icpo_cli.learner.pack import own_length, shared_head
 from icpo_cli.learner.ranks import join, leave
+from icpo_cli.learner.rows import in_order, joined
 from icpo_cli.model import Architecture, read_config
 from icpo_cli.objective.methods import policy_loss
 from icpo_cli.records import Batch, Gold, Group, Prompt, Response
@@ -73,6 +74,18 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def learn(learner: DeepSpeedLearner, groups: list[Group]) -> None:
+    """As the loop does: each pass goes backward as soon as it has scored."""
+    advantage = torch.randn(len(groups), len(groups[0].responses), 1, generator=torch.Generator().manual_seed(0))
+    places, parts = [], []
+    for each in learner.passes(groups):
+        each.learn(advantage[each.places] * each.scores.mask)
+        places.append(each.places)
+        parts.append(each.scores)
+    scores = joined(parts, in_order(places))
+    learner.update(Batch(tuple(groups), scores, advantage * scores.mask))
+
+
 def main(order: dict[str, Any]) -> None:
     settings = [f"{key}={value}" for key, value in order["settings"].items()]
     config = load_config([f"learner.mini_batch_prompts={order['prompts']}", *settings])
@@ -82,19 +95,12 @@ def main(order: dict[str, Any]) -> None:
     sizes = Architecture.of(read_config(Path(order["model"])))
     products = useful_products(groups, sizes)
     learner = DeepSpeedLearner(config, order["model"], profile, ranks, policy_loss(config))
-    score_seconds, update_seconds, peaks = [], [], []
+    seconds, peaks = [], []
     for _ in range(order["repeats"]):
         peaks.append(product_peak(profile.dtype))
-        start = time.perf_counter()
-        scores = learner.score(groups)
-        scored = time.perf_counter()
-        advantage = torch.randn(*scores.mask.shape[:2], 1, generator=torch.Generator().manual_seed(0)) * scores.mask
-        learner.update(Batch(tuple(groups), scores, advantage))
-        score_seconds.append(scored - start)
-        update_seconds.append(time.perf_counter() - scored)
+        seconds.append(timed(lambda: learn(learner, groups)))
     result = {
-        "score_seconds": score_seconds,
-        "update_seconds": update_seconds,
+        "seconds": seconds,
         "useful_products": products,
         "product_peak": max(peaks),
         "embedding": sizes.vocab_size * sizes.hidden_size,

@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
 from icpo_cli.track.journal import Journal
+from icpo_cli.track.tracker import CLOCKED
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
@@ -84,6 +85,23 @@ def test_icpo_with_omega_0_is_grpo_bit_for_bit(lab_config: Path, icpo: Callable,
     assert len(icpo_metrics) == 3 and any(m["grad_norm"] > 0 and m["policy_loss"] != 0 for m in icpo_metrics)
     assert icpo_metrics == grpo_metrics
     assert all(icpo_weights[name].equal(grpo_weights[name]) for name in icpo_weights)
+
+
+def test_learning_from_the_passes_that_score_comes_to_what_passes_of_their_own_do(
+    lab_config: Path, icpo: Callable, tmp_path: Path
+) -> None:
+    """A filter that lets every group through is one for which all log-probs are known before anything is learned."""
+    apart = ["rollout.keep=accuracy", "rollout.least_accuracy=0", "rollout.most_accuracy=1"]
+    runs = []
+    for name, settings in {"at once": [], "apart": apart}.items():
+        (tmp_path / name).mkdir()
+        arguments = ["train.iterations=2", "data.heldout=null", "learner.micro_batch_tokens=300", *settings]
+        done = icpo("train", str(lab_config), *arguments, "--json", cwd=tmp_path / name)
+        assert done.status == 0, done.err
+        runs.append({name: value for name, value in done.document["metrics"].items() if not name.startswith(CLOCKED)})
+    at_once, apart_metrics = runs
+    assert at_once["grad_norm"] > 0 and at_once.keys() == apart_metrics.keys()
+    assert at_once == pytest.approx(apart_metrics, rel=1e-6)
 
 
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:

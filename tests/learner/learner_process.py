@@ -1,20 +1,34 @@
 """One learner on fixed groups, as one or several ranks: prints what rank 0 saw. Run by test_ranks.py.
 
-HOW: poison spoils an advantage; anew lets further rounds of sampling follow, so that no pass is kept.
+HOW: poison spoils an advantage; passes learns from the first update's passes as they come.
 """
 
 import json
 import random
 import sys
+from collections.abc import Sequence
 
 import torch
 
 from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
+from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.ranks import join, leave
+from icpo_cli.learner.rows import in_order, joined
 from icpo_cli.objective.methods import policy_loss
-from icpo_cli.records import Batch, Group, Prompt, Response
+from icpo_cli.records import Batch, Group, Prompt, Response, Scores
+
+
+def scores_in_passes(learner: Learner, groups: Sequence[Group], first: int, advantage: torch.Tensor) -> Scores:
+    later = range(first, len(groups))
+    places, scores = [later], [learner.score(groups[first:])]
+    for each in learner.passes(groups[:first]):
+        each.learn(advantage[each.places][..., None] * each.scores.mask)
+        places.append(each.places)
+        scores.append(each.scores)
+    assert len(places) > 2  # micro-batches of the first update
+    return joined(scores, in_order(places))
 
 
 def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
@@ -26,7 +40,6 @@ def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
             "learner.learning_rate=1e-3",
             "learner.kl_coef=0.1",
             "learner.micro_batch_tokens=90",
-            f"rollout.max_rounds={2 if how == 'anew' else 1}",
         ]
     )
     profile = device_profile(config)
@@ -46,8 +59,10 @@ def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
         advantage[5, 0] = float("nan")  # of the second mini-batch, and of one rank alone
     mine = ranks.share(range(8))
     groups = [groups[index] for index in mine]
-    scores = learner.score(groups)
-    updates = learner.update(Batch(tuple(groups), scores, advantage[mine][..., None] * scores.mask))
+    advantage = advantage[mine]
+    first = 4 // ranks.size if how == "passes" else 0
+    scores = scores_in_passes(learner, groups, first, advantage) if first else learner.score(groups)
+    updates = learner.update(Batch(tuple(groups), scores, advantage[..., None] * scores.mask))
     weights = {name: weight.clone() for name, weight in learner.named_weights()}
     if ranks.first:
         total = {name: float(weight.double().sum()) for name, weight in weights.items()}

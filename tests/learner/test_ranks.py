@@ -50,10 +50,13 @@ def test_gradients_of_ranks_and_micro_batches_add_up_in_float32(lab_model: Path,
 
 
 @pytest.mark.engine
-def test_going_backward_through_the_rollouts_own_pass_changes_nothing(lab_model: Path) -> None:
-    kept, anew = run(lab_model, 1, 2), run(lab_model, 1, 2, "anew")
-    assert kept["updates"][0]["log_ratio"] == 0 and kept["updates"][1]["log_ratio"] > 0
-    assert anew == kept
+@pytest.mark.parametrize(("ranks", "zero_stage"), [(1, "null"), (1, 3), (2, "null"), (2, 2), (2, 3)])
+def test_learning_from_the_passes_that_scored_changes_nothing(
+    lab_model: Path, ranks: int, zero_stage: int | str
+) -> None:
+    anew, at_once = run(lab_model, ranks, zero_stage), run(lab_model, ranks, zero_stage, "passes")
+    assert anew["updates"][0]["log_ratio"] == 0 and anew["updates"][1]["log_ratio"] > 0
+    assert at_once == anew
 
 
 @pytest.mark.engine
