@@ -317,7 +317,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=4, help="the first is not counted")
     parser.add_argument("--trl-rows", type=lambda text: [int(part) for part in text.split(",")], default=[10, 20, 40])
     parser.add_argument("--trl-dtypes", nargs="+", choices=TRL_FORMS, default=list(TRL_FORMS))
-    parser.add_argument("--trl", required=True, help="folder that TRL was installed into")
+    parser.add_argument("--trl", type=os.path.abspath, required=True, help="folder that TRL was installed into")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     parts = {"peer": peer, "update": update, "growth": growth, "ranks": ranks, "bonus": bonus}
