@@ -12,6 +12,8 @@ def deepspeed_config(learner: LearnerConfig, stage: int, dtype: torch.dtype, ran
     # Alone, stage 2 shares out nothing, and copies each gradient once more than stage 1.
     stage = 1 if stage == 2 and ranks == 1 else stage
     low_precision = dtype == torch.bfloat16
+    # DeepSpeed offers no float32 accumulation beside bfloat16 weights without ZeRO.
+    accumulated = "fp32" if stage > 0 or not low_precision else "bf16"
     return {
         # One forward is one micro-batch of ours, whatever its rows: sizes here are only formal.
         "train_micro_batch_size_per_gpu": 1,
@@ -22,10 +24,9 @@ def deepspeed_config(learner: LearnerConfig, stage: int, dtype: torch.dtype, ran
         # Without ZeRO 2: each gradient goes into float32 as it comes, and does not wait in bfloat16 for the others.
         "bf16": {"enabled": low_precision, "immediate_grad_update": low_precision},
         "zero_optimization": {"stage": stage, "overlap_comm": False},
-        # DeepSpeed offers no float32 accumulation beside bfloat16 weights without ZeRO.
-        "data_types": {"grad_accum_dtype": "fp32" if stage > 0 or not low_precision else "bf16"},
-        # Added up over ranks as they were added up over micro-batches.
-        "communication_data_type": "fp32" if stage > 0 or not low_precision else "bf16",
+        # Over micro-batches, and over ranks.
+        "data_types": {"grad_accum_dtype": accumulated},
+        "communication_data_type": accumulated,
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 10**9,
     }

@@ -271,8 +271,8 @@ def ranks(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     for name, both in found.items():
         for count, each in enumerate(both, start=1):
             ratio = both[0]["seconds/iteration"] / each["seconds/iteration"]
-            ranks = f"{count} rank{'s' if count > 1 else ''}, {name}"
-            rows.append((ranks, *own_cells(each), f"{each['seconds/iteration']:.1f}", f"{ratio:.2f}"))
+            label = f"{count} rank{'s' if count > 1 else ''}, {name}"
+            rows.append((label, *own_cells(each), f"{each['seconds/iteration']:.1f}", f"{ratio:.2f}"))
     title = "One rank on one core, two ranks on two cores"
     return Table(title, ("", *PHASES, "seconds", "times as fast"), tuple(rows)), found
 
