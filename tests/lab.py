@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from icpo_cli.laboratory.build import Recipe, build
-from icpo_cli.laboratory.workings import Curriculum
+from icpo_cli.models.lab.build import Recipe, build
+from icpo_cli.models.lab.worked_examples import Curriculum
 
 TINY = Recipe(
     hidden_size=64,

@@ -12,8 +12,10 @@ LAYERS = [
     {"train", "ablate", "report"},
     {"evaluate"},
     {"rollout", "learner", "track"},
-    {"objective", "rewards", "data"},
-    {"config", "records", "statistics", "errors", "model", "sizes", "device", "figures", "laboratory", "__init__"},
+    {"rewards"},
+    {"objective", "grading", "data"},
+    {"distributed", "models"},
+    {"config", "records", "rng", "statistics", "errors", "device", "figures", "__init__"},
 ]
 """Highest first; a part imports its own layer's and lower ones. evaluate stands under train, which may use it."""
 

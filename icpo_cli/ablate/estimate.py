@@ -10,7 +10,7 @@ import yaml
 
 from icpo_cli.config.load import to_tree
 from icpo_cli.config.schema import Config
-from icpo_cli.model import architecture_of
+from icpo_cli.models.locate import architecture_of
 from icpo_cli.track.journal import Journal
 
 FLOPS_A_CORE = {"bfloat16": 120e9, "float32": 50e9}

@@ -11,9 +11,9 @@ from icpo_cli.config.check import check
 from icpo_cli.config.load import diff
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
-from icpo_cli.model import architecture_of
+from icpo_cli.models.locate import architecture_of
+from icpo_cli.models.sizes import check_lengths, memory_gib
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.sizes import check_lengths, memory_gib
 
 SHOWN_AT = (0.0, 0.1, 0.2, 0.5, 1.0)
 """Of a run's iterations, where omega is printed."""

@@ -12,8 +12,8 @@ from typing import IO, Any
 
 from icpo_cli.config.load import nearest
 from icpo_cli.errors import UserError
+from icpo_cli.grading.verifier import Answer
 from icpo_cli.records import AnswerKind, Gold
-from icpo_cli.rewards.verifier import Answer
 
 STANDARD_INPUT = "-"
 

@@ -83,7 +83,7 @@ def check(
     from icpo_cli.config.check import check_source
     from icpo_cli.config.schema import JudgeConfig
     from icpo_cli.data.checkup import examine
-    from icpo_cli.rewards.verifier import Verifier
+    from icpo_cli.grading.verifier import Verifier
 
     config = _config(settings or [])
     check_source(config.data.train, "data.train")

@@ -15,8 +15,8 @@ from icpo_cli.records import count_kinds
 if TYPE_CHECKING:
     from icpo_cli.cli.answers import Row
     from icpo_cli.config.schema import RewardConfig
+    from icpo_cli.grading.verifier import Answer, Grading, Verifier
     from icpo_cli.records import Verdict
-    from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 Graded = tuple[str, "Verdict"]
 """A response's id, or the number of its line, and the verdict on it."""
@@ -73,8 +73,8 @@ def grade(
     """
     from icpo_cli.cli.answers import kind_named, opened
     from icpo_cli.config.load import is_override
+    from icpo_cli.grading.verifier import Answer, Grading, Verifier
     from icpo_cli.records import Gold
-    from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
     files = [argument for argument in arguments or [] if not is_override(argument)]
     settings = [argument for argument in arguments or [] if is_override(argument)]
@@ -147,8 +147,8 @@ def _graded(
 
 def _verdicts(verifier: "Verifier", answers: "Sequence[Answer]", grading: "Grading") -> "list[Verdict]":
     """In order. A gold answer that training would leave out is an error whatever the response says."""
+    from icpo_cli.grading.extraction import EXTRACTORS
     from icpo_cli.records import Verdict, VerdictKind
-    from icpo_cli.rewards.extraction import EXTRACTORS
 
     golds = list(dict.fromkeys(answer.gold for answer in answers))
     problems = dict(zip(golds, verifier.check_golds(golds), strict=True))

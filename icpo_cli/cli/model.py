@@ -29,7 +29,7 @@ def main() -> None:
 
 def make_first(model: "ModelConfig") -> None:
     """Make a named model that is not here yet, telling how far it is, before all that would wait for it in silence."""
-    from icpo_cli.model import is_made
+    from icpo_cli.models.locate import is_made
 
     if not is_made(model):
         typer.echo(f"making the model {model.path}, once", err=True)
@@ -38,7 +38,7 @@ def make_first(model: "ModelConfig") -> None:
 
 def _got(name: str) -> Path:
     from icpo_cli.cli.streams import Streams
-    from icpo_cli.model import get as get_model
+    from icpo_cli.models.locate import get as get_model
 
     with Streams() as streams:  # the libraries that convert the weights are not to write into the answer
         return get_model(name, lambda text: print(text, file=streams.err, flush=True))

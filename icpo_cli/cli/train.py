@@ -17,7 +17,7 @@ from icpo_cli.errors import EndedAtOnce, RunFailed, UserError
 if TYPE_CHECKING:
     from icpo_cli.cli.streams import Streams
     from icpo_cli.config.schema import Config
-    from icpo_cli.learner.ranks import Ranks
+    from icpo_cli.distributed import Ranks
     from icpo_cli.train.observer import Observer
     from icpo_cli.train.session import Outcome, Resumed
 

@@ -11,6 +11,7 @@ from icpo_cli.data.sources import load_questions
 from icpo_cli.data.templates import TEMPLATES, Tokenizer
 from icpo_cli.errors import UserError
 from icpo_cli.records import Gold, Prompt, Question
+from icpo_cli.rng import stable_hash
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,6 @@ def prompts_of(prompts: Sequence[Prompt], seed: int, iteration: int, count: int,
 def seeds_of(seed: int, iteration: int, count: int, round: int = 0) -> list[int]:
     """The sampling seeds of an iteration's prompts, in their order."""
     return [stable_hash(seed, iteration, *([round] if round else []), place) for place in range(count)]
-
-
-def stable_hash(*parts: object) -> int:
-    """62 bits that depend on the parts alone: the seed of every draw, in any process and on resume."""
-    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 2
 
 
 def fingerprint(prompts: Iterable[Prompt]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from icpo_cli.evaluate.grade import grade
 from icpo_cli.evaluate.past import Past
 from icpo_cli.evaluate.score import Part
-from icpo_cli.rewards.verifier import Verifier
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.statistics import paired_comparison
 
 

@@ -10,14 +10,14 @@ import icpo_cli
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import fingerprint as prompts_fingerprint
 from icpo_cli.device import device_profile
+from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.heldout import BENCH, evaluate_heldout, heldout_k
 from icpo_cli.evaluate.in_loop import Subset, evaluate_subset
 from icpo_cli.evaluate.score import Missing, Result
 from icpo_cli.evaluate.shared import Numbers, Shelf, taken_or_made
 from icpo_cli.evaluate.subject import fingerprint as model_fingerprint
-from icpo_cli.learner.ranks import Ranks
+from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.records import UNDECIDED, Evaluation, Prompt
-from icpo_cli.rewards.verifier import Grading, Verifier
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.rollout.vllm_sampler import EngineSpec
 from icpo_cli.track.tracker import package_versions

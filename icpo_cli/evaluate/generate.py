@@ -8,8 +8,8 @@ from icpo_cli.evaluate.grade import BackgroundGrader, grading_hash
 from icpo_cli.evaluate.observer import Observer
 from icpo_cli.evaluate.plan import Key, Sampling, Task, seed_of
 from icpo_cli.evaluate.store import Store, Stored, stored
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Prompt, Response, Verdict
-from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.sampler import Request, StreamingSampler
 
 SYNC_SECONDS = 2.0

@@ -7,8 +7,8 @@ from types import TracebackType
 
 from icpo_cli.evaluate.plan import Key, Task
 from icpo_cli.evaluate.store import Stored
+from icpo_cli.grading.verifier import Answer, Verifier
 from icpo_cli.records import Question, Verdict
-from icpo_cli.rewards.verifier import Answer, Verifier
 
 BATCH = 64
 """Responses graded together while others are generated."""

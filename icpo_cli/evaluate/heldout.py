@@ -7,11 +7,11 @@ import numpy as np
 
 from icpo_cli import statistics
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import stable_hash
+from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.score import value_of
-from icpo_cli.learner.ranks import Ranks
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import Evaluation, Prompt, count_verdicts
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
+from icpo_cli.rng import stable_hash
 from icpo_cli.rollout.sampler import Sampler
 
 BENCH = "heldout"

@@ -5,16 +5,16 @@ from time import perf_counter
 
 from icpo_cli.config.schema import Config
 from icpo_cli.data.benchmarks import load_benchmark, resolve_names
-from icpo_cli.data.prompts import stable_hash
 from icpo_cli.data.templates import Tokenizer
+from icpo_cli.distributed import Ranks
 from icpo_cli.errors import UserError
 from icpo_cli.evaluate.grade import grade
 from icpo_cli.evaluate.plan import Task, data_folder, prompts_of, tasks_of
 from icpo_cli.evaluate.score import Part, Result, score
 from icpo_cli.evaluate.store import stored
-from icpo_cli.learner.ranks import Ranks
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Prompt
-from icpo_cli.rewards.verifier import Verifier
+from icpo_cli.rng import stable_hash
 from icpo_cli.rollout.sampler import Sampler
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from icpo_cli.config.schema import Config
 from icpo_cli.data.benchmarks import Benchmark, LoadedBenchmark
-from icpo_cli.data.prompts import stable_hash
 from icpo_cli.data.templates import STOP, TEMPLATES, Tokenizer
 from icpo_cli.errors import UserError
+from icpo_cli.grading.verifier import Grading
 from icpo_cli.records import Prompt, Question
-from icpo_cli.rewards.verifier import Grading
+from icpo_cli.rng import stable_hash
 
 OWN = "own"
 Key = tuple[str, int]

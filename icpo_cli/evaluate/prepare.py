@@ -20,7 +20,7 @@ from icpo_cli.evaluate.plan import (
     template_of,
 )
 from icpo_cli.evaluate.subject import Subject, fetch, fingerprint
-from icpo_cli.model import Architecture, read_config
+from icpo_cli.models.locate import Architecture, read_config
 from icpo_cli.records import Prompt
 from icpo_cli.rollout.vllm_sampler import EngineSpec
 

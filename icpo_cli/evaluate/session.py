@@ -23,7 +23,7 @@ from icpo_cli.evaluate.score import Part
 from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.evaluate.store import Store, Stored
 from icpo_cli.evaluate.subject import Subject
-from icpo_cli.rewards.verifier import Verifier
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.rollout.sampler import StreamingSampler
 
 

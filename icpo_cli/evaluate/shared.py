@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.plan import identity_hash
-from icpo_cli.learner.ranks import Ranks
 
 LOOK_SECONDS = 0.5
 """Between two looks at whether another run is done."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from icpo_cli.config.load import Layer, load_config, to_tree
 from icpo_cli.config.schema import Config, ModelConfig
 from icpo_cli.errors import UserError
-from icpo_cli.model import BUILDERS, HUB_FILES, architecture_of, locate
+from icpo_cli.models.locate import BUILDERS, HUB_FILES, architecture_of, locate
 from icpo_cli.track.runs import find_run
 
 INHERITED = {"model": ("dtype",), "data": ("template", "examples"), "track": ("uri", "experiment")}

@@ -15,7 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from icpo_cli.learner.few_keys import FewKeysAttention
+from icpo_cli.learner.cpu.short_attention import FewKeysAttention
 from icpo_cli.learner.layout import Layout
 from icpo_cli.learner.pack import Level, handed_down
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from icpo_cli.config.schema import Config
 from icpo_cli.device import DeviceProfile
+from icpo_cli.distributed import Ranks
 from icpo_cli.learner.balance import cost_of
 from icpo_cli.learner.deepspeed_config import deepspeed_config, runs_optimizer_bare
 from icpo_cli.learner.learner import Pass
@@ -29,7 +30,6 @@ from icpo_cli.learner.pack import (
     text_as_group,
 )
 from icpo_cli.learner.policy import Policy, TokenScores, load_model
-from icpo_cli.learner.ranks import Ranks
 from icpo_cli.learner.rows import in_order, joined, rows_of
 from icpo_cli.objective.loss import Loss, TokenRows, Totals
 from icpo_cli.records import Batch, Group, Scores, Update

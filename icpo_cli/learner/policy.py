@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from icpo_cli.errors import UserError
-from icpo_cli.learner import attention, rowwise
+from icpo_cli.learner import attention
+from icpo_cli.learner.cpu import chunked_ops
+from icpo_cli.learner.cpu.recompute import Remade
 from icpo_cli.learner.layout import Layout
 from icpo_cli.learner.logits import Wanted, token_values
 from icpo_cli.learner.pack import Packed
-from icpo_cli.learner.remade import Remade
 
 
 class TokenScores(NamedTuple):
@@ -44,7 +45,7 @@ class Policy(nn.Module):
             )
         model.set_attn_implementation(attention.NAME)
         self._remade = Remade()
-        rowwise.install(model, self._remade)
+        chunked_ops.install(model, self._remade)
         if gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.model = model

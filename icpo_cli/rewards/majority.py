@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icpo_cli.data.prompts import stable_hash
 from icpo_cli.records import Gold, Group, Verdict
 from icpo_cli.rewards.source import Credit, Sampled
+from icpo_cli.rng import stable_hash
 
 Pair = tuple[Gold, str]
 NO_ANSWERS = ("gold", "limits")

@@ -4,7 +4,7 @@ Arms with equal seeds see equal noise, and a resumed run the noise it would have
 """
 
 from icpo_cli.config.schema import NoiseConfig
-from icpo_cli.data.prompts import stable_hash
+from icpo_cli.rng import stable_hash
 
 RANGE = 2**62
 """Of a stable hash."""

@@ -7,7 +7,6 @@ from icpo_cli.config.schema import OverlongConfig, RewardConfig
 from icpo_cli.records import Group, Reward, Verdict
 from icpo_cli.rewards.noise import noise_of
 from icpo_cli.rewards.source import Credit
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 WITH_THINK = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
 ANSWER_ONLY = re.compile(r".*<answer>.*</answer>\s*", re.DOTALL)
@@ -40,17 +39,6 @@ def rewards_of(
         ]
         for p, group in enumerate(groups)
     ]
-
-
-def verdicts_of(groups: Sequence[Group], verifier: Verifier, config: RewardConfig) -> list[list[Verdict]]:
-    """[P][G] the verifier's verdict on each response."""
-    answers = [
-        Answer(response.text, group.prompt.gold, group.prompt.question)
-        for group in groups
-        for response in group.responses
-    ]
-    verdicts = iter(verifier.verify(answers, Grading(config.extract, config.rule)))
-    return [[next(verdicts) for _ in group.responses] for group in groups]
 
 
 def reward_of(

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy import typing as npt
 
-from icpo_cli.data.prompts import stable_hash
+from icpo_cli.grading.rules.letters import option_of
 from icpo_cli.records import Gold, Prompt
-from icpo_cli.rewards.rules.letters import option_of
+from icpo_cli.rng import stable_hash
 
 Values = npt.NDArray[np.int64]
 TRIES = 8

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from icpo_cli.config.schema import RewardConfig
+from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.records import Group, Scores, Verdict
 from icpo_cli.rewards.noise import coin_of, rewarded_as_correct
-from icpo_cli.rewards.verifier import Grading, Verifier
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from torch import Tensor
 from icpo_cli.config.schema import Config
 from icpo_cli.data.templates import STOP
 from icpo_cli.device import DeviceProfile
-from icpo_cli.model import Architecture, read_config
+from icpo_cli.models.locate import Architecture, read_config
+from icpo_cli.models.sizes import GIB
 from icpo_cli.records import Group, Prompt, Response
 from icpo_cli.rollout.sampler import Finished, Request, nobody
-from icpo_cli.sizes import GIB
 
 FEW = 8
 """Unfinished requests, below which a step might come to hold one alone."""

@@ -17,6 +17,7 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import prompts_of, seeds_of
 from icpo_cli.data.templates import TEMPLATES, plain_tokens
 from icpo_cli.errors import RunFailed
+from icpo_cli.grading.background import BackgroundVerdicts
 from icpo_cli.learner.balance import balanced
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.pack import sampled_logprob
@@ -26,7 +27,6 @@ from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.objective.selection import KEEP, Candidates
 from icpo_cli.records import Batch, Group, Scores, Update, Verdict
-from icpo_cli.rewards.background import BackgroundVerdicts
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rewards.source import Credit, Sampled
 from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, OF_RESPONSES, SOURCES

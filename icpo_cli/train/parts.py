@@ -6,11 +6,11 @@ from transformers import PreTrainedTokenizerBase
 
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import PromptSet
+from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.in_loop import Subset
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.learner.learner import Learner
-from icpo_cli.learner.ranks import Ranks
-from icpo_cli.rewards.verifier import Verifier
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.train.checkpoint import Checkpoints
 from icpo_cli.train.observer import Observer

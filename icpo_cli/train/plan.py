@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from icpo_cli.config.schema import Config, SourceConfig
 from icpo_cli.data.sources import load_questions
-from icpo_cli.model import architecture_of
-from icpo_cli.sizes import check_lengths, memory_gib
+from icpo_cli.models.locate import architecture_of
+from icpo_cli.models.sizes import check_lengths, memory_gib
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from icpo_cli.device import device_profile
 from icpo_cli.errors import UserError
 from icpo_cli.evaluate.in_loop import Subset, load_subsets
 from icpo_cli.evaluate.prepare import check_writable
-from icpo_cli.model import Architecture, locate, read_config
+from icpo_cli.grading.verifier import Verifier
+from icpo_cli.models.locate import Architecture, locate, read_config
+from icpo_cli.models.sizes import check_cache, check_lengths
 from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
 from icpo_cli.rewards.sources import NEED_REFERENCE
-from icpo_cli.rewards.verifier import Verifier
-from icpo_cli.sizes import check_cache, check_lengths
 
 
 @dataclass(frozen=True)

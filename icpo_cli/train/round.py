@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from icpo_cli.learner.ranks import Ranks
+from icpo_cli.distributed import Ranks
 from icpo_cli.learner.rows import in_order, joined, tensors_joined
 from icpo_cli.objective.advantage import likelihood_advantage, token_advantage
 from icpo_cli.objective.methods import Derivation

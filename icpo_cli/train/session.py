@@ -10,11 +10,11 @@ from pathlib import Path
 from icpo_cli.config.load import diff, load_config
 from icpo_cli.config.schema import Config
 from icpo_cli.device import device_profile
+from icpo_cli.distributed import Ranks, join, leave
 from icpo_cli.errors import EndedAtOnce, UserError
 from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.heldout import heldout_k
 from icpo_cli.learner.learner import Learner
-from icpo_cli.learner.ranks import Ranks, join, leave
 from icpo_cli.records import Evaluation
 from icpo_cli.rewards.sources import NEED_PROCESS_MODEL
 from icpo_cli.rollout.sampler import Sampler

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from icpo_cli.distributed import Ranks
 from icpo_cli.errors import EndedAtOnce
 from icpo_cli.evaluate.stop import SIGNALS, Handler, StopSignal
-from icpo_cli.learner.ranks import Ranks
 
 
 class StopRequest(StopSignal):

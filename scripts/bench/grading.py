@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import psutil
 
 from icpo_cli.config.schema import RewardConfig, SandboxConfig
+from icpo_cli.grading.extraction import EXTRACTORS
+from icpo_cli.grading.rules import strict
+from icpo_cli.grading.sandbox import Sandbox
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import UNDECIDED, AnswerKind, Gold, Verdict
-from icpo_cli.rewards.extraction import EXTRACTORS
-from icpo_cli.rewards.rules import strict
-from icpo_cli.rewards.sandbox import Sandbox
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 QUESTIONS, GROUP = 768, 5
 TARGET_SECONDS = 5.0

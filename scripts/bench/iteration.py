@@ -25,7 +25,7 @@ from transformers import AutoTokenizer
 from icpo_cli.config.load import experiment_file, load_config
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import load_prompts, prompts_of
-from icpo_cli.model import locate
+from icpo_cli.models.locate import locate
 
 HERE = Path(__file__).parent
 PARTS = ("peer", "update", "growth", "ranks", "bonus")

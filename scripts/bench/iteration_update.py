@@ -13,11 +13,11 @@ import torch
 
 from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
+from icpo_cli.distributed import join, leave
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
 from icpo_cli.learner.pack import own_length, shared_head
-from icpo_cli.learner.ranks import join, leave
 from icpo_cli.learner.rows import in_order, joined
-from icpo_cli.model import Architecture, read_config
+from icpo_cli.models.locate import Architecture, read_config
 from icpo_cli.objective.methods import policy_loss
 from icpo_cli.records import Batch, Gold, Group, Prompt, Response
 

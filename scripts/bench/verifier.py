@@ -12,8 +12,8 @@ from typing import Any
 from math_verify import parse, verify
 
 from icpo_cli.config.schema import RewardConfig
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 CASES = Path(__file__).parents[2] / "tests" / "rewards" / "cases"
 KINDS = [kind.value for kind in AnswerKind]

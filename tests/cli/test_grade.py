@@ -13,8 +13,8 @@ import pytest
 from icpo_cli.cli import grade as command
 from icpo_cli.cli.answers import Row
 from icpo_cli.config.schema import RewardConfig
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import Gold, count_kinds
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 from tests.rewards.faulty_server import FaultyServer
 
 HEAVY = ("torch", "vllm", "deepspeed", "mlflow", "transformers", "sympy")

@@ -10,9 +10,9 @@ from icpo_cli.config.schema import ExampleConfig, RewardConfig
 from icpo_cli.data.prompts import load_prompts, prompts_of
 from icpo_cli.data.templates import TEMPLATES
 from icpo_cli.errors import UserError
-from icpo_cli.laboratory.tokenizer import make_tokenizer
+from icpo_cli.grading.verifier import Verifier
+from icpo_cli.models.lab.tokenizer import make_tokenizer
 from icpo_cli.records import AnswerKind, Gold, Prompt
-from icpo_cli.rewards.verifier import Verifier
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"

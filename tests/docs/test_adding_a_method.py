@@ -8,10 +8,10 @@ import yaml
 
 from icpo_cli.config.load import Layer, resolve
 from icpo_cli.config.schema import RewardConfig
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Gold, Group, Prompt, Response
 from icpo_cli.rewards.source import Sampled
 from icpo_cli.rewards.sources import SOURCES
-from icpo_cli.rewards.verifier import Verifier
 from tests.rewards.rewarding import NO_SCORES, no_pass, no_tokens
 
 PAGE = (Path(__file__).parents[2] / "docs" / "BASELINES.md").read_text(encoding="utf-8")

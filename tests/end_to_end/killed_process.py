@@ -43,7 +43,7 @@ def arm(moment: str, count: int) -> None:
 
         die_at(checkpoint, "_sync", count)
     elif moment == "judge":
-        from icpo_cli.rewards.judge_cache import JudgeCache
+        from icpo_cli.grading.judge.cache import JudgeCache
 
         die_at(JudgeCache, "put", count)
     else:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from icpo_cli.data.benchmarks import Benchmark, LoadedBenchmark
 from icpo_cli.data.benchmarks.load import fingerprint
 from icpo_cli.evaluate.plan import Sampling, Task
+from icpo_cli.grading.verifier import Grading
 from icpo_cli.records import Gold, Prompt, Question, Response
-from icpo_cli.rewards.verifier import Grading
 from icpo_cli.rollout.sampler import Request
 
 SAMPLING = Sampling(temperature=1.0, max_response_tokens=8, seed=0, dtype="bfloat16", stop=(), engine="none")

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from icpo_cli.distributed import join, leave
 from icpo_cli.evaluate.shared import Numbers, Shelf, taken_or_made
-from icpo_cli.learner.ranks import join, leave
 
 
 def main(folder: Path, run: str, seconds: float) -> None:

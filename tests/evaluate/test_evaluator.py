@@ -10,11 +10,11 @@ import torch
 
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config, RewardConfig
+from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.in_loop import Subset
-from icpo_cli.learner.ranks import Ranks
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Gold, Group, Prompt, Response
-from icpo_cli.rewards.verifier import Verifier
 from tests.evaluate.benchmark import make_task, prompts_for
 
 ALONE = Ranks(0, 1, 0, torch.device("cpu"))
@@ -166,7 +166,7 @@ def test_other_weights_and_another_verifier(bench: Bench, monkeypatch: pytest.Mo
     evaluator, sampler = bench.evaluator(model=make_model(bench.folder / "other", b"WEIGHTS"))
     evaluator.heldout(0, HELDOUT)
     assert sampler.asked == 1
-    monkeypatch.setattr("icpo_cli.rewards.verifier.VERIFIER_VERSION", "2")
+    monkeypatch.setattr("icpo_cli.grading.verifier.VERIFIER_VERSION", "2")
     evaluator, sampler = bench.evaluator()
     evaluator.heldout(0, HELDOUT)
     assert sampler.asked == 1

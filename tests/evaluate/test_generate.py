@@ -10,7 +10,7 @@ from icpo_cli.evaluate.observer import Silent
 from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.score import Part, score
 from icpo_cli.evaluate.store import Store
-from icpo_cli.rewards.verifier import Verifier
+from icpo_cli.grading.verifier import Verifier
 from tests.evaluate.benchmark import SAMPLING, CountingSampler, make_task, prompts_for
 
 

@@ -16,7 +16,7 @@ from icpo_cli.evaluate.plan import (
     tasks_of,
 )
 from icpo_cli.evaluate.subject import fingerprint, subject_of
-from icpo_cli.laboratory.tokenizer import make_tokenizer
+from icpo_cli.models.lab.tokenizer import make_tokenizer
 from tests.evaluate.benchmark import SAMPLING, make_task, prompts_for
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.shared import Numbers, Shelf, taken_or_made
-from icpo_cli.learner.ranks import Ranks
 
 PROCESS = Path(__file__).with_name("sharing_process.py")
 ALONE = Ranks(0, 1, 0, torch.device("cpu"))

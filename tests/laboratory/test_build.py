@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import icpo_cli.laboratory.build as laboratory
-from icpo_cli import model
+import icpo_cli.models.lab.build as laboratory
 from icpo_cli.cli.model import make_first
 from icpo_cli.config.schema import ModelConfig
-from icpo_cli.laboratory.build import Recipe, build
-from icpo_cli.laboratory.tokenizer import TAGS, make_tokenizer
+from icpo_cli.models import locate as model
+from icpo_cli.models.lab.build import Recipe, build
+from icpo_cli.models.lab.tokenizer import TAGS, make_tokenizer
 from tests.lab import TINY
 
 SHORT = replace(TINY, batches=20)

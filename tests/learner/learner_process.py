@@ -12,9 +12,9 @@ import torch
 
 from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
+from icpo_cli.distributed import join, leave
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
 from icpo_cli.learner.learner import Learner
-from icpo_cli.learner.ranks import join, leave
 from icpo_cli.learner.rows import in_order, joined
 from icpo_cli.objective.methods import policy_loss
 from icpo_cli.records import Batch, Group, Prompt, Response, Scores

@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import Gemma2Config, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
 
-from icpo_cli.learner import attention, rowwise
+from icpo_cli.learner import attention
+from icpo_cli.learner.cpu import chunked_ops
 from icpo_cli.learner.pack import pack
 from icpo_cli.learner.policy import Policy, load_model
 from icpo_cli.records import Gold, Group, Prompt, Response
@@ -91,7 +92,7 @@ def test_log_probs_and_gradients_equal_those_of_padded_rows(
     few_keys: int, size: int, head: tuple[int, ...], model_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "FEW_KEYS", few_keys)
-    monkeypatch.setattr(rowwise, "CACHED_VALUES", 300)  # a few rows: what is done to some at a time is done to all
+    monkeypatch.setattr(chunked_ops, "CACHED_VALUES", 300)  # a few rows: what is done to some at a time is done to all
     groups = random_groups(random.Random(1), head, size)
     weights = [torch.randn(14, generator=torch.Generator().manual_seed(i)) for i in range(4 * size)]
 

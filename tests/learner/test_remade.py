@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from icpo_cli.learner.remade import Remade
+from icpo_cli.learner.cpu.recompute import Remade
 
 
 def gradients(remakes: bool) -> tuple[list[Tensor | None], bool, int]:

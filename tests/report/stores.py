@@ -23,10 +23,10 @@ from icpo_cli.evaluate.record import Wish, recorded
 from icpo_cli.evaluate.score import Part, score
 from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.evaluate.store import Stored
+from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.records import Evaluation, Gold, Group, Prompt, Question, Response, Scores, Update, Verdict, VerdictKind
-from icpo_cli.rewards.verifier import Grading, Verifier
 from icpo_cli.track.mlflow_store import MlflowStore
 from icpo_cli.track.parquet import Row
 from icpo_cli.track.tracker import Tracker

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.config.schema import JudgeConfig, RewardConfig
-from icpo_cli.rewards.judge import OpenAIJudge
-from icpo_cli.rewards.verifier import Verifier
+from icpo_cli.grading.judge.judge import OpenAIJudge
+from icpo_cli.grading.verifier import Verifier
 from tests.rewards.faulty_server import FaultyServer
 from tests.rewards.judging import JudgeOf
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from icpo_cli.grading.verifier import Answer
 from icpo_cli.records import AnswerKind, Gold, Verdict
-from icpo_cli.rewards.verifier import Answer
 
 CASES = Path(__file__).parent / "cases"
 SHARED = Path(os.environ.get("ICPO_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from icpo_cli.grading.judge.judge import Case, OpenAIJudge
 from icpo_cli.records import VerdictKind
-from icpo_cli.rewards.judge import Case, OpenAIJudge
 from tests.rewards.faulty_server import says
 
 CORRECT, WRONG, ERROR = VerdictKind.CORRECT, VerdictKind.WRONG, VerdictKind.ERROR

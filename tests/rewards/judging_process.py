@@ -3,7 +3,7 @@
 import sys
 
 from icpo_cli.config.schema import JudgeConfig
-from icpo_cli.rewards.judge import Case, OpenAIJudge
+from icpo_cli.grading.judge.judge import Case, OpenAIJudge
 
 CASES = [Case("Which?", "one half", f"answer-{number}") for number in range(8)]
 

@@ -7,9 +7,9 @@ import signal
 import time
 from pathlib import Path
 
+from icpo_cli.grading.rules import strict
+from icpo_cli.grading.verifier import Rule
 from icpo_cli.records import Gold, Verdict, VerdictKind
-from icpo_cli.rewards.rules import strict
-from icpo_cli.rewards.verifier import Rule
 
 
 def misbehave(gold: Gold, answer: str) -> Verdict:

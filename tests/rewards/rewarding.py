@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import torch
 
 from icpo_cli.config.schema import RewardConfig
+from icpo_cli.grading.background import verdicts_of
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Group, Reward, Scores, Verdict
-from icpo_cli.rewards.reward import reward_of, rewards_of, verdicts_of
+from icpo_cli.rewards.reward import reward_of, rewards_of
 from icpo_cli.rewards.source import Credit, Sampled, answer_of
 from icpo_cli.rewards.sources import SOURCES
-from icpo_cli.rewards.verifier import Verifier
 
 NO_SCORES = Scores(*[torch.zeros(0)] * 4)
 MOST_TOKENS = 100

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from icpo_cli.config.schema import RewardConfig, SandboxConfig
+from icpo_cli.grading.background import BATCH, BackgroundVerdicts, verdicts_of
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import Gold, Group, Prompt, Response, Verdict
-from icpo_cli.rewards.background import BATCH, BackgroundVerdicts
-from icpo_cli.rewards.reward import verdicts_of
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 CONFIG = RewardConfig(sandbox=SandboxConfig(workers=1))
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
+from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.records import AnswerKind, VerdictKind
-from icpo_cli.rewards.verifier import Grading, Verifier
 from tests.rewards.corpus import cases_of, fail_with, told
 
 KINDS = [kind.value for kind in AnswerKind]

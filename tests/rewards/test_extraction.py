@@ -2,9 +2,9 @@
 
 import pytest
 
+from icpo_cli.grading.extraction import EXTRACTORS, every_box
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, VerdictKind
-from icpo_cli.rewards.extraction import EXTRACTORS, every_box
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 from tests.rewards.corpus import fail_with, rows_of
 
 MEGABYTE = 1_000_000

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from icpo_cli.data.benchmarks import BENCHMARKS, load_benchmark
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, Question
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 from tests.rewards.corpus import SHARED, fail_with
 
 pytestmark = pytest.mark.skipif(not (SHARED / "math500.jsonl").is_file(), reason="the benchmarks' data is not at hand")

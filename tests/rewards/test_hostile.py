@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from icpo_cli.config.schema import RewardConfig, SandboxConfig
+from icpo_cli.grading.extraction import EXTRACTORS
+from icpo_cli.grading.verifier import RULES, Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
-from icpo_cli.rewards.extraction import EXTRACTORS
-from icpo_cli.rewards.verifier import RULES, Answer, Grading, Verifier
 from tests.processes import alive
 from tests.rewards.corpus import cases_of, fail_with, told
 from tests.rewards.misbehaving import CRASHES, HANGS, RULE

@@ -15,8 +15,8 @@ from icpo_cli.config.check import check, check_judge
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import JudgeConfig
 from icpo_cli.errors import UserError
+from icpo_cli.grading.judge.judge import Case, OpenAIJudge
 from icpo_cli.records import Verdict
-from icpo_cli.rewards.judge import Case, OpenAIJudge
 from tests.rewards.faulty_server import (
     MODELS,
     Action,
@@ -239,6 +239,7 @@ def test_a_judge_that_is_off_is_not_looked_at() -> None:
 
 
 def test_no_judge_no_openai() -> None:
-    script = "import sys, icpo_cli.rewards.judge; print(json.dumps(sorted({'openai', 'httpx2'} & set(sys.modules))))"
+    module = "icpo_cli.grading.judge.judge"
+    script = f"import sys, {module}; print(json.dumps(sorted({{'openai', 'httpx2'}} & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", f"import json; {script}"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []

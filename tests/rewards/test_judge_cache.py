@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.errors import UserError
-from icpo_cli.rewards.judge import Case
-from icpo_cli.rewards.judge_cache import JudgeCache
+from icpo_cli.grading.judge.cache import JudgeCache
+from icpo_cli.grading.judge.judge import Case
 from tests.rewards.faulty_server import (
     FaultyServer,
     Handler,
@@ -67,7 +67,7 @@ def test_a_killed_run_asks_nothing_twice(server: FaultyServer, tmp_path: Path, j
 def test_processes_that_start_at_once_make_one_cache(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from icpo_cli.records import VerdictKind;"
-        "from icpo_cli.rewards.judge_cache import JudgeCache; sys.stdin.read(); cache = JudgeCache(Path(sys.argv[1]));"
+        "from icpo_cli.grading.judge.cache import JudgeCache; sys.stdin.read(); cache = JudgeCache(Path(sys.argv[1]));"
         "[cache.put(f'{sys.argv[2]}-{n}', VerdictKind.WRONG, '') for n in range(50)]"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "judge.sqlite")]

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from icpo_cli.grading.judge.forms import ANSWER_LIMIT, FORMS, Reply
+from icpo_cli.grading.judge.judge import Case
 from icpo_cli.records import VerdictKind
-from icpo_cli.rewards.judge import Case
-from icpo_cli.rewards.judge_forms import ANSWER_LIMIT, FORMS, Reply
 from tests.rewards.faulty_server import (
     FaultyServer,
     says,

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli import model
 from icpo_cli.config.schema import JudgeConfig
 from icpo_cli.errors import UserError
+from icpo_cli.grading.judge.judge import Case, OpenAIJudge
+from icpo_cli.models import locate as model
 from icpo_cli.records import VerdictKind
-from icpo_cli.rewards.judge import Case, OpenAIJudge
 
 pytestmark = pytest.mark.engine
 

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from icpo_cli.data.benchmarks import load_benchmark
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, VerdictKind
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 from tests.rewards.corpus import SHARED, cases_of, fail_with
 
 COUNT = 10_000

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from icpo_cli.config.schema import NoiseConfig, OverlongConfig, RewardConfig
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, Group, Prompt, Response, Reward, Verdict, VerdictKind, count_verdicts
 from icpo_cli.rewards.reward import is_well_formed, overlong_penalty
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 from tests.rewards.rewarding import rewarded, rewards
 
 GOOD = "<think> 3 + 4 = 7 </think> <answer> 7 </answer>"

@@ -2,8 +2,8 @@
 
 import pytest
 
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, VerdictKind
-from icpo_cli.rewards.verifier import Answer, Grading, Verifier
 
 LETTERS = ("copper", "aluminium", "silver", "iron")
 

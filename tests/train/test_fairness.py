@@ -8,9 +8,10 @@ import pytest
 
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import PromptSet, prompts_of, stable_hash
+from icpo_cli.data.prompts import PromptSet, prompts_of
 from icpo_cli.records import Gold, Prompt
 from icpo_cli.rewards.shuffle import shuffle_golds
+from icpo_cli.rng import stable_hash
 from icpo_cli.train import fairness
 from icpo_cli.train.fairness import fairness_of, noise_iterations
 

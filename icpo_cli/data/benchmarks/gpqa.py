@@ -4,8 +4,8 @@ import hashlib
 
 from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
 from icpo_cli.data.benchmarks.layouts import LETTERS, ask_letter, letter_gold, lettered, rlpr_letter, rlpr_source
-from icpo_cli.data.prompts import stable_hash
 from icpo_cli.records import AnswerKind, Gold, Question
+from icpo_cli.rng import stable_hash
 
 
 def _own(row: Row) -> Entry:

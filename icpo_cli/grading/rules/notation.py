@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable
 
-from icpo_cli.rewards.rules.brackets import matching
-from icpo_cli.rewards.rules.characters import spelled_out
+from icpo_cli.grading.rules.brackets import matching
+from icpo_cli.grading.rules.characters import spelled_out
 
 Rewrites = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 """Applied in order, each to the whole text."""

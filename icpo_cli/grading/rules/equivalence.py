@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from icpo_cli.rewards.rules import symbolic, units
-from icpo_cli.rewards.rules.letters import letters_of, unlettered
-from icpo_cli.rewards.rules.notation import canonical
-from icpo_cli.rewards.rules.numbers import in_words
-from icpo_cli.rewards.rules.quantities import based_value, quantity_of, same_quantity
-from icpo_cli.rewards.rules.structure import (
+from icpo_cli.grading.rules import symbolic, units
+from icpo_cli.grading.rules.letters import letters_of, unlettered
+from icpo_cli.grading.rules.notation import canonical
+from icpo_cli.grading.rules.numbers import in_words
+from icpo_cli.grading.rules.quantities import based_value, quantity_of, same_quantity
+from icpo_cli.grading.rules.structure import (
     Items,
     Matrix,
     Span,
@@ -19,8 +19,8 @@ from icpo_cli.rewards.rules.structure import (
     sides_of,
     spans_of,
 )
-from icpo_cli.rewards.rules.symbolic import TooLarge, Unreadable
-from icpo_cli.rewards.rules.words import clock_of, date_of, same_text
+from icpo_cli.grading.rules.symbolic import TooLarge, Unreadable
+from icpo_cli.grading.rules.words import clock_of, date_of, same_text
 
 MOST_ITEMS = 64
 LABEL = re.compile(

@@ -5,9 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from icpo_cli.config.schema import RewardConfig
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import Group, Verdict
-from icpo_cli.rewards.reward import verdicts_of
-from icpo_cli.rewards.verifier import Verifier
 
 BATCH = 16
 """Groups graded together while others are sampled: equal answers are compared once a batch."""
@@ -55,3 +54,14 @@ class BackgroundVerdicts:
         groups: Sequence[Group] = [group for _, group in batch]
         future = self._thread.submit(verdicts_of, groups, self._verifier, self._config)
         self._working.append(([place for place, _ in batch], future))
+
+
+def verdicts_of(groups: Sequence[Group], verifier: Verifier, config: RewardConfig) -> list[list[Verdict]]:
+    """[P][G] the verifier's verdict on each response."""
+    answers = [
+        Answer(response.text, group.prompt.gold, group.prompt.question)
+        for group in groups
+        for response in group.responses
+    ]
+    verdicts = iter(verifier.verify(answers, Grading(config.extract, config.rule)))
+    return [[next(verdicts) for _ in group.responses] for group in groups]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 from transformers.activations import SiLUActivation
 
-from icpo_cli.learner.remade import Remade
+from icpo_cli.learner.cpu.recompute import Remade
 
 CACHED_VALUES = 2**18
 """Of a float32 tensor, worked on at once."""

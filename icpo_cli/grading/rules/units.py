@@ -6,7 +6,7 @@ from functools import cache
 
 import pint
 
-from icpo_cli.rewards.rules.numbers import Number, in_words, literal
+from icpo_cli.grading.rules.numbers import Number, in_words, literal
 
 DEFINITIONS = (
     "cent = 0.01 * dollar = ¢",

@@ -6,10 +6,10 @@ Its slips are kept where they decide scores (a gold of 0.0 is met by 0 alone); h
 import math
 import re
 
+from icpo_cli.grading.rules import strict
+from icpo_cli.grading.rules.notation import canonical
+from icpo_cli.grading.rules.words import plain
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
-from icpo_cli.rewards.rules import strict
-from icpo_cli.rewards.rules.notation import canonical
-from icpo_cli.rewards.rules.words import plain
 
 RELATIVE = 0.04
 
@@ -49,8 +49,8 @@ def _near(gold: float, answer: float, whole: bool) -> bool:
 
 def _values(text: str) -> list[float] | None:
     """The numbers of a list, or the one number; None for anything else."""
-    from icpo_cli.rewards.rules.quantities import float_of
-    from icpo_cli.rewards.rules.structure import items_of
+    from icpo_cli.grading.rules.quantities import float_of
+    from icpo_cli.grading.rules.structure import items_of
 
     spelled = canonical(text)
     items = items_of(spelled)

@@ -14,12 +14,12 @@ from icpo_cli.config.check import check_judge
 from icpo_cli.config.load import nearest
 from icpo_cli.config.schema import JudgeConfig
 from icpo_cli.errors import UserError
+from icpo_cli.grading.judge.cache import JudgeCache
+from icpo_cli.grading.judge.forms import FORMS, quote, said
 from icpo_cli.records import Verdict, VerdictKind
-from icpo_cli.rewards.judge_cache import JudgeCache
-from icpo_cli.rewards.judge_forms import FORMS, quote, said
 
 if TYPE_CHECKING:
-    from icpo_cli.rewards.judge_client import Server
+    from icpo_cli.grading.judge.client import Server
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class OpenAIJudge:
     """A model behind any OpenAI-compatible server, as `vllm serve` is one. Raises UserError where none can be asked."""
 
     def __init__(self, config: JudgeConfig) -> None:
-        from icpo_cli.rewards.judge_client import served_models
+        from icpo_cli.grading.judge.client import served_models
 
         check_judge(config)
         self._config, self._form = config, FORMS[config.form]
@@ -79,14 +79,14 @@ class OpenAIJudge:
         return None if found is None else Verdict(found[0], case.answer, "judge", said(found[1]))
 
     async def _ask(self, cases: Sequence[Case]) -> list[Verdict]:
-        from icpo_cli.rewards.judge_client import connect
+        from icpo_cli.grading.judge.client import connect
 
         async with connect(self._config, self._form.endpoint) as server:
             return await asyncio.gather(*(self._settle(server, case) for case in cases))
 
     async def _settle(self, server: "Server", case: Case) -> Verdict:
         """Ask, and keep a settled verdict before anything else is done."""
-        from icpo_cli.rewards.judge_client import Unanswered
+        from icpo_cli.grading.judge.client import Unanswered
 
         body = self._form.body(case.question, case.gold, case.answer)
         try:

@@ -4,7 +4,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from icpo_cli.rewards.rules.brackets import closings, matching
+from icpo_cli.grading.rules.brackets import closings, matching
 
 OPENING, CLOSING = "<answer>", "</answer>"
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")

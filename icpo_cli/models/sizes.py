@@ -2,7 +2,7 @@
 
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
-from icpo_cli.model import Architecture
+from icpo_cli.models.locate import Architecture
 
 GIB = 2**30
 ACTIVATION_VALUES = 34

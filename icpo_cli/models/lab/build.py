@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from icpo_cli.laboratory.tokenizer import make_tokenizer
-from icpo_cli.laboratory.workings import Curriculum, draw_terms, question_of, response_to
+from icpo_cli.models.lab.tokenizer import make_tokenizer
+from icpo_cli.models.lab.worked_examples import Curriculum, draw_terms, question_of, response_to
 
 POOL = 8
 """Batches drawn together and cut by length, so that little of a batch is padding."""

@@ -229,7 +229,7 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
 
 def _build_lab(folder: Path, say: Say) -> None:
     """The laboratory's: a million weights, made from nothing by this machine."""
-    from icpo_cli.laboratory.build import Recipe, build
+    from icpo_cli.models.lab.build import Recipe, build
 
     build(folder, Recipe(), say)
 

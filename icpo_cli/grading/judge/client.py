@@ -14,7 +14,7 @@ import openai
 
 from icpo_cli.config.schema import JudgeConfig
 from icpo_cli.errors import UserError
-from icpo_cli.rewards.judge_forms import Endpoint, Reply, quote
+from icpo_cli.grading.judge.forms import Endpoint, Reply, quote
 
 BODY_LIMIT = 1 << 20
 """Bytes of one answer; a longer one is not read on."""

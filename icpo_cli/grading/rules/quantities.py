@@ -3,9 +3,9 @@
 import re
 from fractions import Fraction
 
-from icpo_cli.rewards.rules import symbolic, units
-from icpo_cli.rewards.rules.numbers import SCALES, Number, in_words, literal, near_enough
-from icpo_cli.rewards.rules.symbolic import TooLarge, Unreadable
+from icpo_cli.grading.rules import symbolic, units
+from icpo_cli.grading.rules.numbers import SCALES, Number, in_words, literal, near_enough
+from icpo_cli.grading.rules.symbolic import TooLarge, Unreadable
 
 PI = Fraction("3.14159265358979323846264338327950288419716939937510582097")
 

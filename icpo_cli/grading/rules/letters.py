@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from icpo_cli.grading.rules.notation import canonical
+from icpo_cli.grading.rules.words import phrase, same_text
 from icpo_cli.records import Gold, Verdict, VerdictKind
-from icpo_cli.rewards.rules.notation import canonical
-from icpo_cli.rewards.rules.words import phrase, same_text
 
 NAMED = re.compile(
     r"(?:(?:the )?(?:correct |right |best )?(?:option|choice|answer)(?: is)?:?\s*)?"

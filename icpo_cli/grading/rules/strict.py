@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from icpo_cli.grading.rules.brackets import balanced
+from icpo_cli.grading.rules.letters import letters_verdict, option_of, unlettered
+from icpo_cli.grading.rules.notation import canonical
+from icpo_cli.grading.rules.numbers import in_words, literal, near_enough
+from icpo_cli.grading.rules.words import NO, YES, phrase, plain, same_text, truth_of
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
-from icpo_cli.rewards.rules.brackets import balanced
-from icpo_cli.rewards.rules.letters import letters_verdict, option_of, unlettered
-from icpo_cli.rewards.rules.notation import canonical
-from icpo_cli.rewards.rules.numbers import in_words, literal, near_enough
-from icpo_cli.rewards.rules.words import NO, YES, phrase, plain, same_text, truth_of
 
 LONGEST_ANSWER = 2000
 """Characters; more is not a final answer."""
@@ -96,7 +96,7 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 def thorough(gold: Gold, answer: str) -> Verdict:
     """The verdict on what `quick` left open. May take long, or more memory than there is: run it in the sandbox."""
     # The symbolic libraries take a second to import: only a worker does.
-    from icpo_cli.rewards.rules.equivalence import Comparison, is_too_large
+    from icpo_cli.grading.rules.equivalence import Comparison, is_too_large
 
     if not balanced(answer):
         return _wrong(answer, "braces", "has unbalanced braces")
@@ -113,8 +113,8 @@ def thorough(gold: Gold, answer: str) -> Verdict:
 
 def readable(gold: Gold) -> bool:
     """Whether a gold answer of kind math or number stands for a value. Run it in the sandbox."""
-    from icpo_cli.rewards.rules.equivalence import reads
-    from icpo_cli.rewards.rules.quantities import float_of
+    from icpo_cli.grading.rules.equivalence import reads
+    from icpo_cli.grading.rules.quantities import float_of
 
     return reads(gold.answer) if gold.kind is not AnswerKind.NUMBER else float_of(canonical(gold.answer)) is not None
 

@@ -12,11 +12,11 @@ import psutil
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from icpo_cli.config.schema import SandboxConfig
+from icpo_cli.grading.rules.strict import readable
 from icpo_cli.records import Gold, Verdict, VerdictKind
-from icpo_cli.rewards.rules.strict import readable
 
 MOST_WORKERS = 8
-PRELOADED = ["icpo_cli.rewards.rules.equivalence"]
+PRELOADED = ["icpo_cli.grading.rules.equivalence"]
 """What takes a second to import: done once, in the process that workers are forked from."""
 
 

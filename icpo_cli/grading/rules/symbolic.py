@@ -15,7 +15,7 @@ import sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 from sympy.core.function import AppliedUndef
 
-from icpo_cli.rewards.rules.brackets import balanced, depth_of
+from icpo_cli.grading.rules.brackets import balanced, depth_of
 
 LONGEST = 600
 """Characters of an expression."""

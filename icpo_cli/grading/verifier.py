@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from icpo_cli.config.schema import RewardConfig
+from icpo_cli.grading.extraction import EXTRACTORS
+from icpo_cli.grading.judge.judge import Case, Judge, OpenAIJudge
+from icpo_cli.grading.rules import rlpr, strict, theoremqa
+from icpo_cli.grading.sandbox import Sandbox
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
-from icpo_cli.rewards.extraction import EXTRACTORS
-from icpo_cli.rewards.judge import Case, Judge, OpenAIJudge
-from icpo_cli.rewards.rules import rlpr, strict, theoremqa
-from icpo_cli.rewards.sandbox import Sandbox
 
 VERIFIER_VERSION = "1"
 """Raised whenever a verdict could differ: stored verdicts of another version are not mixed with these."""

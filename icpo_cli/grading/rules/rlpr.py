@@ -5,11 +5,11 @@ Numbers within 1e-4 of the gold one, of a hundredth of it or of a hundred times 
 
 import math
 
+from icpo_cli.grading.extraction import auto, every_box, tagged
+from icpo_cli.grading.rules import strict
+from icpo_cli.grading.rules.notation import canonical
+from icpo_cli.grading.rules.words import phrase
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
-from icpo_cli.rewards.extraction import auto, every_box, tagged
-from icpo_cli.rewards.rules import strict
-from icpo_cli.rewards.rules.notation import canonical
-from icpo_cli.rewards.rules.words import phrase
 
 RELATIVE = 1e-4
 
@@ -35,7 +35,7 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 
 def thorough(gold: Gold, answer: str) -> Verdict:
     """By value, a factor of a hundred forgiven; else by the strict rule."""
-    from icpo_cli.rewards.rules.quantities import float_of
+    from icpo_cli.grading.rules.quantities import float_of
 
     spelled = canonical(gold.answer)
     wanted, given = float_of(spelled), float_of(canonical(answer))

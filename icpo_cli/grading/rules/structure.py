@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from icpo_cli.rewards.rules.brackets import matching, split_top
+from icpo_cli.grading.rules.brackets import matching, split_top
 
 SEPARATOR = re.compile(r"\s*(?:[,;]\s*(?:and|or)(?![a-z])|[,;]|(?<![a-z])(?:and|or)(?![a-z])|\\\\)\s*")
 THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d])")

@@ -1,0 +1,1 @@
+"""A response and a gold answer to a verdict: extraction, rules, judge."""

@@ -1,0 +1,1 @@
+"""CPU kernels of the learner: short attention, chunked elementwise operations, recomputation."""

@@ -1,0 +1,1 @@
+"""Model folders: where a model is, its sizes, and the lab model."""
