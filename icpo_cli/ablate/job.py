@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from icpo_cli.evaluate.stop import SIGNALS, StopSignal
+from icpo_cli.interrupt import SIGNALS, StopSignal
 
 ICPO = (sys.executable, "-m", "icpo_cli")
 JOB = (sys.executable, "-m", "icpo_cli.ablate.job")

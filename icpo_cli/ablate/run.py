@@ -19,7 +19,7 @@ from icpo_cli.ablate.record import StudyRecord, recorded
 from icpo_cli.ablate.study import PROBE, START, Job, Study
 from icpo_cli.config.load import to_yaml
 from icpo_cli.errors import RunFailed, UserError
-from icpo_cli.evaluate.stop import StopSignal
+from icpo_cli.interrupt import StopSignal
 
 POLL_SECONDS = 1.0
 REFRESH_SECONDS = 120.0

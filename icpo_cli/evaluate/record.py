@@ -17,9 +17,9 @@ from icpo_cli.evaluate.observer import Observer
 from icpo_cli.evaluate.past import RESPONSES, RESULT, Past
 from icpo_cli.evaluate.plan import template_of
 from icpo_cli.evaluate.score import Part, Result, score
-from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.evaluate.table import HEADERS, group_means, metrics_of, response_rows, result_json, rows_of
 from icpo_cli.grading.verifier import Verifier
+from icpo_cli.interrupt import StopSignal
 from icpo_cli.track.parquet import write_table
 from icpo_cli.track.tracker import Tracker
 

@@ -20,10 +20,10 @@ from icpo_cli.evaluate.plan import Key, Task, tasks_of
 from icpo_cli.evaluate.prepare import Prepared, prepare
 from icpo_cli.evaluate.record import Outcome, Watch, Wish, recorded
 from icpo_cli.evaluate.score import Part
-from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.evaluate.store import Store, Stored
 from icpo_cli.evaluate.subject import Subject
 from icpo_cli.grading.verifier import Verifier
+from icpo_cli.interrupt import StopSignal
 from icpo_cli.rollout.sampler import StreamingSampler
 
 

@@ -11,7 +11,7 @@ def evaluate(parts: Parts, iteration: int) -> float | None:
     """Benchmarks, and held-out accuracy in percent after `iteration` iterations; None without held-out questions."""
     for subset in parts.benchmarks:
         parts.observer.phase(iteration, f"eval {subset.task.name}")
-        with parts.stop.breakable():
+        with parts.stop.interruptible():
             result = parts.evaluator.benchmark(iteration, subset)
         if parts.record is not None:
             parts.record.benchmark(iteration, result)
@@ -19,7 +19,7 @@ def evaluate(parts: Parts, iteration: int) -> float | None:
     if not parts.prompts.heldout:
         return None
     parts.observer.phase(iteration, "eval")
-    with parts.stop.breakable():
+    with parts.stop.interruptible():
         evaluation = parts.evaluator.heldout(iteration, parts.prompts.heldout)
     if parts.record is not None:
         parts.record.evaluation(iteration, evaluation)

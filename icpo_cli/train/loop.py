@@ -59,7 +59,7 @@ def train(parts: Parts, state: LoopState) -> LoopState:
     probe = hand_over(parts, None)
     if state.iteration == 0:
         evaluate(parts, 0)
-    stopping = parts.stop.asked(parts.ranks)
+    stopping = parts.stop.requested(parts.ranks.most)
     while state.iteration < config.train.iterations and not stopping:
         iteration = state.iteration + 1
         done = train_iteration(parts, iteration, probe, state.final_std)
@@ -71,7 +71,7 @@ def train(parts: Parts, state: LoopState) -> LoopState:
             improved = accuracy is not None and (state.best_accuracy is None or accuracy > state.best_accuracy)
             if improved:
                 state = replace(state, best_iteration=iteration, best_accuracy=accuracy)
-        stopping = parts.stop.asked(parts.ranks)
+        stopping = parts.stop.requested(parts.ranks.most)
         if last or improved or stopping or iteration % config.train.save_every == 0:
             save(parts, state)
     return state

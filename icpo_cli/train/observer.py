@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Protocol, TypeVar
 
+from icpo_cli.interrupt import StopSignal
 from icpo_cli.records import Evaluation
-from icpo_cli.train.stop import StopRequest
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Observer(Protocol):
 class PhaseClock:
     """Seconds of each phase of one iteration, which a second signal breaks off."""
 
-    def __init__(self, iteration: int, observer: Observer, stop: StopRequest) -> None:
+    def __init__(self, iteration: int, observer: Observer, stop: StopSignal) -> None:
         self.seconds: dict[str, float] = {}
         self._stop = stop
         self._iteration = iteration
@@ -43,7 +43,7 @@ class PhaseClock:
     def phase(self, name: str) -> Iterator[None]:
         self._observer.phase(self._iteration, name)
         start = perf_counter()
-        with self._stop.breakable():
+        with self._stop.interruptible():
             yield
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
 

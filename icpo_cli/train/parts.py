@@ -10,12 +10,12 @@ from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.in_loop import Subset
 from icpo_cli.grading.verifier import Verifier
+from icpo_cli.interrupt import StopSignal
 from icpo_cli.learner.learner import Learner
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.train.checkpoint import Checkpoints
 from icpo_cli.train.observer import Observer
 from icpo_cli.train.record import RunRecord
-from icpo_cli.train.stop import StopRequest
 
 
 @dataclass(frozen=True)
@@ -37,4 +37,4 @@ class Parts:
     """Rank 0's."""
     checkpoints: Checkpoints
     observer: Observer
-    stop: StopRequest
+    stop: StopSignal

@@ -14,6 +14,7 @@ from icpo_cli.distributed import Ranks, join, leave
 from icpo_cli.errors import EndedAtOnce, UserError
 from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.heldout import heldout_k
+from icpo_cli.interrupt import StopSignal
 from icpo_cli.learner.learner import Learner
 from icpo_cli.records import Evaluation
 from icpo_cli.rewards.sources import NEED_PROCESS_MODEL
@@ -27,7 +28,6 @@ from icpo_cli.train.observer import Observer
 from icpo_cli.train.parts import Parts
 from icpo_cli.train.preflight import Prepared
 from icpo_cli.train.record import RunRecord
-from icpo_cli.train.stop import StopRequest
 
 MAY_CHANGE = (
     "train.save_every",
@@ -95,7 +95,7 @@ def run_training(
         tracker = _tracker(config, resumed, state) if ranks.first else None
         folder = Path(ranks.from_first(str(tracker.folder.resolve()) if tracker else None))
         observer = watch(folder, ranks)
-        with StopRequest(observer.stopping) as stop, _recorded(tracker) as closing:
+        with StopSignal(observer.stopping, keep_records=True) as stop, _recorded(tracker) as closing:
             if tracker is not None:
                 tracker.warn = observer.note
                 tracker.describe(config, _facts(prepared, profile.type, ranks))

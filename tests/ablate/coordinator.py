@@ -6,7 +6,7 @@ from pathlib import Path
 
 from icpo_cli.ablate.launch.launcher import State, standing_on_disk
 from icpo_cli.ablate.launch.local import LocalLauncher, shares
-from icpo_cli.evaluate.stop import StopSignal
+from icpo_cli.interrupt import StopSignal
 from tests.ablate.jobs import JOB
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from icpo_cli.evaluate.stop import StopSignal
+from icpo_cli.interrupt import StopSignal
 from icpo_cli.track.journal import Entry, Journal
 
 

@@ -21,9 +21,9 @@ from icpo_cli.evaluate.observer import Silent
 from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.record import Wish, recorded
 from icpo_cli.evaluate.score import Part, score
-from icpo_cli.evaluate.stop import StopSignal
 from icpo_cli.evaluate.store import Stored
 from icpo_cli.grading.verifier import Grading, Verifier
+from icpo_cli.interrupt import StopSignal
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.records import Evaluation, Gold, Group, Prompt, Question, Response, Scores, Update, Verdict, VerdictKind
