@@ -1,4 +1,4 @@
-"""The labelled cases of tests/rewards/cases through icpo's strict rule and through math-verify alone.
+"""The labelled cases of tests/grading/cases through icpo's strict rule and through math-verify alone.
 
 The strict rule was mended until every one of these cases was right: what it does on unseen answers, this does not say.
 math-verify is given the gold answer between dollars, as it wants LaTeX, and the answer as it is and between dollars.
@@ -15,7 +15,7 @@ from icpo_cli.config.schema import RewardConfig
 from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold
 
-CASES = Path(__file__).parents[2] / "tests" / "rewards" / "cases"
+CASES = Path(__file__).parents[2] / "tests" / "grading" / "cases"
 KINDS = [kind.value for kind in AnswerKind]
 
 

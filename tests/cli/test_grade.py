@@ -15,7 +15,7 @@ from icpo_cli.cli.answers import Row
 from icpo_cli.config.schema import RewardConfig
 from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import Gold, count_kinds
-from tests.rewards.faulty_server import FaultyServer
+from tests.grading.faulty_server import FaultyServer
 
 HEAVY = ("torch", "vllm", "deepspeed", "mlflow", "transformers", "sympy")
 

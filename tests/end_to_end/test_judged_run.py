@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.track.journal import Journal
-from tests.rewards.faulty_server import FaultyServer
+from tests.grading.faulty_server import FaultyServer
 
 pytestmark = pytest.mark.engine
 KILLER = Path(__file__).with_name("killed_process.py")

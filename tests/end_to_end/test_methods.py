@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from icpo_cli.track.parquet import read_table
 from tests.end_to_end.test_resume import KILLER, journal_of, only_run
-from tests.rewards.faulty_server import Action, Asked, FaultyServer, says
+from tests.grading.faulty_server import Action, Asked, FaultyServer, says
 
 pytestmark = pytest.mark.engine
 

@@ -5,7 +5,7 @@ import pytest
 from icpo_cli.grading.extraction import EXTRACTORS, every_box
 from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, VerdictKind
-from tests.rewards.corpus import fail_with, rows_of
+from tests.grading.corpus import fail_with, rows_of
 
 MEGABYTE = 1_000_000
 

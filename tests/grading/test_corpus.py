@@ -1,4 +1,4 @@
-"""Every labelled case through the verifier. A case found wrong later is one more line in tests/rewards/cases."""
+"""Every labelled case through the verifier. A case found wrong later is one more line in tests/grading/cases."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 
 from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.records import AnswerKind, VerdictKind
-from tests.rewards.corpus import cases_of, fail_with, told
+from tests.grading.corpus import cases_of, fail_with, told
 
 KINDS = [kind.value for kind in AnswerKind]
 

@@ -9,7 +9,7 @@ import pytest
 from icpo_cli.data.benchmarks import BENCHMARKS, load_benchmark
 from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, Question
-from tests.rewards.corpus import SHARED, fail_with
+from tests.grading.corpus import SHARED, fail_with
 
 pytestmark = pytest.mark.skipif(not (SHARED / "math500.jsonl").is_file(), reason="the benchmarks' data is not at hand")
 

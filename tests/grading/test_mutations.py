@@ -8,7 +8,7 @@ import pytest
 from icpo_cli.data.benchmarks import load_benchmark
 from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, VerdictKind
-from tests.rewards.corpus import SHARED, cases_of, fail_with
+from tests.grading.corpus import SHARED, cases_of, fail_with
 
 COUNT = 10_000
 SEED = 3

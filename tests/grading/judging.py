@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from icpo_cli.grading.judge.judge import Case, OpenAIJudge
 from icpo_cli.records import VerdictKind
-from tests.rewards.faulty_server import says
+from tests.grading.faulty_server import says
 
 CORRECT, WRONG, ERROR = VerdictKind.CORRECT, VerdictKind.WRONG, VerdictKind.ERROR
 DENIES = says("Another value.\nVerdict: WRONG")

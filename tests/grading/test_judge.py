@@ -17,7 +17,7 @@ from icpo_cli.config.schema import JudgeConfig
 from icpo_cli.errors import UserError
 from icpo_cli.grading.judge.judge import Case, OpenAIJudge
 from icpo_cli.records import Verdict
-from tests.rewards.faulty_server import (
+from tests.grading.faulty_server import (
     MODELS,
     Action,
     FaultyServer,
@@ -30,7 +30,7 @@ from tests.rewards.faulty_server import (
     slow,
     status,
 )
-from tests.rewards.judging import CORRECT, DENIES, ERROR, WRONG, JudgeOf, case, kinds
+from tests.grading.judging import CORRECT, DENIES, ERROR, WRONG, JudgeOf, case, kinds
 
 SHORT = 2.0
 """Seconds; the timeout of requests that are to run into it."""

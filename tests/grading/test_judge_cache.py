@@ -13,13 +13,13 @@ import pytest
 from icpo_cli.errors import UserError
 from icpo_cli.grading.judge.cache import JudgeCache
 from icpo_cli.grading.judge.judge import Case
-from tests.rewards.faulty_server import (
+from tests.grading.faulty_server import (
     FaultyServer,
     Handler,
     slow,
 )
-from tests.rewards.judging import CORRECT, DENIES, WRONG, JudgeOf, case, kinds
-from tests.rewards.judging_process import CASES
+from tests.grading.judging import CORRECT, DENIES, WRONG, JudgeOf, case, kinds
+from tests.grading.judging_process import CASES
 
 
 def test_what_changes_a_verdict_changes_the_version_and_is_asked_anew(server: FaultyServer, judge_of: JudgeOf) -> None:
@@ -49,7 +49,7 @@ def test_a_killed_run_asks_nothing_twice(server: FaultyServer, tmp_path: Path, j
 
     server.script = {CASES[4].answer: [holds, DENIES]}
     running = subprocess.Popen(
-        [sys.executable, "-m", "tests.rewards.judging_process", server.url, str(tmp_path / "judge.sqlite")],
+        [sys.executable, "-m", "tests.grading.judging_process", server.url, str(tmp_path / "judge.sqlite")],
         cwd=Path(__file__).parents[2],
     )
     try:

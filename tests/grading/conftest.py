@@ -7,8 +7,8 @@ import pytest
 from icpo_cli.config.schema import JudgeConfig, RewardConfig
 from icpo_cli.grading.judge.judge import OpenAIJudge
 from icpo_cli.grading.verifier import Verifier
-from tests.rewards.faulty_server import FaultyServer
-from tests.rewards.judging import JudgeOf
+from tests.grading.faulty_server import FaultyServer
+from tests.grading.judging import JudgeOf
 
 HANGS_AFTER = 30
 """Seconds after which what should take milliseconds is ended, so that the other tests go on."""

@@ -1,4 +1,4 @@
-"""The labelled cases of tests/rewards/cases, and the benchmarks' data where it is at hand."""
+"""The labelled cases of tests/grading/cases, and the benchmarks' data where it is at hand."""
 
 import json
 import os

@@ -14,9 +14,9 @@ from icpo_cli.config.schema import RewardConfig, SandboxConfig
 from icpo_cli.grading.extraction import EXTRACTORS
 from icpo_cli.grading.verifier import RULES, Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from tests.grading.corpus import cases_of, fail_with, told
+from tests.grading.misbehaving import CRASHES, HANGS, RULE
 from tests.processes import alive
-from tests.rewards.corpus import cases_of, fail_with, told
-from tests.rewards.misbehaving import CRASHES, HANGS, RULE
 
 SHORT = SandboxConfig(workers=2, deadline_seconds=3.0, memory_mib=256)
 MEGABYTE = 1_000_000
