@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,13 +65,13 @@ def ablate(
     # Set before MLflow is imported, whose notes on making its tables would stand among the study's.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from icpo_cli.ablate.run import run_study
-    from icpo_cli.cli.ablate_display import stderr_view
+    from icpo_cli.cli.ablate_display import StudyProgress
 
     for model in {arm.config.model.path: arm.config.model for arm in read.arms}.values():
         make_first(model)
     seeds_text = f"{len(read.seeds)} seed{'s' if len(read.seeds) > 1 else ''}"
     typer.echo(f"study {read.name}: {len(read.arms)} arms, {seeds_text}, in {read.folder}", err=True)
-    _report(run_study(read, new_launcher, jobs, stderr_view(read.name)), as_json)
+    _report(run_study(read, new_launcher, jobs, StudyProgress(sys.stderr, read.name)), as_json)
 
 
 def _machine(study: "Study", launcher: str, slurm: list[str], jobs: int | None) -> "Machine":

@@ -1,18 +1,16 @@
 """What a user sees of a study while it runs: a live table of all jobs on a terminal, a line a change elsewhere."""
 
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Self, TextIO
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from icpo_cli.ablate.launch.launcher import State
 from icpo_cli.ablate.progress import JobView
-from icpo_cli.cli.display import printable
+from icpo_cli.cli.display import display_for, printable
 
 COLUMNS = ("arm", "seed", "state", "iteration", "held-out", "reward", "entropy", "omega", "s/iteration", "eta")
 STYLES = {State.RUNNING: "bold", State.DONE: "green", State.FAILED: "red", State.STOPPED: "yellow"}
@@ -20,65 +18,39 @@ FRAME_LINES = 6
 """Of the terminal, beside the table's rows."""
 
 
-class PlainLines:
-    """One line when a job's state changes, and one an evaluation."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._said: dict[tuple[str, int], tuple[State, int | None]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def show(self, views: Sequence[JobView]) -> None:
-        for view in views:
-            key, state = (view.job.arm, view.job.seed), view.standing.state
-            news = (state, view.progress.evaluated)
-            before = self._said.get(key, (State.WAITING, None))
-            if news != before:
-                self._said[key] = news
-                self.note(line_of(view))
-
-    def note(self, text: str) -> None:
-        print(printable(text), file=self._stream, flush=True)
-
-
-class LiveTable:
-    """All jobs in one table, drawn anew."""
+class StudyProgress:
+    """View of a running study: a line when a job's status changes or it is evaluated, or a live table of all jobs."""
 
     def __init__(self, stream: TextIO, study: str) -> None:
         self._study = study
-        self._console = Console(file=stream, force_terminal=True)
-        self._live = Live(console=self._console, refresh_per_second=2)
-        self._failed: set[tuple[str, int]] = set()
+        self._terminal = Console(file=stream, force_terminal=True)
+        self._views: Sequence[JobView] = ()
+        self._last: dict[tuple[str, int], tuple[State, int | None]] = {}
+        self.display = display_for(stream, self._panel)
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self.display.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._live.stop()
+        self.display.__exit__(*error)
 
     def show(self, views: Sequence[JobView]) -> None:
+        self._views = views
         for view in views:
-            key = (view.job.arm, view.job.seed)
-            if view.standing.state is State.FAILED and key not in self._failed:
-                self._failed.add(key)
-                self.note(line_of(view))
-        self._live.update(table_of(views, self._study, self._console.height - FRAME_LINES))
+            key, state = (view.job.arm, view.job.seed), view.standing.state
+            current = (state, view.progress.evaluated)
+            last = self._last.get(key, (State.WAITING, None))
+            if current != last:
+                self._last[key] = current
+                newly_failed = state is State.FAILED and last[0] is not State.FAILED
+                (self.display.note if newly_failed else self.display.line)(line_of(view))
 
     def note(self, text: str) -> None:
-        self._console.print(Text(printable(text)), soft_wrap=True)
+        self.display.note(text)
 
-
-def view_for(stream: TextIO, study: str) -> PlainLines | LiveTable:
-    return LiveTable(stream, study) if stream.isatty() else PlainLines(stream)
-
-
-def stderr_view(study: str) -> PlainLines | LiveTable:
-    return view_for(sys.stderr, study)
+    def _panel(self) -> Table:
+        return table_of(self._views, self._study, self._terminal.height - FRAME_LINES)
 
 
 def table_of(views: Sequence[JobView], study: str, most_rows: int) -> Table:

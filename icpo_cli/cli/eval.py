@@ -132,16 +132,16 @@ def _names(bench: list[str], config: "Config") -> list[str]:
 
 def _watched(run: "Run", title: str) -> "Outcome":
     """Run with the engines' chatter in the evaluation's log, and progress on the terminal."""
-    from icpo_cli.cli.eval_display import LiveView, PlainLines
+    from icpo_cli.cli.eval_display import EvalProgress
     from icpo_cli.cli.streams import Streams
 
     with Streams() as streams, ExitStack() as views:
 
         def watch(folder: Path) -> "Observer":
             streams.log_to(folder / "eval.log")
-            return (
-                views.enter_context(LiveView(streams.err, title)) if streams.err.isatty() else PlainLines(streams.err)
-            )
+            progress = EvalProgress(streams.err, title)
+            views.enter_context(progress.display)
+            return progress
 
         try:
             return run(watch)

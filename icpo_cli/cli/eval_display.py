@@ -1,20 +1,18 @@
 """What a user sees of an evaluation: live progress on a terminal, plain lines elsewhere, a table at the end."""
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from icpo_cli.cli.display import printable, stdout_console
+from icpo_cli.cli.display import display_for, log_note, log_phase, printable, stdout_console
 from icpo_cli.evaluate.compare import Comparison
 from icpo_cli.evaluate.observer import Start
 from icpo_cli.evaluate.record import Outcome
@@ -84,14 +82,20 @@ class Progress:
         return f"{self.tokens / seconds:,.0f} tokens/s  eta {eta}"
 
 
-class LogLines:
-    """Phases and notes as lines of the evaluation's log, which standard error leads to."""
+class EvalProgress:
+    """Observer of an evaluation: a line now and then, or a panel with a bar and the running accuracy per benchmark."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: TextIO, model: str) -> None:
+        self._model = model
         self._progress = Progress()
+        self._last_line = time.monotonic()
+        self.display = display_for(stream, self._panel)
 
     def start(self, benchmarks: Mapping[str, Start]) -> None:
         self._progress.start(benchmarks)
+        for start in benchmarks.values():
+            stored = f", {start.stored:,} of them stored" if start.stored else ""
+            self.display.line(f"{start.title}: {start.responses:,} responses{stored}")
 
     def finished(self, bench: str, tokens: Sequence[int]) -> None:
         self._progress.finished(bench, tokens)
@@ -99,74 +103,28 @@ class LogLines:
     def graded(self, bench: str, verdicts: Sequence[Verdict]) -> None:
         self._progress.graded(bench, verdicts)
 
-    def tick(self) -> None: ...
-
-    def phase(self, name: str) -> None:
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {name}", file=sys.stderr, flush=True)
-        self._progress.enter(name)
-
-    def note(self, text: str) -> None:
-        print(printable(text), file=sys.stderr, flush=True)
-
-
-class PlainLines(LogLines):
-    """A line now and then, and at each phase."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self._stream = stream
-        self._said = time.monotonic()
-
-    def start(self, benchmarks: Mapping[str, Start]) -> None:
-        super().start(benchmarks)
-        for start in benchmarks.values():
-            stored = f", {start.stored:,} of them stored" if start.stored else ""
-            self._say(f"{start.title}: {start.responses:,} responses{stored}")
-
     def tick(self) -> None:
-        if time.monotonic() - self._said > LINE_SECONDS:
-            self._say_counts()
+        if time.monotonic() - self._last_line > LINE_SECONDS:
+            self._show_counts()
 
     def phase(self, name: str) -> None:
         if self._progress.phase == "generating":
-            self._say_counts()
-        super().phase(name)
-        self._say(name)
+            self._show_counts()
+        log_phase(name)
+        self._progress.enter(name)
+        self.display.line(name)
 
     def note(self, text: str) -> None:
-        super().note(text)
-        self._say(text)
+        log_note(text)
+        self.display.note(text)
 
-    def _say_counts(self) -> None:
-        self._said = time.monotonic()
+    def _show_counts(self) -> None:
+        self._last_line = time.monotonic()
         counts = "  ".join(
             f"{tally.start.title} {tally.done:,}/{tally.start.responses:,} ({tally.accuracy})"
             for tally in self._progress.tallies.values()
         )
-        self._say(f"{counts}  {self._progress.speed()}")
-
-    def _say(self, text: str) -> None:
-        print(printable(text), file=self._stream, flush=True)
-
-
-class LiveView(LogLines):
-    """A panel that is drawn anew: a bar and the running accuracy of each benchmark, speed, time left."""
-
-    def __init__(self, stream: TextIO, model: str) -> None:
-        super().__init__()
-        self._model = model
-        self._live = Live(console=Console(file=stream, force_terminal=True), get_renderable=self._panel)
-
-    def __enter__(self) -> "LiveView":
-        self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._live.stop()
-
-    def note(self, text: str) -> None:
-        super().note(text)
-        self._live.console.print(Text(printable(text)))
+        self.display.line(f"{counts}  {self._progress.speed()}")
 
     def _panel(self) -> RenderableType:
         bars = Table.grid(padding=(0, 2))

@@ -103,18 +103,16 @@ def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> Non
 
 
 def _train(config: "Config", resumed: "Resumed | None", streams: "Streams", views: ExitStack) -> "Outcome":
-    from icpo_cli.cli.display import LiveView, LogLines, PlainLines
+    from icpo_cli.cli.train_display import TrainProgress
     from icpo_cli.train.launch import ranks_of_environment
     from icpo_cli.train.preflight import preflight
     from icpo_cli.train.session import run_training
 
     def watch(folder: Path, ranks: "Ranks") -> "Observer":
         streams.log_to(folder / ("run.log" if ranks.first else f"run.rank{ranks.rank}.log"))
-        if not ranks.first:
-            return LogLines()
-        if streams.err.isatty():
-            return views.enter_context(LiveView(streams.err, config.name, config.train.iterations))
-        return PlainLines(streams.err, config.train.iterations)
+        progress = TrainProgress(streams.err if ranks.first else None, config.name, config.train.iterations)
+        views.enter_context(progress.display)
+        return progress
 
     prepared = preflight(config, ranks_of_environment())
     return run_training(config, prepared, resumed, watch)
@@ -202,7 +200,7 @@ def _room_text(config: "Config", wanted_gib: float) -> str:
 
 
 def _report(config: "Config", outcome: "Outcome", as_json: bool) -> None:
-    from icpo_cli.cli.display import accuracy_text
+    from icpo_cli.cli.train_display import accuracy_text
     from icpo_cli.train.record import evaluation_json
 
     evaluations = [outcome.evaluations[step] for step in sorted(outcome.evaluations)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from icpo_cli.ablate.launch.local import LocalLauncher, shares
 from icpo_cli.ablate.run import Ended, run_study
 from icpo_cli.ablate.study import Arm, Probe, Study
-from icpo_cli.cli.ablate_display import PlainLines
+from icpo_cli.cli.ablate_display import StudyProgress
 from icpo_cli.config.schema import Config, TrainConfig
 from icpo_cli.errors import UserError
 from tests.ablate.jobs import JOB
@@ -33,7 +33,7 @@ def run(folder: Path, iterations: int, arms: list[str]) -> Ended:
         study_of(folder, iterations, arms),
         lambda at_once: LocalLauncher(shares(at_once or 1, uses_gpus=False), JOB),
         1,
-        PlainLines(sys.stderr),
+        StudyProgress(sys.stderr, "schedule"),
     )
 
 

@@ -8,8 +8,13 @@ from rich.console import Console
 from icpo_cli.ablate.launch.launcher import Standing, State
 from icpo_cli.ablate.progress import JobView, Progress
 from icpo_cli.ablate.study import Job
-from icpo_cli.cli.ablate_display import LiveTable, PlainLines, table_of
+from icpo_cli.cli.ablate_display import StudyProgress, table_of
 from icpo_cli.config.schema import Config, TrainConfig
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def view(arm: str, state: State, progress: Progress | None = None, why: str = "") -> JobView:
@@ -22,7 +27,7 @@ HALFWAY = Progress(10, 10, 61.5, 0.512, 1.25, 0.75, 2.0)
 
 def test_a_line_when_something_changes_and_none_otherwise() -> None:
     stream = io.StringIO()
-    lines = PlainLines(stream)
+    lines = StudyProgress(stream, "schedule")
     lines.show([view("grpo", State.RUNNING), view("icpo", State.WAITING)])
     lines.show([view("grpo", State.RUNNING, Progress(3, reward=0.4)), view("icpo", State.WAITING)])
     lines.show([view("grpo", State.RUNNING, HALFWAY), view("icpo", State.WAITING)])
@@ -39,7 +44,7 @@ def test_a_line_when_something_changes_and_none_otherwise() -> None:
 
 def test_names_cannot_write_to_the_terminal() -> None:
     stream = io.StringIO()
-    PlainLines(stream).show([view("a\x1b[2Jb", State.RUNNING)])
+    StudyProgress(stream, "schedule").show([view("a\x1b[2Jb", State.RUNNING)])
     assert "\x1b" not in stream.getvalue()
 
 
@@ -67,8 +72,8 @@ def test_where_not_all_jobs_have_room_those_at_work_are_shown() -> None:
 
 
 def test_the_live_table_says_why_a_job_failed() -> None:
-    stream = io.StringIO()
-    with LiveTable(stream, "schedule") as table:
+    stream = Terminal()
+    with StudyProgress(stream, "schedule") as table:
         table.show([view("grpo", State.FAILED, why="the loss was not finite")])
         table.show([view("grpo", State.FAILED, why="the loss was not finite")])
     assert stream.getvalue().count("the loss was not finite") == 1

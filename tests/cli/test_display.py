@@ -1,6 +1,7 @@
 import io
 
-from icpo_cli.cli.display import LiveView, PlainLines, printable, sparkline
+from icpo_cli.cli.display import printable, sparkline
+from icpo_cli.cli.train_display import TrainProgress
 from icpo_cli.records import Evaluation
 
 METRICS = {
@@ -14,9 +15,14 @@ METRICS = {
 EVALUATION = Evaluation("heldout", 120, 1, 33.3, 4.2, {}, 20.0, 5.0)
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_plain_lines_say_what_was_measured_and_how_long_is_left() -> None:
     stream = io.StringIO()
-    lines = PlainLines(stream, iterations=4)
+    lines = TrainProgress(stream, "run", iterations=4)
     lines.iteration(1, METRICS)
     lines.evaluation(1, EVALUATION)
     lines.note("a\x1b[31mb")
@@ -28,12 +34,13 @@ def test_plain_lines_say_what_was_measured_and_how_long_is_left() -> None:
 
 
 def test_the_live_view_draws_curves_phase_and_accuracy() -> None:
-    stream = io.StringIO()
-    with LiveView(stream, "my [bold]run", iterations=4) as view:
-        view.phase(1, "rollout")
-        view.iteration(1, METRICS)
-        view.evaluation(1, EVALUATION)
-        view.phase(2, "update")
+    stream = Terminal()
+    progress = TrainProgress(stream, "my [bold]run", iterations=4)
+    with progress.display:
+        progress.phase(1, "rollout")
+        progress.iteration(1, METRICS)
+        progress.evaluation(1, EVALUATION)
+        progress.phase(2, "update")
     text = stream.getvalue()
     assert "my [bold]run" in text  # a name is text, not markup
     assert "iteration 2/4  update" in text and "eta 0:00:30" in text
