@@ -1,4 +1,4 @@
-"""What differs between a CPU and a GPU install: one record, so that both run the same code."""
+"""The differences between a CPU and a GPU install, as one record: everything else runs the same code."""
 
 from dataclasses import dataclass
 
@@ -10,25 +10,22 @@ from icpo_cli.errors import UserError
 
 @dataclass(frozen=True)
 class DeviceProfile:
-    """Everything a part may ask about the machine it runs on."""
+    """Settings that depend on the device type."""
 
     type: str
     """cpu or cuda."""
     dtype: torch.dtype
-    """Of weights and activations, in learner and sampler alike."""
+    """Dtype of weights and activations, in learner and sampler."""
     backend: str
-    """Of torch.distributed."""
+    """Backend of torch.distributed."""
     sleeps: bool
-    """Whether the sampler gives its memory back while the learner works."""
+    """The sampler frees the device's memory while the learner works (vLLM's sleep mode)."""
     zero_stage: int
-    """ZeRO's, where learner.zero_stage is null."""
-
-    def device(self, local_rank: int) -> torch.device:
-        return torch.device(self.type, local_rank) if self.type == "cuda" else torch.device("cpu")
+    """ZeRO stage if learner.zero_stage is null."""
 
 
 def device_profile(config: Config) -> DeviceProfile:
-    """The profile of `train.device`; auto takes CUDA where torch sees it."""
+    """Return the profile for `train.device`; auto chooses CUDA if torch sees a GPU."""
     available = torch.cuda.is_available()
     if config.train.device == "cuda" and not available:
         raise UserError("train.device: cuda, but torch sees no GPU here; use train.device=cpu")

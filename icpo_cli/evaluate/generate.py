@@ -10,7 +10,7 @@ from icpo_cli.evaluate.plan import Key, Sampling, Task, seed_of
 from icpo_cli.evaluate.store import Store, Stored, stored
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Prompt, Response, Verdict
-from icpo_cli.rollout.sampler import Request, StreamingSampler
+from icpo_cli.rollout.sampler import SampleRequest, StreamingSampler
 
 SYNC_SECONDS = 2.0
 """Between two times that the stores are put onto the disk."""
@@ -89,7 +89,7 @@ def generate(
             observer.graded(work.task.name, list(work.verdicts.values()))
             grader.submit(work.task, [response for response in work.there() if response.key not in known])
         synced = monotonic()
-        requests = [Request(one.prompt.tokens, one.seed) for one in wanted]
+        requests = [SampleRequest(one.prompt.tokens, one.seed) for one in wanted]
         for finished in sampler.stream(requests, temperature) if sampler and requests else ():
             for name, responses in _by_task(wanted, finished).items():
                 work = by_name[name]

@@ -124,13 +124,13 @@ def _generate(
 @contextmanager
 def _engine(config: Config, prepared: Prepared) -> Iterator[StreamingSampler]:
     from icpo_cli.device import device_profile
-    from icpo_cli.rollout.side_by_side import SideBySide
+    from icpo_cli.rollout.data_parallel import DataParallelSampler
     from icpo_cli.rollout.vllm_sampler import VLLMSampler
 
     model, profile, engines = str(prepared.model), device_profile(config), config.eval.engine.data_parallel
-    sampler: VLLMSampler | SideBySide
+    sampler: VLLMSampler | DataParallelSampler
     if engines > 1:
-        sampler = SideBySide(engines, prepared.engine, model, config.model.dtype, profile)
+        sampler = DataParallelSampler(engines, prepared.engine, model, config.model.dtype, profile)
     else:
         sampler = VLLMSampler(prepared.engine, model, config.model.dtype, profile)
     try:

@@ -1,1 +1,1 @@
-"""Sampling groups of responses with vLLM."""
+"""Sampling groups of responses with vLLM, and the weight sync."""

@@ -1,7 +1,7 @@
-"""vLLM's own compiled norms, which its CPU platform leaves unused for PyTorch's slower ones.
+"""vLLM's compiled RMSNorm kernels for CPU, where vLLM by default uses PyTorch's slower operations.
 
-Registered with vLLM on import; an engine takes them up by `KERNEL_CONFIG`. They stay in float32 up to the last
-rounding, where the native ones round to the model's dtype before the weight is multiplied on.
+Importing this module registers them with vLLM; `KERNEL_CONFIG` makes an engine use them. They compute in float32 and
+round once at the end; the native operations round to the model's dtype before the multiplication by the weight.
 """
 
 import torch
@@ -34,6 +34,6 @@ def rms_norm(x: Tensor, weight: Tensor | None, epsilon: float, variance_size: in
 def fused_add_rms_norm(
     x: Tensor, x_residual: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """rms_norm(x + x_residual), and x + x_residual, each in its argument's place."""
+    """rms_norm(x + x_residual) and x + x_residual, written to the two arguments' memory."""
     torch.ops._C.fused_add_rms_norm(x, x_residual, weight, epsilon)
     return x, x_residual

@@ -1,4 +1,4 @@
-"""What training and evaluation ask of a rollout engine."""
+"""The rollout engine's interface, as training and evaluation use it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,41 +8,36 @@ from torch import Tensor
 
 from icpo_cli.records import Group, Prompt, Response
 
+OnFinished = Callable[[int, Group], None]
+"""Called with a prompt's index and its group, as soon as the group's last response has finished."""
+
 
 @dataclass(frozen=True)
-class Request:
-    """One response that is wanted."""
+class SampleRequest:
+    """One response to generate."""
 
     tokens: tuple[int, ...]
-    """The prompt's."""
+    """Token ids of the prompt."""
     seed: int
 
 
-Finished = Callable[[int, Group], None]
-"""Told of a group and of its prompt's place."""
-
-
-def nobody(place: int, group: Group) -> None:
-    """Waits for a single group."""
-
-
 class StreamingSampler(Protocol):
-    """Gives each response as it finishes."""
+    """A sampler that yields each response when it finishes."""
 
-    def stream(self, requests: Sequence[Request], temperature: float) -> Iterator[list[tuple[int, Response]]]:
-        """What each step of the engine finished, by the request's place; often nothing.
+    def stream(self, requests: Sequence[SampleRequest], temperature: float) -> Iterator[list[tuple[int, Response]]]:
+        """Yield, after each engine step, the finished responses with their request's index; often none.
 
-        On CPU a response depends on its own request alone, bit for bit, whatever is generated beside it.
+        On CPU a response depends on its own request alone, bit for bit, whatever else is in the batch.
         """
         ...
 
     def close(self) -> None:
-        """Give back memory and processes."""
+        """Release memory and processes."""
         ...
 
 
 class Sampler(StreamingSampler, Protocol):
-    """Samples groups under the weights last handed over."""
+    """A sampler of groups under the last synced weights."""
 
     def sample(
         self,
@@ -50,16 +45,16 @@ class Sampler(StreamingSampler, Protocol):
         seeds: Sequence[int],
         count: int,
         temperature: float,
-        finished: Finished = nobody,
+        on_finished: OnFinished | None = None,
     ) -> list[Group]:
-        """`count` responses a prompt, in the prompts' order; equal arguments and weights give equal tokens.
+        """Sample `count` responses a prompt, in the order of the prompts.
 
-        `finished` hears of each group as soon as it is there.
+        Equal arguments and weights give equal tokens.
         """
         ...
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Take new weights, whole and under their Hugging Face names."""
+        """Replace all weights, given unsharded under their Hugging Face names."""
         ...
 
     def probe(self, tokens: Sequence[int]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The rollout engine on vLLM, one a rank, in this process."""
+"""The vLLM rollout engine: one a rank, in the rank's own process."""
 
 import gc
 import logging
@@ -16,30 +16,31 @@ from icpo_cli.device import DeviceProfile
 from icpo_cli.models.locate import Architecture, read_config
 from icpo_cli.models.sizes import GIB
 from icpo_cli.records import Group, Prompt, Response
-from icpo_cli.rollout.sampler import Finished, Request, nobody
+from icpo_cli.rollout.sampler import OnFinished, SampleRequest
 
-FEW = 8
-"""Unfinished requests, below which a step might come to hold one alone."""
-COMPANION = "companion"
+PAD_BELOW = 8
+"""Number of unfinished requests below which the next engine steps may hold a single row."""
+PADDING = "padding"
+"""Request id of the batch padding."""
 CPU_BLOCK_TOKENS = 32
-"""Of the key-value cache on CPU: prompts share whole blocks, so the least that vLLM's CPU kernels like."""
+"""Block size of the key-value cache on CPU, the smallest that vLLM's CPU kernels take: prompts share whole blocks."""
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """What an engine is made for."""
+    """Sizes and limits an engine is built with."""
 
     context: int
-    """Tokens of prompt and response together, at most."""
+    """Maximum tokens of prompt and response together."""
     max_response_tokens: int
     kv_cache_gib: float
-    """CPU: the most; less where less holds all that can run at once."""
+    """CPU: upper bound; less is allocated if that holds max_num_seqs sequences."""
     gpu_memory_utilization: float
     max_num_seqs: int
     tensor_parallel: int = 1
     stop: tuple[str, ...] = (STOP,)
     alone: bool = False
-    """Whether it has the machine to itself, and so never sleeps; else the learner works between its rollouts."""
+    """The engine has the machine to itself and never sleeps; otherwise it shares the device with a learner."""
 
     @classmethod
     def of_rollout(cls, config: Config) -> "EngineSpec":
@@ -54,10 +55,10 @@ class EngineSpec:
 
 
 class VLLMSampler:
-    """One engine; in training it holds the policy's weights beside the learner's.
+    """A Sampler on one vLLM engine; in training it holds its own copy of the policy's weights.
 
-    Equal weights, prompts and seeds give equal tokens and log-probs, bit for bit, on CPU: requests carry
-    their own seeds, the prefix cache is empty at every rollout, and prompts are never cut into chunks.
+    Equal weights, prompts and seeds give equal tokens and log-probs, bit for bit, on CPU: each request carries its
+    own seed, the prefix cache is reset before every rollout, and chunked prefill is off.
     """
 
     def __init__(self, spec: EngineSpec, model: str, dtype: str, profile: DeviceProfile, ranks: int = 1) -> None:
@@ -75,11 +76,11 @@ class VLLMSampler:
             seed=0,
             max_model_len=spec.context,
             max_num_seqs=spec.max_num_seqs,
-            # A prompt in one piece: vLLM's CPU sampler cannot rewind the seed of a request that was cut.
+            # vLLM's CPU sampler cannot rewind the seed of a request whose prefill was chunked.
             enable_chunked_prefill=False,
             max_num_batched_tokens=max(spec.context, 8192),
             enable_prefix_caching=True,
-            # Log-probs of the distribution that was sampled from, temperature included.
+            # Log-probs of the sampling distribution, after temperature.
             logprobs_mode="processed_logprobs",
             distributed_executor_backend=executor,
             tensor_parallel_size=spec.tensor_parallel,
@@ -98,44 +99,45 @@ class VLLMSampler:
         seeds: Sequence[int],
         count: int,
         temperature: float,
-        finished: Finished = nobody,
+        on_finished: OnFinished | None = None,
     ) -> list[Group]:
         self._wake()
         self._llm.reset_prefix_cache()
         engine = self._llm.llm_engine
-        for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+        for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
             inputs = {"prompt_token_ids": list(prompt.tokens)}
-            engine.add_request(str(place), inputs, self._parameters(seed, temperature, count))
+            engine.add_request(str(index), inputs, self._parameters(seed, temperature, count))
         groups: dict[int, Group] = {}
         while engine.has_unfinished_requests():
             for output in engine.step():
                 if output.finished:
-                    place = int(output.request_id)
-                    groups[place] = Group(prompts[place], tuple(map(_response, output.outputs)))
-                    finished(place, groups[place])
+                    index = int(output.request_id)
+                    groups[index] = Group(prompts[index], tuple(map(_response, output.outputs)))
+                    if on_finished:
+                        on_finished(index, groups[index])
         self._sleep()
-        return [groups[place] for place in range(len(prompts))]
+        return [groups[index] for index in range(len(prompts))]
 
-    def stream(self, requests: Sequence[Request], temperature: float) -> Iterator[list[tuple[int, Response]]]:
+    def stream(self, requests: Sequence[SampleRequest], temperature: float) -> Iterator[list[tuple[int, Response]]]:
         self._wake()
         self._llm.reset_prefix_cache()
         engine = self._llm.llm_engine
-        for place, request in enumerate(requests):
+        for index, request in enumerate(requests):
             inputs = {"prompt_token_ids": list(request.tokens)}
-            engine.add_request(str(place), inputs, self._parameters(request.seed, temperature))
-        unfinished = {str(place) for place in range(len(requests))}
-        companion = _Companion(engine, self._companion_parameters(temperature))
+            engine.add_request(str(index), inputs, self._parameters(request.seed, temperature))
+        unfinished = {str(index) for index in range(len(requests))}
+        padding = BatchPadding(engine, self._padding_parameters(temperature))
         try:
             while unfinished:
-                if self._on_cpu and len(unfinished) < FEW:
-                    companion.keep(requests[0].tokens[:1])
+                if self._on_cpu and len(unfinished) < PAD_BELOW:
+                    padding.ensure_running(requests[0].tokens[:1])
                 finished = [output for output in engine.step() if output.finished]
-                companion.heed(finished)
+                padding.on_finished(finished)
                 responses = [output for output in finished if output.request_id in unfinished]
                 unfinished -= {output.request_id for output in responses}
                 yield [(int(output.request_id), _response(output.outputs[0])) for output in responses]
         finally:
-            engine.abort_request([*unfinished, COMPANION])
+            engine.abort_request([*unfinished, PADDING])
         self._sleep()
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
@@ -170,12 +172,12 @@ class VLLMSampler:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _companion_parameters(self, temperature: float) -> Any:
+    def _padding_parameters(self, temperature: float) -> Any:
         from vllm import SamplingParams
 
-        most = self._spec.context - 1
+        max_tokens = self._spec.context - 1
         return SamplingParams(
-            temperature=temperature, seed=0, logprobs=0, max_tokens=most, ignore_eos=True, detokenize=False
+            temperature=temperature, seed=0, logprobs=0, max_tokens=max_tokens, ignore_eos=True, detokenize=False
         )
 
     def _wake(self) -> None:
@@ -184,17 +186,17 @@ class VLLMSampler:
             self._asleep = False
 
     def _sleep(self) -> None:
-        """Give the device's memory to the learner; weights wait in host memory (vLLM's level 1)."""
+        """Free the device's memory for the learner; weights are offloaded to host memory (vLLM's sleep level 1)."""
         if self._sleeps:
             self._llm.sleep(level=1)
             self._asleep = True
 
 
-class _Companion:
-    """A request that is generated beside the last others and thrown away.
+class BatchPadding:
+    """A request whose output is discarded: it keeps the last requests from running in a batch of one row.
 
-    A step with a single row takes other kernels on CPU, whose sums differ in their last bits; with two rows or more
-    a row is the same in any company (with attention kept in one piece as well, see _set_environment).
+    On CPU a step with a single row uses other kernels, whose sums differ in their last bits. In a batch of two rows
+    or more a row's result does not depend on the others (with attention unsplit, see _set_environment).
     """
 
     def __init__(self, engine: Any, parameters: Any) -> None:
@@ -202,15 +204,15 @@ class _Companion:
         self._parameters = parameters
         self._running = False
 
-    def keep(self, prompt: Sequence[int]) -> None:
-        """See that it runs."""
+    def ensure_running(self, prompt: Sequence[int]) -> None:
+        """Submit the request unless it is running."""
         if not self._running:
-            self._engine.add_request(COMPANION, {"prompt_token_ids": list(prompt)}, self._parameters)
+            self._engine.add_request(PADDING, {"prompt_token_ids": list(prompt)}, self._parameters)
             self._running = True
 
-    def heed(self, finished: Sequence[Any]) -> None:
-        """It comes to its own end where the others take longer."""
-        if any(output.request_id == COMPANION for output in finished):
+    def on_finished(self, outputs: Sequence[Any]) -> None:
+        """Note whether the padding is among the finished requests: it must then be submitted again."""
+        if any(output.request_id == PADDING for output in outputs):
             self._running = False
 
 
@@ -221,14 +223,15 @@ def _executor(spec: EngineSpec, ranks: int) -> str:
 
 
 def _cpu_settings(spec: EngineSpec, model: str, dtype: str, executor: str) -> dict[str, Any]:
-    a_token = Architecture.of(read_config(Path(model))).kv_cache_values_a_token * (2 if dtype == "bfloat16" else 4)
-    sequence = -(-spec.context // CPU_BLOCK_TOKENS) * CPU_BLOCK_TOKENS * a_token
-    # The companion, and the block that vLLM keeps for itself. What is not there need not be zeroed at every start.
+    token_bytes = Architecture.of(read_config(Path(model))).kv_cache_values_a_token * (2 if dtype == "bfloat16" else 4)
+    sequence_bytes = -(-spec.context // CPU_BLOCK_TOKENS) * CPU_BLOCK_TOKENS * token_bytes
+    # Two more sequences: the batch padding, and the block that vLLM reserves. A smaller cache starts faster, because
+    # vLLM zeroes it.
     settings: dict[str, Any] = {
         "block_size": CPU_BLOCK_TOKENS,
-        "kv_cache_memory_bytes": min(int(spec.kv_cache_gib * GIB), (spec.max_num_seqs + 2) * sequence),
+        "kv_cache_memory_bytes": min(int(spec.kv_cache_gib * GIB), (spec.max_num_seqs + 2) * sequence_bytes),
     }
-    if executor != "mp":  # whose workers are other processes
+    if executor != "mp":  # its workers are other processes, where the kernels are not registered
         from icpo_cli.rollout.cpu_kernels import KERNEL_CONFIG
 
         settings["kernel_config"] = KERNEL_CONFIG
@@ -236,16 +239,16 @@ def _cpu_settings(spec: EngineSpec, model: str, dtype: str, executor: str) -> di
 
 
 def _reload(worker: Any, weights: Iterator[tuple[str, Tensor]]) -> None:
-    """Replace every weight of vLLM's model; runs in its worker.
+    """Replace every weight of vLLM's model; runs in vLLM's worker.
 
-    Not the model's own load_weights: on CPU linear weights are packed after loading, and it knows nothing of that.
+    model.load_weights does not work here: on CPU linear weights are packed after loading, which it does not repeat.
     """
-    # It warns of a layer without weights of its own, such as the tied head below; the probe tells whether all arrived.
+    # It warns about a layer without own weights, such as the tied LM head below; the probe checks that all arrived.
     logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
     worker.reload_weights(weights_iterator=weights)
     model = worker.model_runner.get_model()
     if model.config.tie_word_embeddings:
-        # On CPU the output head keeps a packed copy of the embedding, which reloading leaves as it was.
+        # On CPU the LM head keeps a packed copy of the embedding, which reloading does not update.
         model.lm_head.tie_weights(model.model.embed_tokens)
         model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
 
@@ -263,17 +266,17 @@ def _response(completion: Any) -> Response:
 
 
 def _set_environment(spec: EngineSpec) -> None:
-    """vLLM reads these when it is first imported; what the user has set stands."""
+    """Set the variables that vLLM reads at its first import; values set by the user are kept."""
     values = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        # Threads belong to the whole process, whose learner uses them too.
+        # The learner in the same process uses the OpenMP threads too.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_DO_NOT_TRACK": "1",
     }
     if spec.alone:
-        # Attention over a sequence in one piece: how it is cut up otherwise depends on the whole batch.
+        # Attention unsplit over the keys: the default split depends on the whole batch.
         values["VLLM_CPU_ATTN_SPLIT_KV"] = "0"
     for name, value in values.items():
         os.environ.setdefault(name, value)

@@ -30,7 +30,7 @@ from icpo_cli.records import Batch, Group, Scores, Update, Verdict
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rewards.source import Credit, Sampled
 from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, OF_RESPONSES, SOURCES
-from icpo_cli.rollout.handover import Probe, check_handover
+from icpo_cli.rollout.weight_sync import WeightProbe, check_weight_sync
 from icpo_cli.train.between import evaluate, save
 from icpo_cli.train.checkpoint import LoopState
 from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
@@ -48,7 +48,7 @@ class Iteration:
     """What one leaves to the next."""
 
     updates: list[Update]
-    probe: Probe
+    probe: WeightProbe
     final_std: float
     """Mean over its groups of the std of their final rewards."""
 
@@ -56,7 +56,7 @@ class Iteration:
 def train(parts: Parts, state: LoopState) -> LoopState:
     """Iterate from `state` to the end, or to the iteration in which a stop was asked for."""
     config = parts.config
-    probe = hand_over(parts, None)
+    probe = sync_weights(parts, None)
     if state.iteration == 0:
         evaluate(parts, 0)
     stopping = parts.stop.requested(parts.ranks.most)
@@ -77,7 +77,7 @@ def train(parts: Parts, state: LoopState) -> LoopState:
     return state
 
 
-def train_iteration(parts: Parts, iteration: int, probe: Probe, usual_std: float | None) -> Iteration:
+def train_iteration(parts: Parts, iteration: int, probe: WeightProbe, usual_std: float | None) -> Iteration:
     """Rounds of sampling until there are groups enough, and the updates on them. `usual_std`: LoopState.final_std."""
     config, ranks, clock = parts.config, parts.ranks, PhaseClock(iteration, parts.observer, parts.stop)
     size = config.rollout.prompts_per_iteration // ranks.size
@@ -89,7 +89,7 @@ def train_iteration(parts: Parts, iteration: int, probe: Probe, usual_std: float
         process_updates = _teach(parts.process_model, trained.outcomes)
         updates = parts.learner.update(trained.batch)
     with clock.phase("sync"):
-        probe = hand_over(parts, probe)
+        probe = sync_weights(parts, probe)
 
     table = ranks.gather_to_first(response_table(rounds, trained.had))
     if table is not None and parts.record is not None:
@@ -228,12 +228,12 @@ def _teach(process_model: Learner | None, outcomes: Batch | None) -> list[Update
     return [] if process_model is None or outcomes is None else process_model.update(outcomes)
 
 
-def hand_over(parts: Parts, before: Probe | None) -> Probe:
+def sync_weights(parts: Parts, before: WeightProbe | None) -> WeightProbe:
     """The learner's weights to the sampler, and the proof that they arrived."""
     parts.sampler.load_weights(parts.learner.named_weights())
     tokens = parts.prompts.train[0].tokens[:PROBE_TOKENS]
-    probe = Probe(sampler=tuple(parts.sampler.probe(tokens)), learner=tuple(parts.learner.probe(tokens)))
-    check_handover(probe, before, parts.config.rollout.max_probe_gap)
+    probe = WeightProbe(sampler=tuple(parts.sampler.probe(tokens)), learner=tuple(parts.learner.probe(tokens)))
+    check_weight_sync(probe, before, parts.config.rollout.max_probe_gap)
     return probe
 
 

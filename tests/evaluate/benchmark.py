@@ -7,7 +7,7 @@ from icpo_cli.data.benchmarks.load import fingerprint
 from icpo_cli.evaluate.plan import Sampling, Task
 from icpo_cli.grading.verifier import Grading
 from icpo_cli.records import Gold, Prompt, Question, Response
-from icpo_cli.rollout.sampler import Request
+from icpo_cli.rollout.sampler import SampleRequest
 
 SAMPLING = Sampling(temperature=1.0, max_response_tokens=8, seed=0, dtype="bfloat16", stop=(), engine="none")
 
@@ -41,9 +41,9 @@ class CountingSampler:
     """Answers a prompt of n tokens with n, two requests a step, and remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.asked: list[Request] = []
+        self.asked: list[SampleRequest] = []
 
-    def stream(self, requests: Sequence[Request], temperature: float) -> Iterator[list[tuple[int, Response]]]:
+    def stream(self, requests: Sequence[SampleRequest], temperature: float) -> Iterator[list[tuple[int, Response]]]:
         self.asked.extend(requests)
         for start in range(0, len(requests), 2):
             places = range(start, min(start + 2, len(requests)))
@@ -52,6 +52,6 @@ class CountingSampler:
 
     def close(self) -> None: ...
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: SampleRequest) -> Response:
         text = f"<answer>{len(request.tokens)}</answer>"
         return Response(text, (5, 6, 7), (-0.1, -0.2, -0.3), "stop")

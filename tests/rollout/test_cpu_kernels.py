@@ -1,4 +1,4 @@
-"""vLLM's compiled norms against the formula, at a process of its own: vLLM reads its settings on import."""
+"""vLLM's compiled norms against the formula, in a separate process: vLLM reads its settings at import."""
 
 import subprocess
 import sys
@@ -39,6 +39,6 @@ with ir.ops.rms_norm.set_priority(KERNEL_CONFIG["ir_op_priority"]["rms_norm"]):
 """
 
 
-def test_the_norms_are_the_formula_and_step_back_from_what_they_cannot_take() -> None:
+def test_the_norms_match_the_formula_and_reject_unsupported_arguments() -> None:
     done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""Gap between vLLM and the model: at first, with the model changed, after a hand-over. Run by test_handover.py."""
+"""Print the gap between vLLM and the model: at start, with changed weights, after a sync. For test_weight_sync.py."""
 
 import random
 import sys
