@@ -79,27 +79,25 @@ def _usable(
     return kept, tuple(f"{name} {q.id}: {p}" for q, p in zip(questions, problems, strict=True) if p is not None)
 
 
-def prompts_of(prompts: Sequence[Prompt], seed: int, iteration: int, count: int, round: int = 0) -> list[Prompt]:
-    """The `count` prompts of an iteration (from 1): a pure function of seed and iteration.
+def iteration_prompts(
+    prompts: Sequence[Prompt], seed: int, iteration: int, count: int, round_index: int = 0
+) -> list[Prompt]:
+    """The `count` prompts of an iteration (from 1): a pure function of seed, iteration and round.
 
-    Epochs follow one another, each its own permutation, so an iteration may span two. A further `round` of an
-    iteration goes through epochs of its own, so that what one iteration takes is none of another's business.
+    Epochs follow one another, each its own permutation, so an iteration may span two. Each further round of an
+    iteration (`round_index` from 1) has its own sequence of epochs, so the rounds of one iteration do not change the
+    prompts of another.
     """
-    place = (seed, "order", round) if round else (seed, "order")
+    order = (seed, "order", round_index) if round_index else (seed, "order")
     start = (iteration - 1) * count
-    orders: dict[int, np.ndarray] = {}
+    permutations: dict[int, np.ndarray] = {}
     chosen = []
     for position in range(start, start + count):
         epoch, offset = divmod(position, len(prompts))
-        if epoch not in orders:
-            orders[epoch] = np.random.default_rng(stable_hash(*place, epoch)).permutation(len(prompts))
-        chosen.append(prompts[orders[epoch][offset]])
+        if epoch not in permutations:
+            permutations[epoch] = np.random.default_rng(stable_hash(*order, epoch)).permutation(len(prompts))
+        chosen.append(prompts[permutations[epoch][offset]])
     return chosen
-
-
-def seeds_of(seed: int, iteration: int, count: int, round: int = 0) -> list[int]:
-    """The sampling seeds of an iteration's prompts, in their order."""
-    return [stable_hash(seed, iteration, *([round] if round else []), place) for place in range(count)]
 
 
 def fingerprint(prompts: Iterable[Prompt]) -> str:

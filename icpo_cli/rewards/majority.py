@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from icpo_cli.records import Gold, Group, Verdict
 from icpo_cli.rewards.source import Credit, Sampled
-from icpo_cli.rng import stable_hash
+from icpo_cli.rng import SeedKey, stable_hash
 
 Pair = tuple[Gold, str]
 NO_ANSWERS = ("gold", "limits")
@@ -31,7 +31,7 @@ def from_majority(sampled: Sampled) -> Credit:
     answers = [_extracted(group, sampled) for group in sampled.votes]  # [P][N]
     equal = _compared(sampled.votes, answers, sampled)
     votes = [
-        vote(texts, equal[p], *sampled.draw, group.prompt.id)
+        vote(texts, equal[p], sampled.seed_key.at(group.prompt.id))
         for p, (group, texts) in enumerate(zip(sampled.votes, answers, strict=True))
     ]
     size = len(sampled.groups[0].responses)
@@ -42,9 +42,9 @@ def from_majority(sampled: Sampled) -> Credit:
     )
 
 
-def vote(answers: Sequence[str | None], equal: dict[tuple[str, str], Verdict], *place: object) -> Vote:
+def vote(answers: Sequence[str | None], equal: dict[tuple[str, str], Verdict], key: SeedKey) -> Vote:
     """`equal`: the verdict on each pair of different texts. Of answers with as many votes, the one whose hash with
-    `place` (seed, iteration, prompt) is least."""
+    `key` (seed, iteration, prompt) is least."""
     leaders: dict[str, str] = {}  # a text, and the first text that it equals
     decided = True
     for text in dict.fromkeys(text for text in answers if text is not None):
@@ -53,7 +53,7 @@ def vote(answers: Sequence[str | None], equal: dict[tuple[str, str], Verdict], *
         leaders[text] = next((leader for leader, verdict in verdicts.items() if verdict.correct), text)
     ballots = [None if text is None else leaders[text] for text in answers]
     counts = {leader: ballots.count(leader) for leader in leaders.values()}
-    label = min(counts, key=lambda leader: (-counts[leader], stable_hash(*place, leader)), default=None)
+    label = min(counts, key=lambda leader: (-counts[leader], stable_hash(*key.parts, leader)), default=None)
     return Vote(
         label=label,
         share=0.0 if label is None else counts[label] / len(answers),

@@ -7,6 +7,7 @@ from icpo_cli.config.schema import OverlongConfig, RewardConfig
 from icpo_cli.records import Group, Reward, Verdict
 from icpo_cli.rewards.noise import noise_of
 from icpo_cli.rewards.source import Credit
+from icpo_cli.rng import SeedKey
 
 WITH_THINK = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
 ANSWER_ONLY = re.compile(r".*<answer>.*</answer>\s*", re.DOTALL)
@@ -19,9 +20,9 @@ def rewards_of(
     think: bool,
     config: RewardConfig,
     max_response_tokens: int,
-    *draw: object,
+    key: SeedKey,
 ) -> list[list[Reward]]:
-    """[P][G] rewards. `draw` (seed, iteration) places the noise."""
+    """[P][G] rewards. `key` (seed, iteration) seeds the noise."""
     return [
         [
             reward_of(
@@ -31,9 +32,7 @@ def rewards_of(
                 overlong_penalty(len(response.tokens), config.overlong, max_response_tokens),
                 think,
                 config,
-                *draw,
-                group.prompt.id,
-                g,
+                key.at(group.prompt.id, g),
             )
             for g, response in enumerate(group.responses)
         ]
@@ -42,11 +41,11 @@ def rewards_of(
 
 
 def reward_of(
-    response: str, verdict: Verdict, answer: float, overlong: float, think: bool, config: RewardConfig, *place: object
+    response: str, verdict: Verdict, answer: float, overlong: float, think: bool, config: RewardConfig, key: SeedKey
 ) -> Reward:
-    """The reward of one response; `place` is what its noise is drawn from."""
+    """The reward of one response; `key` seeds its noise."""
     format = float(is_well_formed(response, think))
-    noise = noise_of(config.noise, *place)
+    noise = noise_of(config.noise, key)
     verif = config.answer_weight * answer + config.format_weight * format + noise + overlong
     return Reward(verdict, answer, format, noise, overlong, verif)
 

@@ -9,6 +9,7 @@ from icpo_cli.config.schema import RewardConfig
 from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.records import Group, Scores, Verdict
 from icpo_cli.rewards.noise import coin_of, rewarded_as_correct
+from icpo_cli.rng import SeedKey
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Sampled:
     """The old policy's; None where it passes over the responses after they are rewarded."""
     verifier: Verifier
     config: RewardConfig
-    draw: tuple[object, ...]
-    """Seed and iteration: what its draws are placed by."""
+    seed_key: SeedKey
+    """Seed and iteration: what its random draws are seeded by."""
     encode: Callable[[str], list[int]]
     """From text to tokens, nothing added."""
     score: Callable[[Sequence[Group]], Scores]
@@ -91,7 +92,7 @@ def from_verdicts(sampled: Sampled) -> Credit:
     return Credit(
         answer=[
             [
-                answer_of(verdict, sampled.config, *sampled.draw, group.prompt.id, number)
+                answer_of(verdict, sampled.config, sampled.seed_key.at(group.prompt.id, number))
                 for number, verdict in enumerate(verdicts)
             ]
             for group, verdicts in zip(sampled.groups, sampled.verdicts, strict=True)
@@ -100,8 +101,8 @@ def from_verdicts(sampled: Sampled) -> Credit:
     )
 
 
-def answer_of(verdict: Verdict, config: RewardConfig, *place: object) -> float:
-    """1 or 0: what a verdict is worth, its chances drawn by `place`."""
+def answer_of(verdict: Verdict, config: RewardConfig, key: SeedKey) -> float:
+    """1 or 0: what a verdict is worth, its chances drawn by `key`."""
     if config.control == "random":
-        return float(coin_of(*place))
-    return float(rewarded_as_correct(verdict.correct, config.noise, *place))
+        return float(coin_of(key))
+    return float(rewarded_as_correct(verdict.correct, config.noise, key))

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import PromptSet, fingerprint, prompts_of, seeds_of
+from icpo_cli.data.prompts import PromptSet, fingerprint, iteration_prompts
 from icpo_cli.records import Prompt
 from icpo_cli.rewards.noise import draws_of
+from icpo_cli.rng import SeedKey, sampling_seeds
 
 FAIRNESS = "fairness.json"
 RESPONSES_HASHED = 100_000
@@ -34,7 +35,7 @@ def fairness_of(config: Config, prompts: PromptSet) -> dict[str, str]:
         "prompts": _sha256(_prompt_bytes(prompt) for prompt in prompts.train),
         "order": _sha256(repr([prompt.id for prompt in batch]).encode() for batch in batches),
         "sampling_seeds": _sha256(
-            np.array(seeds_of(config.seed, iteration, len(batch))).tobytes()
+            np.array(sampling_seeds(config.seed, iteration, len(batch))).tobytes()
             for iteration, batch in enumerate(batches, 1)
         ),
         "noise_draws": _sha256(_noise_bytes(config, iteration, batches[iteration - 1]) for iteration in some),
@@ -53,7 +54,7 @@ def noise_iterations(config: Config) -> list[int]:
 def _batches(config: Config, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
     """Each iteration's prompts, from one draw of the whole run: the order knows no iterations."""
     count = config.rollout.prompts_per_iteration
-    order = prompts_of(prompts, config.seed, 1, config.train.iterations * count)
+    order = iteration_prompts(prompts, config.seed, 1, config.train.iterations * count)
     return (order[start : start + count] for start in range(0, len(order), count))
 
 
@@ -63,7 +64,7 @@ def _prompt_bytes(prompt: Prompt) -> bytes:
 
 def _noise_bytes(config: Config, iteration: int, batch: Sequence[Prompt]) -> bytes:
     numbers = range(config.rollout.group_size)
-    draws = [draws_of(config.seed, iteration, prompt.id, number) for prompt in batch for number in numbers]
+    draws = [draws_of(SeedKey(config.seed, iteration, prompt.id, number)) for prompt in batch for number in numbers]
     return np.array(draws).tobytes()
 
 

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import prompts_of, seeds_of
+from icpo_cli.data.prompts import iteration_prompts
 from icpo_cli.data.templates import TEMPLATES, plain_tokens
 from icpo_cli.errors import RunFailed
 from icpo_cli.grading.background import BackgroundVerdicts
@@ -30,6 +30,7 @@ from icpo_cli.records import Batch, Group, Scores, Update, Verdict
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rewards.source import Credit, Sampled
 from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, OF_RESPONSES, SOURCES
+from icpo_cli.rng import SeedKey, sampling_seeds
 from icpo_cli.rollout.weight_sync import WeightProbe, check_weight_sync
 from icpo_cli.train.between import evaluate, save
 from icpo_cli.train.checkpoint import LoopState
@@ -106,10 +107,10 @@ def train_iteration(parts: Parts, iteration: int, probe: WeightProbe, usual_std:
 def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | None, clock: PhaseClock) -> Round:
     """From prompts to advantages: round `number`, from 0, of the iteration."""
     config, ranks = parts.config, parts.ranks
-    rollout, draw = config.rollout, (config.seed, iteration)
-    all_prompts = prompts_of(parts.prompts.train, *draw, rollout.prompts_per_iteration, number)
+    rollout, seed_key = config.rollout, SeedKey(config.seed, iteration)
+    all_prompts = iteration_prompts(parts.prompts.train, config.seed, iteration, rollout.prompts_per_iteration, number)
     prompts = ranks.share(all_prompts)  # P
-    seeds = ranks.share(seeds_of(*draw, len(all_prompts), number))
+    seeds = ranks.share(sampling_seeds(config.seed, iteration, len(all_prompts), number))
 
     with BackgroundVerdicts(parts.verifier, config.reward, rollout.group_size) as beside:
         with clock.phase("rollout"):
@@ -123,9 +124,9 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
     with clock.phase("logprobs"):
         scores = None if learns_at_once(config) else _scores(parts, groups)
     with clock.phase("reward"):
-        credit = _credit(parts, groups, votes, verdicts, scores, draw)
+        credit = _credit(parts, groups, votes, verdicts, scores, seed_key)
         think = TEMPLATES[config.data.template].think
-        rewards = rewards_of(groups, verdicts, credit, think, config.reward, rollout.max_response_tokens, *draw)
+        rewards = rewards_of(groups, verdicts, credit, think, config.reward, rollout.max_response_tokens, seed_key)
     rewarded = Rewarded(groups, rewards, credit)
     derived = partial(_derived, parts, iteration, usual_std)
     return derived(rewarded, scores) if scores is not None else _learned_at_once(parts, rewarded, derived, clock)
@@ -205,7 +206,7 @@ def _credit(
     votes: Sequence[Group],
     verdicts: Sequence[Sequence[Verdict]],
     scores: Scores | None,
-    draw: tuple[int, int],
+    seed_key: SeedKey,
 ) -> Credit:
     """The answer's part of the rewards, from the method's source."""
     sampled = Sampled(
@@ -215,7 +216,7 @@ def _credit(
         scores=scores,
         verifier=parts.verifier,
         config=parts.config.reward,
-        draw=draw,
+        seed_key=seed_key,
         encode=partial(plain_tokens, parts.tokenizer),
         score=parts.learner.score,
         process_score=None if parts.process_model is None else parts.process_model.score,

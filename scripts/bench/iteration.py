@@ -24,7 +24,7 @@ from transformers import AutoTokenizer
 
 from icpo_cli.config.load import experiment_file, load_config
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import load_prompts, prompts_of
+from icpo_cli.data.prompts import iteration_prompts, load_prompts
 from icpo_cli.models.locate import locate
 
 HERE = Path(__file__).parent
@@ -148,7 +148,7 @@ def peer_side(arguments: argparse.Namespace, rows: int, dtype: str) -> dict[str,
     """TRL with so many responses a pass; None where the machine ended it for memory."""
     config = load_config([str(experiment_file("quickstart.yaml")), *WORK])
     model = locate(config.model)
-    prompts = prompts_of(training_prompts(config, model), config.seed, 1, PROMPTS)
+    prompts = iteration_prompts(training_prompts(config, model), config.seed, 1, PROMPTS)
     order = {
         "model": str(model),
         "prompt_tokens": [list(prompt.tokens) for prompt in prompts],

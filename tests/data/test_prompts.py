@@ -7,7 +7,7 @@ import pytest
 
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import ExampleConfig, RewardConfig
-from icpo_cli.data.prompts import load_prompts, prompts_of
+from icpo_cli.data.prompts import iteration_prompts, load_prompts
 from icpo_cli.data.templates import TEMPLATES
 from icpo_cli.errors import UserError
 from icpo_cli.grading.verifier import Verifier
@@ -79,20 +79,20 @@ def prompts(count: int) -> list[Prompt]:
 
 def test_order_is_a_function_of_seed_and_iteration() -> None:
     some = prompts(10)
-    assert prompts_of(some, 1, 5, 4) == prompts_of(some, 1, 5, 4)
-    assert prompts_of(some, 1, 5, 4) != prompts_of(some, 2, 5, 4)
-    assert prompts_of(some, 1, 5, 4) != prompts_of(some, 1, 6, 4)
+    assert iteration_prompts(some, 1, 5, 4) == iteration_prompts(some, 1, 5, 4)
+    assert iteration_prompts(some, 1, 5, 4) != iteration_prompts(some, 2, 5, 4)
+    assert iteration_prompts(some, 1, 5, 4) != iteration_prompts(some, 1, 6, 4)
 
 
 def test_an_epoch_takes_every_prompt_once_also_across_iterations() -> None:
     some = prompts(10)
-    drawn = [prompt.id for iteration in range(1, 6) for prompt in prompts_of(some, 0, iteration, 4)]
+    drawn = [prompt.id for iteration in range(1, 6) for prompt in iteration_prompts(some, 0, iteration, 4)]
     assert Counter(drawn[:10]) == Counter(drawn[10:]) == Counter(prompt.id for prompt in some)
     assert drawn[:10] != drawn[10:]
 
 
 def test_more_prompts_than_there_are_span_epochs() -> None:
-    assert Counter(p.id for p in prompts_of(prompts(3), 0, 1, 7)).most_common()[-1][1] >= 2
+    assert Counter(p.id for p in iteration_prompts(prompts(3), 0, 1, 7)).most_common()[-1][1] >= 2
 
 
 def all_usable(golds: Sequence[Gold]) -> list[str | None]:

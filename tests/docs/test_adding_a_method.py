@@ -12,6 +12,7 @@ from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Gold, Group, Prompt, Response
 from icpo_cli.rewards.source import Sampled
 from icpo_cli.rewards.sources import SOURCES
+from icpo_cli.rng import SeedKey
 from tests.rewards.rewarding import NO_SCORES, no_pass, no_tokens
 
 PAGE = (Path(__file__).parents[2] / "docs" / "BASELINES.md").read_text(encoding="utf-8")
@@ -29,7 +30,9 @@ def test_the_source_gives_what_the_page_says() -> None:
     texts = ["<answer>4</answer>", "so 4", "<answer>5</answer>", "<answer>4</answer>"]
     group = Group(Prompt("p", "?", Gold("4"), (1,)), tuple(Response(text, (1,), (-0.1,), "stop") for text in texts))
     with Verifier(RewardConfig()) as verifier:
-        sampled = Sampled([group], [group], [], NO_SCORES, verifier, RewardConfig(), (0, 1), no_tokens, no_pass, None)
+        sampled = Sampled(
+            [group], [group], [], NO_SCORES, verifier, RewardConfig(), SeedKey(0, 1), no_tokens, no_pass, None
+        )
         credit = defined["from_agreement"](sampled)
     assert credit.answer == [[0.5, 0.0, 0.25, 0.5]]
     assert credit.columns == {"agreement": credit.answer}

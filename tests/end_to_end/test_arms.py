@@ -9,6 +9,7 @@ import pytest
 
 from icpo_cli.config.schema import NoiseConfig
 from icpo_cli.rewards.noise import noise_of
+from icpo_cli.rng import SeedKey
 from icpo_cli.track.journal import Journal
 from icpo_cli.track.parquet import Row, read_table
 from icpo_cli.train.fairness import FAIRNESS
@@ -92,7 +93,7 @@ def test_the_noise_is_of_seed_iteration_prompt_and_response_alone(arms: dict[str
     for run in arms.values():
         rows = [row for iteration in (1, 2) for row in responses(run, iteration)]
         noises.append([row["reward_noise"] for row in rows])
-        places = [(3, row["iteration"], row["prompt_id"], row["response"] - 1) for row in rows]
-        assert noises[-1] == [noise_of(NOISE, *place) for place in places]
+        keys = [SeedKey(3, row["iteration"], row["prompt_id"], row["response"] - 1) for row in rows]
+        assert noises[-1] == [noise_of(NOISE, key) for key in keys]
     assert noises[0] == noises[1]
     assert {-0.3, 0.0, 0.3} == set(noises[0])

@@ -11,9 +11,11 @@ from icpo_cli.records import Group, Reward, Scores, Verdict
 from icpo_cli.rewards.reward import reward_of, rewards_of
 from icpo_cli.rewards.source import Credit, Sampled, answer_of
 from icpo_cli.rewards.sources import SOURCES
+from icpo_cli.rng import SeedKey
 
 NO_SCORES = Scores(*[torch.zeros(0)] * 4)
 MOST_TOKENS = 100
+KEY = SeedKey(0, 1, "p", 0)
 
 
 def no_tokens(text: str) -> list[int]:
@@ -24,9 +26,9 @@ def no_pass(groups: Sequence[Group]) -> Scores:
     raise AssertionError("this source asks nothing of the learner")
 
 
-def rewarded(response: str, verdict: Verdict, think: bool, config: RewardConfig, *place: object) -> Reward:
+def rewarded(response: str, verdict: Verdict, think: bool, config: RewardConfig, key: SeedKey = KEY) -> Reward:
     """Of one response that is not too long."""
-    return reward_of(response, verdict, answer_of(verdict, config, *place), 0.0, think, config, *place)
+    return reward_of(response, verdict, answer_of(verdict, config, key), 0.0, think, config, key)
 
 
 def credit_of(
@@ -34,17 +36,17 @@ def credit_of(
     verdicts: Sequence[Sequence[Verdict]],
     verifier: Verifier,
     config: RewardConfig,
-    *draw: object,
+    key: SeedKey,
     votes: Sequence[Group] | None = None,
     scores: Scores = NO_SCORES,
 ) -> Credit:
-    sampled = Sampled(groups, votes or groups, verdicts, scores, verifier, config, draw, no_tokens, no_pass, None)
+    sampled = Sampled(groups, votes or groups, verdicts, scores, verifier, config, key, no_tokens, no_pass, None)
     return SOURCES[config.source](sampled)
 
 
 def rewards(
-    groups: Sequence[Group], verifier: Verifier, think: bool, config: RewardConfig, *draw: object
+    groups: Sequence[Group], verifier: Verifier, think: bool, config: RewardConfig, key: SeedKey
 ) -> list[list[Reward]]:
     verdicts = verdicts_of(groups, verifier, config)
-    credit = credit_of(groups, verdicts, verifier, config, *draw)
-    return rewards_of(groups, verdicts, credit, think, config, MOST_TOKENS, *draw)
+    credit = credit_of(groups, verdicts, verifier, config, key)
+    return rewards_of(groups, verdicts, credit, think, config, MOST_TOKENS, key)

@@ -10,6 +10,7 @@ from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Gold, Group, Prompt, Response, Verdict, VerdictKind
 from icpo_cli.rewards.majority import vote
 from icpo_cli.rewards.source import Credit
+from icpo_cli.rng import SeedKey
 from tests.rewards.rewarding import credit_of
 
 CONFIG = RewardConfig(source="majority", sandbox=SandboxConfig(workers=1))
@@ -30,7 +31,7 @@ def group(gold: str, *answers: str | None) -> Group:
 
 def credit(verifier: Verifier, voted: Group, trained: int) -> Credit:
     kept = voted.first(trained)
-    return credit_of([kept], verdicts_of([kept], verifier, CONFIG), verifier, CONFIG, 0, 1, votes=[voted])
+    return credit_of([kept], verdicts_of([kept], verifier, CONFIG), verifier, CONFIG, SeedKey(0, 1), votes=[voted])
 
 
 def test_equal_values_are_one_vote(verifier: Verifier) -> None:
@@ -76,11 +77,11 @@ def test_without_gold_answers_the_vote_is_the_same_and_nobody_says_how_often_it_
 def test_a_tie_is_broken_by_the_seed_and_by_it_alone() -> None:
     answers = ["a", "b", "b", "a"]
     equal = {("a", "b"): DIFFERENT, ("b", "a"): DIFFERENT}
-    labels = {seed: vote(answers, equal, seed, 1, "p").label for seed in range(40)}
+    labels = {seed: vote(answers, equal, SeedKey(seed, 1, "p")).label for seed in range(40)}
     assert set(labels.values()) == {"a", "b"}
-    assert labels == {seed: vote(answers[::-1], equal, seed, 1, "p").label for seed in range(40)}
+    assert labels == {seed: vote(answers[::-1], equal, SeedKey(seed, 1, "p")).label for seed in range(40)}
 
 
 def test_answers_that_nobody_could_compare_leave_the_group_undecided() -> None:
-    assert not vote(["a", "b"], {("a", "b"): TIMEOUT}, 0).decided
-    assert vote(["a", "b"], {("a", "b"): DIFFERENT}, 0).decided
+    assert not vote(["a", "b"], {("a", "b"): TIMEOUT}, SeedKey(0, 1, "p")).decided
+    assert vote(["a", "b"], {("a", "b"): DIFFERENT}, SeedKey(0, 1, "p")).decided

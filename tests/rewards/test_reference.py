@@ -11,7 +11,7 @@ from icpo_cli.records import Gold, Group, Prompt, Response, Scores
 from icpo_cli.rewards.likelihood import from_reference_likelihood, taught_texts
 from icpo_cli.rewards.reference import from_reference_probability, with_reference
 from icpo_cli.rewards.source import Sampled
-from tests.rewards.rewarding import NO_SCORES
+from tests.rewards.rewarding import KEY, NO_SCORES
 
 PROMPT = Prompt("p", "?", Gold(" 42 "), (1,))
 TEXTS = ("<think>a</think><answer> 7 </answer>", "<think>b</think><answer>", "no tag", "<answer>1<answer>2")
@@ -47,7 +47,7 @@ def test_the_reward_is_the_mean_probability_less_that_without_reasoning() -> Non
     groups = [group("<answer>1</answer>", "<think>b</think><answer>2", "no tag")]
     config = RewardConfig(source="reference")
     credit = from_reference_probability(
-        Sampled(groups, groups, [], NO_SCORES, None, config, (), characters, score, None)  # type: ignore[arg-type]
+        Sampled(groups, groups, [], NO_SCORES, None, config, KEY, characters, score, None)  # type: ignore[arg-type]
     )
     assert credit.answer == [pytest.approx([0.4, 0.0, 0.0])]
     assert credit.columns["reference_prob"] == [pytest.approx([0.7, 0.15, 0.0])]
@@ -73,7 +73,7 @@ def test_the_likelihood_is_the_product_over_the_references_tokens() -> None:
     groups = [group("<think>a</think><answer>7", "no tag")]
     config = RewardConfig(source="likelihood")
     credit = from_reference_likelihood(
-        Sampled(groups, groups, [], NO_SCORES, None, config, (), characters, score, None)  # type: ignore[arg-type]
+        Sampled(groups, groups, [], NO_SCORES, None, config, KEY, characters, score, None)  # type: ignore[arg-type]
     )
     assert credit.answer == [pytest.approx([math.exp(-0.1 * len("42</answer>")), 0.0])]
     assert credit.taught is not None

@@ -9,6 +9,7 @@ from icpo_cli.config.schema import NoiseConfig, OverlongConfig, RewardConfig
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import AnswerKind, Gold, Group, Prompt, Response, Reward, Verdict, VerdictKind, count_verdicts
 from icpo_cli.rewards.reward import is_well_formed, overlong_penalty
+from icpo_cli.rng import SeedKey
 from tests.rewards.rewarding import rewarded, rewards
 
 GOOD = "<think> 3 + 4 = 7 </think> <answer> 7 </answer>"
@@ -95,7 +96,7 @@ def test_the_weights_are_settings() -> None:
 
 
 def test_groups_keep_their_shape_and_each_response_its_reward(verifier: Verifier) -> None:
-    made = rewards(GROUPS, verifier, True, RewardConfig(), 0, 1)
+    made = rewards(GROUPS, verifier, True, RewardConfig(), SeedKey(0, 1))
     assert [[reward.verif for reward in row] for row in made] == [
         pytest.approx([1.0, 0.1, 0.9, 0.0]),
         pytest.approx([1.0, 0.0, 0.0, 0.0]),
@@ -111,7 +112,7 @@ def test_groups_keep_their_shape_and_each_response_its_reward(verifier: Verifier
 
 
 def test_without_think_the_reasoning_may_stand_in_the_open(verifier: Verifier) -> None:
-    [row] = rewards(GROUPS[:1], verifier, False, RewardConfig(), 0, 1)
+    [row] = rewards(GROUPS[:1], verifier, False, RewardConfig(), SeedKey(0, 1))
     assert [reward.format for reward in row] == [1.0, 1.0, 1.0, 0.0]
 
 
@@ -119,7 +120,7 @@ def test_where_the_answer_stands_is_a_setting(verifier: Verifier) -> None:
     def right(extract: str) -> list[bool]:
         groups = [group("sum", Gold("7"), "<answer>7</answer>", r"\boxed{7}", "The answer is 7.", "7")]
         config = replace(RewardConfig(), extract=extract)
-        return [reward.verdict.correct for reward in rewards(groups, verifier, True, config, 0, 1)[0]]
+        return [reward.verdict.correct for reward in rewards(groups, verifier, True, config, SeedKey(0, 1))[0]]
 
     assert right("answer_tag") == [True, False, False, False]
     assert right("boxed") == [False, True, False, False]
@@ -129,7 +130,7 @@ def test_where_the_answer_stands_is_a_setting(verifier: Verifier) -> None:
 def test_noise_belongs_to_seed_iteration_prompt_and_response(verifier: Verifier) -> None:
     def noise(groups: list[Group], seed: int, iteration: int) -> dict[str, list[float]]:
         config = RewardConfig(noise=NoiseConfig(fraction=1.0))
-        made: list[list[Reward]] = rewards(groups, verifier, True, config, seed, iteration)
+        made: list[list[Reward]] = rewards(groups, verifier, True, config, SeedKey(seed, iteration))
         return {g.prompt.id: [reward.noise for reward in row] for g, row in zip(groups, made, strict=True)}
 
     many = [group(f"p{n}", Gold("7"), *[GOOD] * 4) for n in range(8)]

@@ -11,6 +11,7 @@ from icpo_cli.objective.methods import derive
 from icpo_cli.objective.selection import KEEP, Candidates
 from icpo_cli.records import Group, Prompt, Response, Scores, Verdict, VerdictKind
 from icpo_cli.rewards.reward import rewards_of
+from icpo_cli.rng import SeedKey
 from icpo_cli.track.parquet import Row
 from icpo_cli.train.round import Round
 from icpo_cli.train.table import response_table
@@ -57,9 +58,9 @@ def round_of(
     iteration: int = 1,
 ) -> Round:
     """As the loop makes it of verdicts and scores."""
-    draw = (config.seed, iteration)
-    credit = credit_of(groups, verdicts, None, config.reward, *draw, scores=scores)
-    rewards = rewards_of(groups, verdicts, credit, think, config.reward, config.rollout.max_response_tokens, *draw)
+    key = SeedKey(config.seed, iteration)
+    credit = credit_of(groups, verdicts, None, config.reward, key, scores=scores)
+    rewards = rewards_of(groups, verdicts, credit, think, config.reward, config.rollout.max_response_tokens, key)
     verif = torch.tensor([[reward.verif for reward in group] for group in rewards], dtype=torch.float64)  # [P, G]
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided))
     correct = torch.tensor([[verdict.correct for verdict in of_group] for of_group in verdicts])

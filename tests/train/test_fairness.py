@@ -8,7 +8,7 @@ import pytest
 
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import PromptSet, prompts_of
+from icpo_cli.data.prompts import PromptSet, iteration_prompts
 from icpo_cli.records import Gold, Prompt
 from icpo_cli.rewards.shuffle import shuffle_golds
 from icpo_cli.rng import stable_hash
@@ -83,7 +83,7 @@ def test_the_hashes_are_of_what_the_loop_draws() -> None:
     """Order and seeds as train_iteration takes them, noise as a response's reward does: written out again."""
     order, seeds, noise = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     for iteration in range(1, 7):
-        batch = prompts_of(prompts(10), 0, iteration, 4)
+        batch = iteration_prompts(prompts(10), 0, iteration, 4)
         order.update(repr([prompt.id for prompt in batch]).encode())
         seeds.update(np.array([stable_hash(0, iteration, place) for place in range(4)]).tobytes())
         for prompt in batch:
