@@ -4,6 +4,7 @@ import sys
 
 from icpo_cli.cli.app import app
 from icpo_cli.errors import EXIT_FAILED, EXIT_USER_ERROR, EndedAtOnce, RunFailed, UserError
+from icpo_cli.text import printable
 
 
 def main() -> None:
@@ -19,8 +20,7 @@ def main() -> None:
 
 def _say(error: BaseException, status: int) -> int:
     # Messages may quote file contents and model names: no control codes reach the terminal.
-    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(error))
-    print(f"icpo: {line}", file=sys.stderr)
+    print(f"icpo: {printable(str(error))}", file=sys.stderr)
     return status
 
 

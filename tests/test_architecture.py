@@ -15,7 +15,19 @@ LAYERS = [
     {"rewards"},
     {"objective", "grading", "data"},
     {"distributed", "models"},
-    {"config", "records", "rng", "statistics", "errors", "device", "figures", "interrupt", "__init__"},
+    {
+        "config",
+        "records",
+        "rng",
+        "statistics",
+        "errors",
+        "device",
+        "figures",
+        "interrupt",
+        "tables",
+        "text",
+        "__init__",
+    },
 ]
 """Highest first; a part imports its own layer's and lower ones. evaluate stands under train, which may use it."""
 

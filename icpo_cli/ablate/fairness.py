@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from icpo_cli.ablate.collect import JobRecord
-from icpo_cli.ablate.markdown import markdown_table
 from icpo_cli.ablate.study import Study
+from icpo_cli.tables.markdown import plain_table
+from icpo_cli.tables.table import text_table
 
 FACTS = {
     "prompts": "prompts",
@@ -52,7 +53,7 @@ def to_markdown(study: Study, records: Sequence[JobRecord]) -> str:
         hashes = [record.fairness.get(fact, "-")[:SHOWN] for fact in FACTS]
         remark = _remark(differing.get((record.arm, record.seed)))
         rows.append((str(record.seed), record.arm, *hashes, remark))
-    table = markdown_table(("seed", "arm", *FACTS.values(), "differs"), rows)
+    table = plain_table(text_table(("seed", "arm", *FACTS.values(), "differs"), rows))
     return f"# What the arms are given\n\n{summary(study, records)}\n\n{table}"
 
 

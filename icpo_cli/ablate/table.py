@@ -1,13 +1,12 @@
 """A study's outcome as rows: for the terminal, as Markdown and as CSV."""
 
-import csv
-import io
 import math
-from dataclasses import dataclass
 
 from icpo_cli.ablate.collect import TITLES, State
-from icpo_cli.ablate.markdown import cell, markdown_table
 from icpo_cli.ablate.outcome import FINAL, LAST_QUARTER, ONE_SEED, ArmOutcome, Comparison, Mean, Outcome
+from icpo_cli.tables.markdown import plain_table, plain_text
+from icpo_cli.tables.table import Table, text_table
+from icpo_cli.tables.table import to_csv as csv_text
 
 MEASURES = {FINAL: "final", LAST_QUARTER: "last quarter"}
 
@@ -15,14 +14,6 @@ COMPARISON_NOTE = """p: of the paired t test, uncorrected. could show: the true 
 spread show in 80 % of cases. The intervals of one measure hold together; who picks from both measures is wrong up to \
 twice as often.
 """
-
-
-@dataclass(frozen=True)
-class Table:
-    """Headers, and rows of as many cells."""
-
-    headers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def outcome_table(outcome: Outcome) -> Table:
@@ -44,14 +35,15 @@ def outcome_table(outcome: Outcome) -> Table:
     unneeded = {"on"} if len(outcome.benches) < 2 else set()
     if len({arm.against for arm in outcome.arms} - {None}) < 2:
         unneeded.add("against")
-    kept = [place for place, header in enumerate(headers) if header not in unneeded]
-    return Table(tuple(headers[place] for place in kept), tuple(tuple(row[place] for place in kept) for row in rows))
+    kept = [index for index, header in enumerate(headers) if header not in unneeded]
+    shown = [headers[index] for index in kept]
+    return text_table(shown, [[row[index] for index in kept] for row in rows], numeric=shown[1:])
 
 
 def comparison_table(outcome: Outcome) -> Table:
     """Every comparison by every measure, with what these seeds could have shown."""
     headers = ("arm", "against", "on", "measure", "seeds", "difference", "interval", "p", "could show", "verdict")
-    return Table(headers, tuple(_comparison_row(comparison) for comparison in outcome.comparisons))
+    return text_table(headers, map(_comparison_row, outcome.comparisons))
 
 
 def job_table(outcome: Outcome) -> Table:
@@ -61,7 +53,7 @@ def job_table(outcome: Outcome) -> Table:
         (job.arm, str(job.seed), job.state.value, f"{job.iterations} of {job.wanted}", job.run_id or "-", job.failure)
         for job in outcome.jobs
     ]
-    return Table(headers, tuple(rows))
+    return text_table(headers, rows)
 
 
 def notes(outcome: Outcome) -> list[str]:
@@ -88,29 +80,25 @@ def notes(outcome: Outcome) -> list[str]:
 
 def to_markdown(outcome: Outcome) -> str:
     """The tables and notes as one document."""
-    lines = [f"# {cell(outcome.study)}", "", cell(outcome.about), "", _markdown(outcome_table(outcome))]
+    lines = [f"# {plain_text(outcome.study)}", "", plain_text(outcome.about), "", plain_table(outcome_table(outcome))]
     lines += [f"{note}\n" for note in notes(outcome)]
     if outcome.comparisons:
-        lines += ["## Comparisons", "", _markdown(comparison_table(outcome))]
+        lines += ["## Comparisons", "", plain_table(comparison_table(outcome))]
         lines.append(COMPARISON_NOTE)
-    lines += ["## Jobs", "", _markdown(job_table(outcome))]
+    lines += ["## Jobs", "", plain_table(job_table(outcome))]
     return "\n".join(lines)
 
 
 def to_csv(outcome: Outcome) -> str:
     """One line an arm, benchmark and measure, numbers unrounded; empty where one is not known."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["arm", "bench", "measure", "jobs", "done", "failed", "mean", "stderr", "stderr_over"]
-        + ["against", "seeds", "difference", "low", "high", "level", "p_value", "smallest_detectable", "verdict"]
-        + [f"seed_{seed}" for seed in outcome.seeds]
-    )
-    for arm in outcome.arms:
-        for bench in outcome.benches:
-            for measure in ("before", *MEASURES):
-                writer.writerow(_csv_row(outcome, arm, bench, measure))
-    return text.getvalue()
+    head = [
+        *("arm", "bench", "measure", "jobs", "done", "failed", "mean", "stderr", "stderr_over"),
+        *("against", "seeds", "difference", "low", "high", "level", "p_value", "smallest_detectable", "verdict"),
+        *(f"seed_{seed}" for seed in outcome.seeds),
+    ]
+    measures = ("before", *MEASURES)
+    rows = [(arm, bench, measure) for arm in outcome.arms for bench in outcome.benches for measure in measures]
+    return csv_text([head, *(_csv_row(outcome, *row) for row in rows)])
 
 
 def _outcome_row(outcome: Outcome, arm: ArmOutcome, bench: str) -> tuple[str, ...]:
@@ -194,7 +182,3 @@ def _number(value: float) -> str:
 
 def _plain(value: float) -> object:
     return "" if math.isnan(value) else value
-
-
-def _markdown(table: Table) -> str:
-    return markdown_table(table.headers, table.rows)

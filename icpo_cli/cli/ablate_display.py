@@ -10,7 +10,8 @@ from rich.text import Text
 
 from icpo_cli.ablate.launch.launcher import State
 from icpo_cli.ablate.progress import JobView
-from icpo_cli.cli.display import display_for, printable
+from icpo_cli.cli.display import display_for
+from icpo_cli.text import printable
 
 COLUMNS = ("arm", "seed", "state", "iteration", "held-out", "reward", "entropy", "omega", "s/iteration", "eta")
 STYLES = {State.RUNNING: "bold", State.DONE: "green", State.FAILED: "red", State.STOPPED: "yellow"}

@@ -4,18 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from icpo_cli.ablate.plan import Plan, PlannedArm, PlannedProbe, omega_curve
-from icpo_cli.cli.display import BARS, printable
+from icpo_cli.cli.display import BARS
+from icpo_cli.text import duration, printable
 
 WIDTH, ROWS = 48, 3
 """Characters of a drawn curve."""
-UNITS = (
-    ("s", 1.0, 90.0),
-    ("min", 60.0, 90.0),
-    ("h", 3600.0, 48.0),
-    ("days", 86400.0, 700.0),
-    ("years", 31557600.0, 0.0),
-)
-"""Name, seconds, and how many of it before the next is used; 0: always."""
 
 
 def plan_text(plan: Plan) -> str:
@@ -39,14 +32,6 @@ def plan_text(plan: Plan) -> str:
     for planned in plan.arms:
         lines += ["", *_arm_lines(planned, top)]
     return "\n".join(printable(line.rstrip()) for line in lines)
-
-
-def duration(seconds: float | None) -> str:
-    """In the unit that reads best."""
-    if seconds is None:
-        return "in a time that is not known"
-    name, size, _ = next(unit for unit in UNITS if seconds < unit[1] * unit[2] or unit[2] == 0)
-    return f"about {seconds / size:.2g} {name}" if seconds < 10 * size else f"about {seconds / size:,.0f} {name}"
 
 
 def area(values: Sequence[float], top: float, rows: int) -> list[str]:

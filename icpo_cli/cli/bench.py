@@ -1,7 +1,6 @@
 """`icpo bench`: the benchmarks, what is known of them, and their questions as a model is asked them."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +26,7 @@ def list_(settings: Settings = None, as_json: AsJson = False) -> None:
     """List the benchmarks: questions, responses a question, and whether the data is here."""
     from icpo_cli.data.benchmarks import BENCHMARKS
     from icpo_cli.data.inventory import benchmark_here
+    from icpo_cli.tables.terminal import print_table
 
     data_dir = data_folder(settings or [])
     here = {name: benchmark_here(benchmark, data_dir) for name, benchmark in BENCHMARKS.items()}
@@ -78,21 +78,6 @@ def data_folder(settings: list[str]) -> Path | None:
 
     data_dir = load_config(settings).eval.data_dir
     return None if data_dir is None else Path(data_dir).expanduser()
-
-
-def print_table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """On stdout; cells are text, whatever stands in them."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from icpo_cli.cli.display import WHOLE_LINES, printable, stdout_console
-
-    table = Table(box=None, pad_edge=False)
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    stdout_console(WHOLE_LINES).print(table)
 
 
 def _facts(benchmark: "Benchmark", here: str | None) -> dict[str, Any]:
@@ -153,7 +138,7 @@ def _print_facts(benchmark: "Benchmark", facts: dict[str, Any]) -> None:
 
 
 def _print_question(question: dict[str, Any]) -> None:
-    from icpo_cli.cli.display import printable
+    from icpo_cli.text import printable
 
     typer.echo(f"\n{printable(question['id'])}")
     if "text" in question:

@@ -40,9 +40,9 @@ def diff(
     from rich.table import Table
     from rich.text import Text
 
-    from icpo_cli.cli.display import WHOLE_LINES, stdout_console
     from icpo_cli.config.load import diff as differences
     from icpo_cli.config.load import load_config
+    from icpo_cli.tables.terminal import WHOLE_LINES, stdout_console
 
     changed = differences(load_config([left, *(shared or [])]), load_config([right, *(shared or [])]))
     if not changed:

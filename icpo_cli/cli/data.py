@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icpo_cli.cli.bench import AsJson, Settings, data_folder, print_table
+from icpo_cli.cli.bench import AsJson, Settings, data_folder
 from icpo_cli.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ REPEATS_SHOWN = 3
 def list_(settings: Settings = None, as_json: AsJson = False) -> None:
     """List what the configurations (no FILE: all that are shipped) and the benchmarks need, and whether it is here."""
     from icpo_cli.data.inventory import needs
+    from icpo_cli.tables.terminal import print_table
 
     found = needs(_configs(settings or []), data_folder(settings or []))
     if as_json:
@@ -165,7 +166,8 @@ def _prepare_training(config: "Config") -> dict[str, str | None]:
 
 
 def _print_checkup(checkup: "Checkup") -> None:
-    from icpo_cli.cli.display import printable
+    from icpo_cli.tables.terminal import print_table
+    from icpo_cli.text import printable
 
     rows = [
         (

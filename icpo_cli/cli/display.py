@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-WHOLE_LINES = 500
-"""Wide enough for paths and keys to stay whole where they are piped."""
+from icpo_cli.text import printable
+
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -81,13 +81,3 @@ def sparkline(values: list[float], width: int) -> str:
     low, high = min(shown, default=0.0), max(shown, default=0.0)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(BARS[round((value - low) * scale)] for value in shown)
-
-
-def stdout_console(piped_width: int = 160) -> Console:
-    """A console on standard output: as wide as the terminal, `piped_width` columns elsewhere."""
-    return Console(width=None if sys.stdout.isatty() else piped_width, highlight=False)
-
-
-def printable(text: str) -> str:
-    """The text with control characters replaced, because names and messages can come from anywhere."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

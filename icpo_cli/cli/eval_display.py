@@ -12,12 +12,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from icpo_cli.cli.display import display_for, log_note, log_phase, printable, stdout_console
+from icpo_cli.cli.display import display_for, log_note, log_phase
 from icpo_cli.evaluate.compare import Comparison
 from icpo_cli.evaluate.observer import Start
 from icpo_cli.evaluate.record import Outcome
 from icpo_cli.evaluate.table import partial_text, rows_of
 from icpo_cli.records import Verdict
+from icpo_cli.tables.table import text_table
+from icpo_cli.tables.terminal import stdout_console, to_rich
+from icpo_cli.text import printable
 
 NARROW = ("benchmark", "questions", "Avg@k", "95 % interval", "no answer", "cut off", "tokens", "")
 COMPARED = ("benchmark", "questions", "difference", "95 % interval", "p", "could show")
@@ -167,14 +170,12 @@ def _narrow(row: Sequence[str]) -> tuple[str, ...]:
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
     used = [column for column in range(len(headers)) if headers[column] or any(row[column] for row in rows)]
-    for column in used:
-        words = column == 0 or not headers[column]
-        table.add_column(Text(headers[column]), justify="left" if words else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(row[column])) for column in used))
-    return table
+    shown = [headers[column] for column in used]
+    numeric = set(shown[1:]) - {""}
+    return to_rich(
+        text_table(shown, [[row[column] for column in used] for row in rows], numeric), collapse_padding=True
+    )
 
 
 def _comparison_row(comparison: Comparison) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ from typing import Any
 
 import typer
 
-from icpo_cli.cli.display import printable
 from icpo_cli.cli.explain_steps import document, print_steps
 from icpo_cli.report.explain import TOLERANCE, Explained
+from icpo_cli.text import printable
 
 LONGEST = 200
 """Letters of a text that are shown; an answer stands at the end."""

@@ -203,7 +203,7 @@ def _print_document(graded: Iterator[Graded]) -> Counter[str]:
 
 def _print_lines(graded: Iterator[Graded]) -> Counter[str]:
     """A line a response."""
-    from icpo_cli.cli.display import printable
+    from icpo_cli.text import printable
 
     counts: Counter[str] = Counter()
     for label, verdict in graded:
@@ -216,7 +216,7 @@ def _print_lines(graded: Iterator[Graded]) -> Counter[str]:
 
 
 def _print_counts(counts: Counter[str]) -> None:
-    from icpo_cli.cli.bench import print_table
+    from icpo_cli.tables.terminal import print_table
 
     rows = [
         (kind, f"{count:,}", f"{count / counts.total():.1%}") for kind, count in count_kinds(counts.elements()).items()
@@ -226,7 +226,7 @@ def _print_counts(counts: Counter[str]) -> None:
 
 
 def _print_one(verdict: "Verdict") -> None:
-    from icpo_cli.cli.display import printable
+    from icpo_cli.text import printable
 
     extracted = "nothing" if verdict.extracted is None else _shortened(verdict.extracted, 10 * LONGEST_SHOWN)
     print(f"verdict    {_coloured(verdict.kind, 0)}")

@@ -66,7 +66,7 @@ def report(
 def _format(name: str | None, out: Path | None) -> str | None:
     """That of --format, else of the ending of --out; None where neither names one. Raises UserError."""
     from icpo_cli.config.load import nearest
-    from icpo_cli.report.formats import FORMATS
+    from icpo_cli.report.report import FORMATS
 
     if name is not None and name not in (RICH, *FORMATS):
         raise UserError(f"--format: unknown format '{name}'{nearest(name, [RICH, *FORMATS])}")
@@ -144,7 +144,7 @@ def _write_page(
 
 
 def _print(made: "Report", kind: str, out: Path | None) -> None:
-    from icpo_cli.report.formats import FORMATS
+    from icpo_cli.report.report import FORMATS
 
     if kind != RICH:
         text = FORMATS[kind](made)
@@ -155,14 +155,13 @@ def _print(made: "Report", kind: str, out: Path | None) -> None:
         return
     from rich.console import Console
 
-    from icpo_cli.cli.display import stdout_console
-    from icpo_cli.report.formats.terminal import show
+    from icpo_cli.tables.terminal import print_document, stdout_console
 
     if out is None:
-        show(made.document, stdout_console())
+        print_document(made.document, stdout_console())
         return
     plain = StringIO()
-    show(made.document, Console(file=plain, width=160, highlight=False))
+    print_document(made.document, Console(file=plain, width=160, highlight=False))
     _write(out, plain.getvalue())
 
 

@@ -6,13 +6,14 @@ from datetime import datetime
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from icpo_cli.cli.display import printable, stdout_console
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.report.difference import Difference
 from icpo_cli.report.runs import HELDOUT, MEANS, ROLLOUT, Glance, settings_of_note
+from icpo_cli.tables.table import text_table
+from icpo_cli.tables.terminal import stdout_console, to_rich
+from icpo_cli.text import printable
 from icpo_cli.track.read import PastRun
 
 ID_LETTERS = 8
@@ -83,14 +84,16 @@ def print_difference(left: PastRun, right: PastRun, found: Difference) -> None:
     names = tuple(f"{run.id[:ID_LETTERS]} {_short(run.name, run)}" for run in (left, right))
     settings = {"configuration": found.configuration, **found.facts}
     tables = {
-        title: _table((title, *names), [(key, _there(one), _there(other)) for key, (one, other) in changed.items()])
+        title: to_rich(
+            text_table((title, *names), [(key, _there(one), _there(other)) for key, (one, other) in changed.items()])
+        )
         for title, changed in settings.items()
     }
     metrics = [
         (name, _number(change.left), _number(change.right), f"{change.difference:+.6g}")
         for name, change in found.metrics.items()
     ]
-    tables["metrics"] = _table(("metrics", *names, RIGHT_LESS_LEFT), metrics, right=(RIGHT_LESS_LEFT,))
+    tables["metrics"] = to_rich(text_table(("metrics", *names, RIGHT_LESS_LEFT), metrics, numeric=(RIGHT_LESS_LEFT,)))
     equal = [title for title, table in tables.items() if not table.row_count]
     said = [Text(f"equal: {', '.join(equal)}")] if equal else []
     alone = len(found.left_alone) + len(found.right_alone)
@@ -139,7 +142,7 @@ def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> Rende
     """A section of names and values; None without any."""
     if not rows:
         return None
-    table = _table(("", ""), rows)
+    table = to_rich(text_table(("", ""), rows))
     table.show_header = False
     return Group(*([Text(title)] if title else []), table, *([Text(note)] if note else []))
 
@@ -151,15 +154,6 @@ def _print_sections(*sections: RenderableType | None) -> None:
         if place:
             console.print()
         console.print(section)
-
-
-def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[str, ...] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for name in headers:
-        table.add_column(Text(printable(name)), justify="right" if name in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    return table
 
 
 def _status(run: PastRun) -> str:

@@ -181,7 +181,7 @@ def _time_text(config: "Config") -> str:
     """How long the run will take here, and what says so."""
     from icpo_cli.ablate.estimate import estimate, past_runs
     from icpo_cli.ablate.launch.local import shares
-    from icpo_cli.cli.ablate_plan import duration
+    from icpo_cli.text import duration
 
     [whole] = shares(1, uses_gpus=config.train.device != "cpu")
     past = past_runs(Path(config.train.output_dir), Path("studies"))

@@ -10,8 +10,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from icpo_cli.cli.display import Display, display_for, log_note, log_phase, printable, sparkline
+from icpo_cli.cli.display import Display, display_for, log_note, log_phase, sparkline
 from icpo_cli.records import Evaluation
+from icpo_cli.text import printable
 
 CURVES = {"reward/verif": "reward", "accuracy": "accuracy", "entropy": "entropy", "omega": "omega"}
 PHASES = ("rollout", "reward", "logprobs", "update", "sync")

@@ -20,6 +20,8 @@ from icpo_cli.evaluate.score import Part, Result, score
 from icpo_cli.evaluate.table import HEADERS, group_means, metrics_of, response_rows, result_json, rows_of
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.interrupt import StopSignal
+from icpo_cli.tables.markdown import plain_table
+from icpo_cli.tables.table import text_table
 from icpo_cli.track.parquet import write_table
 from icpo_cli.track.tracker import Tracker
 
@@ -149,8 +151,8 @@ def _write(outcome: Outcome, parts: Sequence[Part], tracker: Tracker) -> None:
     """Into the run's folder, then to MLflow. The result file comes last: with it the evaluation is whole."""
     folder = tracker.folder
     write_table(response_rows(parts), folder / RESPONSES)
-    table = [HEADERS, *rows_of(outcome.results)]
-    (folder / "table.md").write_text("".join(_markdown(row) for row in table), encoding="utf-8")
+    table = plain_table(text_table(HEADERS, rows_of(outcome.results)))
+    (folder / "table.md").write_text(table, encoding="utf-8")
     aside = folder / f"{RESULT}.tmp"
     aside.write_text(json.dumps(outcome.document(), indent=2), encoding="utf-8")
     aside.replace(folder / RESULT)
@@ -201,8 +203,3 @@ def _exported(part: Part) -> list[ExportedQuestion]:
                 )
             )
     return questions
-
-
-def _markdown(row: Sequence[str]) -> str:
-    line = "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n"
-    return line + "|" + " --- |" * len(row) + "\n" if row is HEADERS else line

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
 from icpo_cli.report.paper import TheirRow, subject_key
 from icpo_cli.report.rank import printed_value
-from icpo_cli.report.results import COLUMNS, MEANS, NORMAL_95, TITLES, Cell, EvalRow, Score
+from icpo_cli.report.results import COLUMNS, MEANS, NORMAL_95, TITLES, BenchScore, EvalRow, Score
 from icpo_cli.report.results import UNKNOWN as UNKNOWN_VERSION
 from icpo_cli.statistics import smallest_detectable
 
@@ -99,14 +99,14 @@ def _difference(our: EvalRow, their: TheirRow, column: str) -> Difference | None
     )
 
 
-def _error(bench: str, ours: Cell, theirs: Cell) -> float:
+def _error(bench: str, ours: BenchScore, theirs: BenchScore) -> float:
     """Standard error of the difference: theirs, where none is known, as ours would be on all questions."""
     own = _known_error(ours)
     other = own * math.sqrt(ours.n / BENCHMARKS[bench].count) if math.isnan(theirs.stderr) else theirs.stderr
     return math.hypot(own, other)
 
 
-def _known_error(cell: Cell) -> float:
+def _known_error(cell: BenchScore) -> float:
     """Equal accuracies of all questions show no spread: the interval's width stands in."""
     if cell.stderr > 0:
         return cell.stderr

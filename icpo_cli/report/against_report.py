@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from icpo_cli.report.against import Difference, differences, misprints
-from icpo_cli.report.grid import PARTIAL_MARK, Document, Grid, GridCell, GridGroup, Header, mark
 from icpo_cli.report.names import method_title
 from icpo_cli.report.paper import TheirRow, subject_key
 from icpo_cli.report.report import Report, known, score_json, subject_json
 from icpo_cli.report.results import COLUMNS, TITLES
 from icpo_cli.report.select import Selection
 from icpo_cli.report.table import NOTHING, PARTIAL, number_text
+from icpo_cli.tables.table import PARTIAL_MARK, Cell, Column, Document, Table, footnote_mark
 
 MINUS = "\N{MINUS SIGN}"
 NAMES = ("Table", "Model", "Method", "Verifier")
@@ -39,7 +39,7 @@ def against_report(selection: Selection, theirs: Sequence[TheirRow], name: str) 
     shown = _once(found)
     document = Document(
         title=f"Compared with {_called(name)}",
-        grids=(*([_comparison(shown, name)] if shown else []), _their_grid(theirs, name)),
+        tables=(*([_comparison(shown, name)] if shown else []), _their_grid(theirs, name)),
         notes=tuple(_notes(selection, theirs, shown, name)),
     )
     data = {
@@ -76,21 +76,21 @@ def _notes(selection: Selection, theirs: Sequence[TheirRow], shown: Sequence[Dif
     return notes + [f"{text}." for text in misprints(theirs)]
 
 
-def _comparison(found: Sequence[Difference], name: str) -> Grid:
+def _comparison(found: Sequence[Difference], name: str) -> Table:
     """A group of lines for each of our rows and their table."""
     letters: dict[str, str] = {}
     groups = []
     for title, group in groupby(found, key=_group_title):
-        groups.append(GridGroup(title, tuple(_line(each, letters) for each in group)))
+        groups.append((title, tuple(_line(each, letters) for each in group)))
     partial = any(each.our_score.partial for each in found)
     theirs = "Paper" if name == "paper" else "Theirs"
     headers = ("Ours", "95 % interval", theirs, "Difference", "Could show")
-    return Grid(
+    return Table(
         title=f"Ours and {'the paper’s' if name == 'paper' else 'theirs'}",
-        headers=(
-            Header("Benchmark", numeric=False),
-            *(Header(text) for text in headers),
-            Header("Conclusion", numeric=False),
+        columns=(
+            Column("Benchmark", numeric=False),
+            *(Column(text) for text in headers),
+            Column("Conclusion", numeric=False),
         ),
         groups=tuple(groups),
         footnotes=(
@@ -105,37 +105,37 @@ def _group_title(each: Difference) -> str:
     return f"{each.ours.title}, Table {table}" if table else each.ours.title
 
 
-def _line(each: Difference, letters: dict[str, str]) -> tuple[GridCell, ...]:
-    marks = [letters.setdefault(note, mark(len(letters))) for note in each.otherwise]
+def _line(each: Difference, letters: dict[str, str]) -> tuple[Cell, ...]:
+    marks = [letters.setdefault(note, footnote_mark(len(letters))) for note in each.otherwise]
     marks = [PARTIAL_MARK, *marks] if each.our_score.partial else marks
     low, high = each.our_score.ci95
     return (
-        GridCell(TITLES[each.column]),
-        GridCell(number_text(each.our_score.avg_at_k), marks=",".join(marks)),
-        GridCell(NOTHING if math.isnan(low) else f"{low:.1f} to {high:.1f}"),
-        GridCell(number_text(each.their_score.avg_at_k)),
-        GridCell(f"{each.value:+.1f}".replace("-", MINUS)),
-        GridCell(number_text(each.could_show)),
-        GridCell(each.verdict),
+        Cell(TITLES[each.column]),
+        Cell(number_text(each.our_score.avg_at_k), marks=",".join(marks)),
+        Cell(NOTHING if math.isnan(low) else f"{low:.1f} to {high:.1f}"),
+        Cell(number_text(each.their_score.avg_at_k)),
+        Cell(f"{each.value:+.1f}".replace("-", MINUS)),
+        Cell(number_text(each.could_show)),
+        Cell(each.verdict),
     )
 
 
-def _their_grid(theirs: Sequence[TheirRow], name: str) -> Grid:
+def _their_grid(theirs: Sequence[TheirRow], name: str) -> Table:
     """Every row with its cells as they are written there."""
     columns = [column for column in COLUMNS if any(their.columns.get(column) for their in theirs)]
-    return Grid(
+    return Table(
         title=f"Rows of {_called(name)}",
-        headers=(*(Header(text, numeric=False) for text in NAMES), *(Header(TITLES[column]) for column in columns)),
-        groups=(GridGroup("", tuple(_their_line(their, columns) for their in theirs)),),
+        columns=(*(Column(text, numeric=False) for text in NAMES), *(Column(TITLES[column]) for column in columns)),
+        groups=(("", tuple(_their_line(their, columns) for their in theirs)),),
     )
 
 
-def _their_line(their: TheirRow, columns: Sequence[str]) -> tuple[GridCell, ...]:
+def _their_line(their: TheirRow, columns: Sequence[str]) -> tuple[Cell, ...]:
     of = their.row.subject
     method = method_title(of.method) + (f" ({of.setting})" if of.setting else "")
     texts = (their.table.removeprefix("table"), of.model, method, their.columns.get("verifier", ""))
     numbers = (their.columns.get(column) or NOTHING for column in columns)
-    return tuple(GridCell(text) for text in (*texts, *numbers))
+    return tuple(Cell(text) for text in (*texts, *numbers))
 
 
 def _difference_json(each: Difference) -> dict[str, object]:

@@ -21,7 +21,7 @@ from icpo_cli.report.page_data import Shown, as_script, moment, page_data
 from icpo_cli.report.responses import Responses, responses_of
 from icpo_cli.report.results import evaluations_of
 from icpo_cli.report.settings import Comparison, comparisons_of
-from icpo_cli.report.text import visible
+from icpo_cli.text import visible
 from icpo_cli.track.read import PastRun, RunStore
 
 MOST_COMPARISONS = 4

@@ -13,7 +13,7 @@ from icpo_cli.report.figure import Histories
 from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.responses import Responses, spread
 from icpo_cli.report.results import MEANS, TITLES, Evaluation, Subject
-from icpo_cli.report.text import shortened, visible
+from icpo_cli.text import shortened, visible
 from icpo_cli.track.read import PastRun, Points
 
 POINTS_A_CURVE = 80

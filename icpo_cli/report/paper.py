@@ -16,7 +16,7 @@ from icpo_cli.config.load import nearest
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.errors import UserError
 from icpo_cli.report.names import family, same_method, same_model
-from icpo_cli.report.results import MEANS, UNKNOWN, Cell, EvalRow, Subject
+from icpo_cli.report.results import MEANS, UNKNOWN, BenchScore, EvalRow, Subject
 
 PAPER = Path(__file__).with_name("paper_tables.csv")
 NEEDED = ("model", "method")
@@ -100,7 +100,7 @@ def _row(place: str, columns: dict[str, str]) -> TheirRow:
         value = _number(place, columns, bench)
         if value is not None:
             stderr = _number(place, columns, f"{bench}_stderr")
-            cells[bench] = Cell(
+            cells[bench] = BenchScore(
                 value,
                 math.nan if stderr is None else stderr,
                 grader=columns.get(f"{bench}_grader") or UNKNOWN,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from icpo_cli.report.grid import Rank
+from icpo_cli.tables.table import Rank
 
 DIGITS = 1
 """Printed: what a reader sees equal is equal, as the paper marks it (Gemma's Math: 15.80 and 15.77, both best)."""

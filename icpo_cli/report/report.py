@@ -1,16 +1,20 @@
 """A report in every form: tables for readers, numbers for programs."""
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from icpo_cli.report.grid import Document
 from icpo_cli.report.layouts import LAYOUTS
 from icpo_cli.report.paper import OF_A_BENCHMARK
-from icpo_cli.report.results import COLUMNS, MEANS, Cell, EvalRow, Score, Subject
+from icpo_cli.report.results import COLUMNS, MEANS, BenchScore, EvalRow, Score, Subject
 from icpo_cli.report.select import Selection
 from icpo_cli.report.table import column_ranks, rows_of, table_document
+from icpo_cli.tables.html import to_html
+from icpo_cli.tables.latex import to_latex
+from icpo_cli.tables.markdown import to_markdown
+from icpo_cli.tables.table import Document, to_csv
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def score_json(score: Score) -> dict[str, object]:
         "ci95": [known(bound) for bound in score.ci95],
         "partial": score.partial,
     }
-    if isinstance(score, Cell):
+    if isinstance(score, BenchScore):
         found |= {"n": score.n, "k": score.k, "run": score.run_id, "grader": score.grader, "data": score.data}
     return found
 
@@ -105,3 +109,13 @@ def _facts(score: Score) -> dict[str, object]:
     low, high = (known(bound) for bound in score.ci95)
     facts |= {"ci95_low": low, "ci95_high": high, "partial": str(score.partial).lower()}
     return {name: "" if value is None else value for name, value in facts.items()}
+
+
+FORMATS: dict[str, Callable[[Report], str]] = {
+    "md": lambda report: to_markdown(report.document),
+    "csv": lambda report: to_csv(report.lines),
+    "tex": lambda report: to_latex(report.document),
+    "html": lambda report: to_html(report.document),
+    "json": lambda report: json.dumps(report.data, indent=2) + "\n",
+}
+"""By file name ending. The terminal format is tables/terminal.py."""

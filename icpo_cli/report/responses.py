@@ -8,7 +8,7 @@ from typing import Any
 
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.report.kind import Kind, kind_of
-from icpo_cli.report.text import shortened, visible
+from icpo_cli.text import shortened, visible
 from icpo_cli.track.parquet import Row, column_names, read_rows, read_table
 from icpo_cli.track.read import PastRun, RunStore
 

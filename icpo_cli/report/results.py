@@ -30,7 +30,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Cell(Score):
+class BenchScore(Score):
     """One benchmark's number, and what it must share with those that it is compared with."""
 
     n: int = 0
@@ -67,7 +67,7 @@ class EvalRow:
     """One row of a table."""
 
     subject: Subject
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, BenchScore]
     """By benchmark; those that are not there were not evaluated."""
 
     @property
@@ -84,7 +84,7 @@ class EvalRow:
         parts = [cell for _, cell in self.named_parts(column)]
         return mean_score(parts) if len(parts) == len(GROUPS[column]) else None
 
-    def named_parts(self, column: str) -> list[tuple[str, Cell]]:
+    def named_parts(self, column: str) -> list[tuple[str, BenchScore]]:
         """The benchmarks' numbers that a column's is from."""
         return [(bench, self.cells[bench]) for bench in GROUPS.get(column, [column]) if bench in self.cells]
 
@@ -97,7 +97,7 @@ class Evaluation:
     training: PastRun | None
     """The run whose checkpoint was evaluated."""
     subject: Subject
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, BenchScore]
 
 
 def mean_score(parts: Sequence[Score]) -> Score:
@@ -120,7 +120,7 @@ def evaluations_of(runs: Sequence[PastRun]) -> list[Evaluation]:
     return found
 
 
-def _cells(run: PastRun) -> dict[str, Cell]:
+def _cells(run: PastRun) -> dict[str, BenchScore]:
     """Of the benchmarks that it has a number of: one without a graded response has none."""
     cells = {}
     for bench in BENCHMARKS:
@@ -130,7 +130,7 @@ def _cells(run: PastRun) -> dict[str, Cell]:
             if key.startswith(f"eval/{bench}/")
         }
         if "avg_at_k" in metrics:
-            cells[bench] = Cell(
+            cells[bench] = BenchScore(
                 avg_at_k=metrics["avg_at_k"],
                 stderr=metrics.get("stderr", math.nan),
                 ci95=(metrics.get("ci95_low", math.nan), metrics.get("ci95_high", math.nan)),

@@ -8,7 +8,7 @@ from icpo_cli.errors import UserError
 from icpo_cli.report import names
 from icpo_cli.report.find import find_run
 from icpo_cli.report.kind import Kind, kind_of
-from icpo_cli.report.results import Cell, EvalRow, Evaluation, Subject, evaluations_of
+from icpo_cli.report.results import BenchScore, EvalRow, Evaluation, Subject, evaluations_of
 from icpo_cli.report.rows_file import NamedRow
 from icpo_cli.report.versions import ANEW, Versions, clash, versions_of
 from icpo_cli.track.read import PastRun
@@ -155,9 +155,9 @@ def _named_row(row: NamedRow, runs: Sequence[PastRun], found: Sequence[Evaluatio
     return EvalRow(subject, _newest_cells(sorted(evaluations, key=lambda each: each.run.start_ms, reverse=True)))
 
 
-def _newest_cells(evaluations: Sequence[Evaluation]) -> dict[str, Cell]:
+def _newest_cells(evaluations: Sequence[Evaluation]) -> dict[str, BenchScore]:
     """Of each benchmark the newest whole result, or the newest partial one; `evaluations` newest first."""
-    cells: dict[str, Cell] = {}
+    cells: dict[str, BenchScore] = {}
     for wanted in (False, True):
         for bench, cell in _named_cells(evaluations):
             if cell.partial == wanted:
@@ -165,7 +165,7 @@ def _newest_cells(evaluations: Sequence[Evaluation]) -> dict[str, Cell]:
     return cells
 
 
-def _named_cells(evaluations: Sequence[Evaluation]) -> list[tuple[str, Cell]]:
+def _named_cells(evaluations: Sequence[Evaluation]) -> list[tuple[str, BenchScore]]:
     return [named for each in evaluations for named in each.cells.items()]
 
 

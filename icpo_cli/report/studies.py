@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from icpo_cli.report.formats.html import html_tables
-from icpo_cli.report.grid import Document, Grid, GridCell, GridGroup, Header
 from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.page import PageTable
+from icpo_cli.tables.html import html_tables
+from icpo_cli.tables.table import Cell, Column, Document, Table
 from icpo_cli.track.read import PastRun, RunStore
 
 TABLE = "table.md"
@@ -31,8 +31,8 @@ def outcome_of(study: str, markdown: str) -> Document | None:
     if place is None:
         return None
     headers, _, *rows = map(_cells, blocks[place])
-    group = GridGroup("", tuple(tuple(GridCell(text) for text in row) for row in rows))
-    grid = Grid(study, tuple(Header(name, numeric=False) for name in headers), (group,))
+    group = ("", tuple(tuple(Cell(text) for text in row) for row in rows))
+    grid = Table(study, tuple(Column(name, numeric=False) for name in headers), (group,))
     return Document(f"Study {study}", (grid,), tuple(" ".join(lines) for lines in blocks[place + 1 : place + 2]))
 
 

@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
-from icpo_cli.report.grid import PARTIAL_MARK, Document, Grid, GridCell, GridGroup, Header, Rank, mark
 from icpo_cli.report.layouts import LAYOUTS, Layout, heading, in_order
 from icpo_cli.report.rank import DIGITS, ranks
 from icpo_cli.report.results import MEANS, TITLES, EvalRow, Subject
 from icpo_cli.report.select import Selection
 from icpo_cli.report.versions import Versions
+from icpo_cli.tables.table import PARTIAL_MARK, Cell, Column, Document, Rank, Table, footnote_mark
 
 NOTHING = "–"
 PARTIAL = "Partial: not the whole benchmark, k responses each."
@@ -21,14 +21,14 @@ def table_document(selection: Selection, number: int, errors: bool) -> Document:
     """Table `number` of the rows that belong in it; `errors` adds standard errors."""
     layout = LAYOUTS[number]
     rows = rows_of(selection.rows, layout)
-    grid = _Numbers(layout, rows, selection.versions).grid(errors)
+    table = _Numbers(layout, rows, selection.versions).table(errors)
     notes = [*selection.notes]
     if len(rows) < len(selection.rows):
         left = len(selection.rows) - len(rows)
         notes.append(f"Not in this table, which has {layout.about}: {left} of {len(selection.rows)} rows.")
-    if any(cell.rank for group in grid.groups for row in group.rows for cell in row):
-        notes.insert(0, f"{MARKED} {TAKES_NO_PART}" if grid.footnotes else MARKED)
-    return Document(f"Table {number}: {layout.title}", (grid,), tuple(notes))
+    if any(cell.rank for row in table.rows for cell in row):
+        notes.insert(0, f"{MARKED} {TAKES_NO_PART}" if table.footnotes else MARKED)
+    return Document(f"Table {number}: {layout.title}", (table,), tuple(notes))
 
 
 def rows_of(rows: Sequence[EvalRow], layout: Layout) -> list[EvalRow]:
@@ -79,38 +79,38 @@ class _Numbers:
         }
         self._letters: dict[str, str] = {}
 
-    def grid(self, errors: bool) -> Grid:
+    def table(self, errors: bool) -> Table:
         places = column_ranks(self._rows, self._layout, self._versions)
-        lines: list[tuple[Subject, tuple[GridCell, ...]]] = []
+        lines: list[tuple[Subject, tuple[Cell, ...]]] = []
         for row, rank in zip(self._rows, places, strict=True):
             first = not lines or lines[-1][0].model != row.subject.model
-            names = [GridCell(text) for text in self._layout.cells(row.subject, first)]
+            names = [Cell(text) for text in self._layout.cells(row.subject, first)]
             numbers = [self._cell(row, column, rank[column], errors) for column in self._layout.columns]
             lines.append((row.subject, (*names, *numbers)))
         groups = groupby(lines, key=lambda line: self._layout.group(line[0]))
         partial = any(PARTIAL_MARK in cell.marks for _, cells in lines for cell in cells)
-        return Grid(
+        return Table(
             title=self._layout.title,
-            headers=(
-                *(Header(name, numeric=False) for name in self._layout.names),
-                *(Header(TITLES[column], self._headings[column]) for column in self._layout.columns),
+            columns=(
+                *(Column(name, numeric=False) for name in self._layout.names),
+                *(Column(TITLES[column], self._headings[column]) for column in self._layout.columns),
             ),
-            groups=tuple(GridGroup(title, tuple(cells for _, cells in group)) for title, group in groups),
+            groups=tuple((title, tuple(cells for _, cells in group)) for title, group in groups),
             footnotes=(
                 *(((PARTIAL_MARK, PARTIAL),) if partial else ()),
                 *((letter, note) for note, letter in self._letters.items()),
             ),
         )
 
-    def _cell(self, row: EvalRow, column: str, rank: Rank | None, errors: bool) -> GridCell:
+    def _cell(self, row: EvalRow, column: str, rank: Rank | None, errors: bool) -> Cell:
         score = row.score(column)
         if score is None:
-            return GridCell(NOTHING)
+            return Cell(NOTHING)
         notes = _differences(row, column, self._versions)
         if column not in MEANS and (said := f"Avg@{row.cells[column].k}") != self._headings[column]:
             notes.append(f"{said}.")
-        marks = [self._letters.setdefault(note, mark(len(self._letters))) for note in dict.fromkeys(notes)]
-        return GridCell(
+        marks = [self._letters.setdefault(note, footnote_mark(len(self._letters))) for note in dict.fromkeys(notes)]
+        return Cell(
             number_text(score.avg_at_k),
             error=number_text(score.stderr) if errors else "",
             rank=rank,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from icpo_cli.report.results import TITLES, Cell
+from icpo_cli.report.results import TITLES, BenchScore
 
 ANEW = "`icpo eval --rescore RUN` grades stored responses anew, --mixed shows them all, marked"
 DIGEST_LETTERS = 8
@@ -17,10 +17,10 @@ class Versions:
     data: Mapping[str, str]
     """Fingerprint of the questions, by benchmark."""
 
-    def fits(self, bench: str, cell: Cell) -> bool:
+    def fits(self, bench: str, cell: BenchScore) -> bool:
         return cell.grader == self.grader and cell.data == self.data[bench]
 
-    def differences(self, bench: str, cell: Cell) -> list[str]:
+    def differences(self, bench: str, cell: BenchScore) -> list[str]:
         """What a reader must know of a cell that does not fit, a note each."""
         notes = []
         if cell.grader != self.grader:
@@ -30,7 +30,7 @@ class Versions:
         return notes
 
 
-def versions_of(results: Sequence[Mapping[str, Cell]]) -> Versions:
+def versions_of(results: Sequence[Mapping[str, BenchScore]]) -> Versions:
     """Those of the newest whole result, by benchmark where that has none; `results` newest first, not empty.
 
     A partial one speaks only where there is no whole one.
@@ -46,7 +46,7 @@ def versions_of(results: Sequence[Mapping[str, Cell]]) -> Versions:
     return Versions(grader, data)
 
 
-def clash(cells: Iterable[tuple[str, Cell]], versions: Versions) -> str:
+def clash(cells: Iterable[tuple[str, BenchScore]], versions: Versions) -> str:
     """What keeps these from sharing a table, in one line; empty where nothing does."""
     other = [(bench, cell) for bench, cell in cells if not versions.fits(bench, cell)]
     graders = sorted({cell.grader for _, cell in other} - {versions.grader})

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from icpo_cli.config.load import nearest
 from icpo_cli.errors import UserError
 from icpo_cli.report.find import find_run
-from icpo_cli.report.formats.html import html_tables
 from icpo_cli.report.page import PageTable
 from icpo_cli.report.report import Report, table_report
 from icpo_cli.report.results import evaluations_of
 from icpo_cli.report.select import Request, Selection
+from icpo_cli.tables.html import html_tables
 from icpo_cli.track.read import PastRun
 
 LEVELS = 2

@@ -110,7 +110,7 @@ def test_only_jobs_that_are_done_count_and_the_others_are_named(study: Study) ->
     comparison = found.comparison("icpo", "heldout", FINAL)
     assert comparison is not None and (comparison.paired.n, comparison.paired.difference) == (1, 2)
     assert comparison.level == pytest.approx(1 - 0.05 / 3)
-    row = outcome_table(found).rows[1]
+    row = outcome_table(found).texts[1]
     assert row[:2] == ("icpo", "1 of 3, 1 unfinished, 1 failed")
     assert notes(found)[0] == "10 of 12 jobs are done (1 unfinished, 1 failed); only those count here."
     assert "no room" in to_markdown(found)
@@ -133,7 +133,7 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
     found = outcome(study)
     assert found.comparisons[0].verdict == "one seed: no interval"
     assert (found.arms[1].final["heldout"].stderr, found.arms[1].final["heldout"].over) == (4.0, "questions")
-    assert outcome_table(found).rows[1][4:] == ("90.0 (± 4.0)", "90.0", "+40.0", "-", "one seed: no interval")
+    assert outcome_table(found).texts[1][4:] == ("90.0 (± 4.0)", "90.0", "+40.0", "-", "one seed: no interval")
     text = " ".join(notes(found))
     assert "over its questions" in text and "One seed gives no interval" in text
 
@@ -141,21 +141,21 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
 def test_a_study_that_has_only_begun(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"})
     found = outcome(study)
-    assert outcome_table(found).rows[0] == ("grpo", "0 of 3, 3 waiting", "0/8", "-", "-", "-", "", "", "base")
+    assert outcome_table(found).texts[0] == ("grpo", "0 of 3, 3 waiting", "0/8", "-", "-", "-", "", "", "base")
     assert "No job was evaluated" in " ".join(notes(found))
     write_run(job_of(study, "grpo", 0), {0: 20.0}, iterations=3)
     found = outcome(study)
-    assert outcome_table(found).rows[0][:3] == ("grpo", "0 of 3, 2 waiting, 1 unfinished", "0-3/8")
-    assert outcome_table(found).rows[1][-1] == "no seed of both is done"
+    assert outcome_table(found).texts[0][:3] == ("grpo", "0 of 3, 2 waiting, 1 unfinished", "0-3/8")
+    assert outcome_table(found).texts[1][-1] == "no seed of both is done"
     to_markdown(found), to_csv(found)
 
 
 def test_a_rows_columns_say_what_it_is_compared_with_where_that_differs(study: Study) -> None:
     table = outcome_table(outcome(study))
-    assert table.headers[6:] == ("against", "difference", "interval", "verdict")
-    assert [row[6] for row in table.rows] == ["", "grpo", "grpo", "noisy grpo"]
-    assert table.rows[1][3:6] == ("20.0 ± 0.0", "65.0 ± 7.8", "65.0 ± 7.8")
-    assert table.rows[2][7:] == ("-10.0", "-10.4 to -9.6", "worse")
+    assert [column.name for column in table.columns[6:]] == ["against", "difference", "interval", "verdict"]
+    assert [row[6] for row in table.texts] == ["", "grpo", "grpo", "noisy grpo"]
+    assert table.texts[1][3:6] == ("20.0 ± 0.0", "65.0 ± 7.8", "65.0 ± 7.8")
+    assert table.texts[2][7:] == ("-10.0", "-10.4 to -9.6", "worse")
     assert "98.33 % each (Bonferroni)" in " ".join(notes(outcome(study)))
 
 
@@ -183,7 +183,7 @@ def test_several_benchmarks_have_rows_and_comparisons_each(tmp_path: Path) -> No
         with (job.folder / "run0" / "journal.jsonl").open("a") as journal:
             journal.write((job.folder / "other" / "journal.jsonl").read_text())
     found = outcome(study)
-    assert [row[:2] for row in outcome_table(found).rows] == [
+    assert [row[:2] for row in outcome_table(found).texts] == [
         ("grpo", "held-out"),
         ("icpo", "held-out"),
         ("grpo", "GPQA"),

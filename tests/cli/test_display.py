@@ -1,8 +1,9 @@
 import io
 
-from icpo_cli.cli.display import printable, sparkline
+from icpo_cli.cli.display import sparkline
 from icpo_cli.cli.train_display import TrainProgress
 from icpo_cli.records import Evaluation
+from icpo_cli.text import printable
 
 METRICS = {
     "reward/verif": 0.5,

@@ -10,9 +10,8 @@ import pytest
 from icpo_cli.errors import UserError
 from icpo_cli.report.against import differences, misprints
 from icpo_cli.report.against_report import against_report
-from icpo_cli.report.formats import FORMATS
 from icpo_cli.report.paper import PAPER, paper_rows, read_table
-from icpo_cli.report.report import table_report
+from icpo_cli.report.report import FORMATS, table_report
 from icpo_cli.report.select import Request, Selection, select
 from icpo_cli.track.read import PastRun
 from tests.report.runs import evaluated, trained
@@ -42,8 +41,8 @@ def test_all_42_rows_stand_as_they_are_in_every_format() -> None:
     report = against_report(selection(evaluated("e", SEVEN)), paper_rows(), "paper")
     assert len(lines) == 42 and report.data["theirs"] == lines
     cells = [line[column] for line in lines for column in list(line)[5:14]]
-    [_, rows] = report.document.grids
-    assert [cell.text for group in rows.groups for row in group.rows for cell in row[4:]] == [c or "–" for c in cells]
+    [_, rows] = report.document.tables
+    assert [cell.text for row in rows.rows for cell in row[4:]] == [c or "–" for c in cells]
     written = csv.DictReader(io.StringIO(FORMATS["csv"](report)))
     assert [line["printed"] for line in written] == [cell for cell in cells if cell]
 
@@ -79,8 +78,8 @@ def test_few_questions_of_ours_do_not_widen_their_error() -> None:
     chosen = selection(evaluated("e", {"aime24": 40.0}, n=10, stderr=6.0, partial=True))
     first = differences(chosen.rows, paper_rows())[0]
     assert first.stderr == pytest.approx(math.hypot(6.0, 6.0 * math.sqrt(10 / 30)))
-    [grid, _] = against_report(chosen, paper_rows(), "paper").document.grids
-    assert grid.groups[0].rows[0][1].marks == "†" and grid.footnotes[0][0] == "†"
+    [table, _] = against_report(chosen, paper_rows(), "paper").document.tables
+    assert table.rows[0][1].marks == "†" and table.footnotes[0][0] == "†"
 
 
 def test_where_all_questions_are_alike_the_interval_says_what_there_is_to_say() -> None:
@@ -109,8 +108,8 @@ def test_a_mean_is_compared_with_the_mean_of_their_cells() -> None:
 def test_a_number_that_recurs_is_shown_once_and_is_in_the_csv_each_time() -> None:
     ours = selection(trained("t", "method=grpo"), evaluated("e", {"gpqa": 40.0}, parent="t"))
     report = against_report(ours, paper_rows(), "paper")
-    [grid, _] = report.document.grids
-    assert [(group.title, len(group.rows)) for group in grid.groups] == [("Qwen2.5-7B GRPO, Table 1", 1)]
+    [table, _] = report.document.tables
+    assert [(heading, len(rows)) for heading, rows in table.groups] == [("Qwen2.5-7B GRPO, Table 1", 1)]
     assert [each["table"] for each in report.data["comparisons"]] == ["table1", "table3", "table4"]
 
 
@@ -136,7 +135,7 @@ def test_schedules_are_compared_with_table_4() -> None:
 
 def test_ours_without_a_counterpart_are_named() -> None:
     report = against_report(selection(evaluated("e", {"gpqa": 1.0}, model="my-model")), paper_rows(), "paper")
-    assert len(report.document.grids) == 1 and report.data["comparisons"] == []
+    assert len(report.document.tables) == 1 and report.data["comparisons"] == []
     assert any("my-model base" in note for note in report.document.notes)
 
 
@@ -148,8 +147,8 @@ def test_our_own_csv_can_be_compared_with(tmp_path: Path) -> None:
     assert [(each.column, each.value) for each in found] == [("gpqa", 3.0), ("math500", 1.0)]
     assert found[0].stderr == pytest.approx(2.5)  # theirs is in the file: sqrt(1.5² + 2²)
     assert found[0].otherwise == ["Graded by verifier 5, theirs by 4."]
-    [grid, _] = against_report(now, read_table(path), str(path)).document.grids
-    assert grid.groups[0].rows[0][1].marks == "a" and grid.footnotes == (("a", "Graded by verifier 5, theirs by 4."),)
+    [table, _] = against_report(now, read_table(path), str(path)).document.tables
+    assert table.rows[0][1].marks == "a" and table.footnotes == (("a", "Graded by verifier 5, theirs by 4."),)
 
 
 HEAD = "model,method,gpqa\n"

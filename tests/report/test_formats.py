@@ -11,13 +11,12 @@ import pytest
 from rich.console import Console
 
 from icpo_cli.report.against_report import against_report
-from icpo_cli.report.formats import FORMATS
-from icpo_cli.report.formats.html import html_tables
-from icpo_cli.report.formats.terminal import show
-from icpo_cli.report.grid import Document, Grid, GridCell, GridGroup, Header, Rank, mark
 from icpo_cli.report.paper import paper_rows
-from icpo_cli.report.report import Report, table_report
+from icpo_cli.report.report import FORMATS, Report, table_report
 from icpo_cli.report.select import Request, select
+from icpo_cli.tables.html import html_tables
+from icpo_cli.tables.table import Cell, Column, Document, Rank, Table, footnote_mark
+from icpo_cli.tables.terminal import print_document
 from tests.report.runs import evaluated
 
 HOSTILE = [
@@ -42,12 +41,12 @@ def hostile_report() -> Report:
 DOCUMENT = Document(
     "A title",
     (
-        Grid(
+        Table(
             "Numbers",
-            (Header("Model", numeric=False), Header("GPQA", "Avg@4"), Header("Math")),
+            (Column("Model", numeric=False), Column("GPQA", "Avg@4"), Column("Math")),
             (
-                GridGroup("First", ((GridCell("x"), GridCell("1.0", "0.5", Rank.BEST, "†,a"), GridCell("2.0")),)),
-                GridGroup("", ((GridCell("y"), GridCell("0.5", rank=Rank.SECOND), GridCell("–")),)),
+                ("First", ((Cell("x"), Cell("1.0", "0.5", Rank.BEST, "†,a"), Cell("2.0")),)),
+                ("", ((Cell("y"), Cell("0.5", rank=Rank.SECOND), Cell("–")),)),
             ),
             (("†", "Partial."), ("a", "Other.")),
         ),
@@ -90,7 +89,7 @@ def test_latex() -> None:
 
 def test_plain_text_has_marks_of_its_own() -> None:
     text = io.StringIO()
-    show(DOCUMENT, Console(file=text, width=80))
+    print_document(DOCUMENT, Console(file=text, width=80))
     assert [line.rstrip() for line in text.getvalue().splitlines()] == [
         "A title",
         "Model         GPQA Math",
@@ -108,7 +107,7 @@ def test_plain_text_has_marks_of_its_own() -> None:
 
 def test_a_table_wider_than_the_terminal_goes_on_below() -> None:
     text = io.StringIO()
-    show(hostile_report().document, Console(file=text, width=80, force_terminal=True))
+    print_document(hostile_report().document, Console(file=text, width=80, force_terminal=True))
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text.getvalue()).splitlines()
     assert max(len(line) for line in lines if "±" in line or line.startswith("Model")) <= 80
     headings = [line.split() for line in lines if line.startswith("Model")]
@@ -169,7 +168,7 @@ def test_no_format_passes_a_terminal_escape_on(kind: str) -> None:
 
 def test_a_terminal_is_not_commanded() -> None:
     text = io.StringIO()
-    show(hostile_report().document, Console(file=text, width=200))
+    print_document(hostile_report().document, Console(file=text, width=200))
     assert "\x1b" not in text.getvalue() and "\x07" not in text.getvalue() and "\u202e" not in text.getvalue()
     assert "[bold]rich[/bold]" in text.getvalue()
 
@@ -197,4 +196,4 @@ def test_latex_compiles_as_it_is(name: str, tmp_path: Path) -> None:
 
 
 def test_notes_have_letters_that_do_not_run_out() -> None:
-    assert [mark(place) for place in (0, 24, 25, 26, 50)] == ["a", "z", "aa", "ab", "ba"]
+    assert [footnote_mark(place) for place in (0, 24, 25, 26, 50)] == ["a", "z", "aa", "ab", "ba"]

@@ -1,12 +1,12 @@
 """Best and second against the marks that the paper prints."""
 
-from icpo_cli.report.grid import Rank
 from icpo_cli.report.layouts import LAYOUTS
 from icpo_cli.report.paper import paper_rows
 from icpo_cli.report.rank import ranks
 from icpo_cli.report.results import EvalRow
 from icpo_cli.report.table import column_ranks
 from icpo_cli.report.versions import versions_of
+from icpo_cli.tables.table import Rank
 
 B, S = Rank.BEST, Rank.SECOND
 

@@ -78,13 +78,13 @@ def test_mixed_shows_them_all_with_a_mark_and_no_rank() -> None:
         "Qwen2.5-7B": None,
         "Qwen2.5-14B": "best",
     }
-    grid = report.document.grids[0]
-    assert [note for _, note in grid.footnotes] == rows["Qwen2.5-7B"]["differs"]
+    table = report.document.tables[0]
+    assert [note for _, note in table.footnotes] == rows["Qwen2.5-7B"]["differs"]
     assert rows["Qwen2.5-7B"]["differs"] == [
         "Graded by verifier 3; unmarked ones by 4.",
         "On other GPQA questions than unmarked ones: data before.",
     ]
-    assert [row[4].marks for row in grid.groups[0].rows] == ["", "a,b", ""]
+    assert [row[4].marks for row in table.rows] == ["", "a,b", ""]
 
 
 def test_partial_numbers_are_marked_and_not_ranked() -> None:
@@ -93,22 +93,22 @@ def test_partial_numbers_are_marked_and_not_ranked() -> None:
         evaluated("b", {"aime24": 10.0}, model="Qwen2.5-3B"),
         evaluated("c", {"aime24": 11.0}, model="Qwen2.5-14B"),
     ]
-    [grid] = table_report(select(runs, Request()), 1, errors=True).document.grids
-    cells = [row[9] for row in grid.groups[0].rows]
+    [table] = table_report(select(runs, Request()), 1, errors=True).document.tables
+    cells = [row[9] for row in table.rows]
     assert [(cell.text, cell.error, cell.marks, cell.rank and cell.rank.value) for cell in cells] == [
         ("10.0", "2.0", "", "second"),
         ("99.0", "2.0", "†", None),
         ("11.0", "2.0", "", "best"),
     ]
-    assert grid.footnotes[0][0] == "†"
+    assert table.footnotes[0][0] == "†"
 
 
 def test_another_k_than_the_columns_is_said() -> None:
     runs = [evaluated("a", {"aime24": 9.0}, k=1), evaluated("b", {"aime24": 10.0}, model="Qwen2.5-3B")]
-    [grid] = table_report(select(runs, Request()), 1, errors=False).document.grids
-    assert grid.headers[9].below == "Avg@16" and grid.footnotes == (("a", "Avg@1."),)
-    [alone] = table_report(select(runs[:1], Request()), 1, errors=False).document.grids
-    assert alone.headers[9].below == "Avg@1" and alone.footnotes == ()
+    [table] = table_report(select(runs, Request()), 1, errors=False).document.tables
+    assert table.columns[9].below == "Avg@16" and table.footnotes == (("a", "Avg@1."),)
+    [alone] = table_report(select(runs[:1], Request()), 1, errors=False).document.tables
+    assert alone.columns[9].below == "Avg@1" and alone.footnotes == ()
 
 
 STORE = [

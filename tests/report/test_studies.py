@@ -1,7 +1,7 @@
 """A study's outcome on the page, from the Markdown it left."""
 
-from icpo_cli.report.formats.html import html_tables
 from icpo_cli.report.studies import outcome_of
+from icpo_cli.tables.html import html_tables
 
 LEFT = """# lab
 
@@ -22,9 +22,9 @@ more
 def test_the_first_table_with_what_is_said_of_it() -> None:
     document = outcome_of("lab", LEFT)
     assert document is not None
-    [grid] = document.grids
-    assert [header.name for header in grid.headers] == ["arm", "final", ""]
-    rows = [[cell.text for cell in row] for row in grid.groups[0].rows]
+    [table] = document.tables
+    assert [column.name for column in table.columns] == ["arm", "final", ""]
+    rows = [list(row) for row in table.texts]
     assert rows == [["a|b", "57.3 ± 0.7", "base"], ["<script>x</script>", "-", "one seed: no interval"]]
     assert document.notes == ("Accuracy in percent, mean over seeds.",)
     assert "<script>" not in html_tables(document)

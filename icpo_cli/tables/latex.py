@@ -1,9 +1,9 @@
-"""A report as LaTeX with booktabs: a document that compiles as it is, whose tables can be taken out of it."""
+"""Tables as a LaTeX document with booktabs; it compiles as it is, and single tables can be copied out of it."""
 
 from collections.abc import Sequence
 
-from icpo_cli.report.formats.plain import one_line
-from icpo_cli.report.grid import PARTIAL_MARK, Document, Grid, GridCell, Header, Rank
+from icpo_cli.tables.table import PARTIAL_MARK, Cell, Column, Document, Rank, Table
+from icpo_cli.text import one_line
 
 HEAD = r"""% Compiles as it is. In a paper: the tables alone, with booktabs and graphicx.
 \documentclass{article}
@@ -41,13 +41,13 @@ ESCAPED = {
 
 
 def to_latex(document: Document) -> str:
-    tables = [_table(grid.title, part, grid) for grid in document.grids for part in _pages(grid)]
+    tables = [_table(table, part) for table in document.tables for part in _pages(table)]
     notes = [f"\\noindent {text(note)}\\par\\smallskip\n" for note in document.notes]
     return "".join([HEAD, *tables, *notes, TAIL])
 
 
 def text(raw: str) -> str:
-    """As it is written: nothing in it is a command. What the fonts lack is named by its code point."""
+    """Escaped: nothing in it is a command. A character that the fonts lack is named by its code point."""
     return "".join(ESCAPED.get(char) or _plain(char) for char in one_line(raw))
 
 
@@ -55,43 +55,43 @@ def _plain(char: str) -> str:
     return char if char.isascii() else rf"\texttt{{U+{ord(char):04X}}}"
 
 
-def _pages(grid: Grid) -> list[list[str]]:
-    """The table's lines, as many to a page as it holds."""
+def _pages(table: Table) -> list[list[str]]:
+    """The table's lines, LINES_A_PAGE to a page."""
     lines = []
-    for place, group in enumerate(grid.groups):
-        if place:
+    for index, (heading, rows) in enumerate(table.groups):
+        if index:
             lines.append("\\midrule\n")
-        if group.title:
-            lines.append(f"\\multicolumn{{{len(grid.headers)}}}{{c}}{{\\textbf{{{text(group.title)}}}}} \\\\\n")
-        lines += [_line([_cell(cell) for cell in row]) for row in group.rows]
+        if heading:
+            lines.append(f"\\multicolumn{{{len(table.columns)}}}{{c}}{{\\textbf{{{text(heading)}}}}} \\\\\n")
+        lines += [_line([_cell(cell) for cell in row]) for row in rows]
     return [lines[start : start + LINES_A_PAGE] for start in range(0, len(lines), LINES_A_PAGE)]
 
 
-def _table(title: str, lines: Sequence[str], grid: Grid) -> str:
-    columns = "".join("r" if header.numeric else "l" for header in grid.headers)
-    footnotes = "".join(f"\\par\\smallskip\\textsuperscript{{{text(m)}}} {text(note)}\n" for m, note in grid.footnotes)
+def _table(table: Table, lines: Sequence[str]) -> str:
+    columns = "".join("r" if column.numeric else "l" for column in table.columns)
+    footnotes = "".join(f"\\par\\smallskip\\textsuperscript{{{text(m)}}} {text(note)}\n" for m, note in table.footnotes)
     return (
         "\\begin{table}[ht]\n\\centering\n"
-        f"\\caption{{{text(title)}}}\n"
+        f"\\caption{{{text(table.title)}}}\n"
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
         f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
-        f"{_heading(grid.headers)}\\midrule\n{''.join(lines)}\\bottomrule\n\\end{{tabular}}}}\n"
+        f"{_heading(table.columns)}\\midrule\n{''.join(lines)}\\bottomrule\n\\end{{tabular}}}}\n"
         f"{footnotes}\\end{{table}}\n\n"
     )
 
 
-def _heading(headers: Sequence[Header]) -> str:
-    names = _line([text(header.name) for header in headers])
-    if not any(header.below for header in headers):
+def _heading(columns: Sequence[Column]) -> str:
+    names = _line([text(column.name) for column in columns])
+    if not any(column.below for column in columns):
         return names
-    return names + _line([text(header.below) for header in headers])
+    return names + _line([text(column.below) for column in columns])
 
 
 def _line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + " \\\\\n"
 
 
-def _cell(cell: GridCell) -> str:
+def _cell(cell: Cell) -> str:
     shown = text(cell.text)
     if cell.rank is not None:
         shown = f"\\textbf{{{shown}}}" if cell.rank is Rank.BEST else f"\\underline{{{shown}}}"
