@@ -1,4 +1,4 @@
-"""Where output goes while a run works: engines chatter into the run's log, the terminal stays ours."""
+"""Redirection of output during a run: output of the engines goes to the log of the run, progress to the terminal."""
 
 import os
 import sys
@@ -9,28 +9,28 @@ from typing import IO, TextIO
 
 
 class Streams:
-    """Within it, file descriptors 1 and 2 lead to a log; `out` and `err` lead to the terminal.
+    """Context in which file descriptors 1 and 2 are redirected to a log; `out` and `err` write to the terminal.
 
-    Redirected below Python, because DeepSpeed, vLLM and their libraries write there too. What is written
-    before `log_to` names the file is kept and moves into it.
+    File descriptors, because DeepSpeed, vLLM and their libraries write to them without Python. Output before the
+    call of `log_to` is buffered and then written to the log.
     """
 
     def __enter__(self) -> "Streams":
         self.out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
         self.err: TextIO = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-        self._early: IO[bytes] = tempfile.TemporaryFile()
+        self._buffer: IO[bytes] = tempfile.TemporaryFile()
         self.path: Path | None = None
-        self._lead_to(self._early.fileno())
+        self._redirect_to(self._buffer.fileno())
         return self
 
     def log_to(self, path: Path) -> None:
-        """Append everything, from the beginning, to `path`."""
+        """Append all output, including what is buffered, to `path`."""
         _flush()
-        self._early.seek(0)
+        self._buffer.seek(0)
         with path.open("ab") as log:
-            log.write(self._early.read())
+            log.write(self._buffer.read())
             log.flush()
-            self._lead_to(log.fileno())
+            self._redirect_to(log.fileno())
         self.path = path
 
     def __exit__(
@@ -41,10 +41,10 @@ class Streams:
         self.err.flush()
         os.dup2(self.out.fileno(), 1)
         os.dup2(self.err.fileno(), 2)
-        self._early.close()
+        self._buffer.close()
 
     @staticmethod
-    def _lead_to(descriptor: int) -> None:
+    def _redirect_to(descriptor: int) -> None:
         _flush()
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)

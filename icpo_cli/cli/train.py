@@ -1,4 +1,4 @@
-"""`icpo train`: one run, from its configuration to a model folder."""
+"""`icpo train`: train a model from a configuration, or resume a run."""
 
 import dataclasses
 import json
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def train(
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="Nothing: the quickstart."),
+        typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="Default: the quickstart."),
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a run: its id, a beginning of it, or its folder.")
+        str | None, typer.Option(metavar="RUN", help="Resume a run: its id, the beginning of its id, or its folder.")
     ] = None,
     nproc: Annotated[int | None, typer.Option(metavar="N", min=1, help="Start N local ranks.")] = None,
     hostfile: Annotated[
@@ -37,12 +37,12 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan; start nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
 ) -> None:
-    """Train a model. Interrupted by Ctrl-C or SIGTERM, it finishes the iteration, saves, and says how to resume."""
+    """Train a model. On Ctrl-C or SIGTERM it finishes the iteration, saves, and prints how to resume."""
     from icpo_cli.config.check import check
     from icpo_cli.train.launch import adopt_slurm, exec_deepspeed, ranks_of_environment, run_local_ranks
 
     if nproc is not None and hostfile is not None:
-        raise UserError("--nproc: not together with --hostfile, which names its own processes")
+        raise UserError("--nproc: cannot be combined with --hostfile, which sets the processes itself")
     adopt_slurm()
     config, resumed = _configuration(settings or [], resume)
     ranks = nproc or ranks_of_environment()
@@ -75,10 +75,10 @@ def _configuration(settings: list[str], resume: str | None) -> "tuple[Config, Re
 
 
 def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> None:
-    """This process as one rank of the run."""
+    """Run this process as one rank."""
     from icpo_cli.cli.streams import Streams
 
-    # Set before any library is imported that reads it.
+    # Must be set before a library that reads it is imported.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with Streams() as streams, ExitStack() as views:
         try:
@@ -89,7 +89,7 @@ def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> Non
             traceback.print_exc()
             raise RunFailed(_with_log(f"{_rank_prefix()}{error}", streams)) from error
         except EndedAtOnce as ended:
-            raise EndedAtOnce(ended.signal, _lost(streams)) from ended
+            raise EndedAtOnce(ended.signal, _stopped_at_once(streams)) from ended
         except Exception as error:
             traceback.print_exc()
             if streams.path is None:
@@ -122,9 +122,9 @@ def _with_log(message: str, streams: "Streams") -> str:
     return f"{message}; log: {streams.path}" if streams.path else message
 
 
-def _lost(streams: "Streams") -> str:
-    said = "ended at once: the iteration in hand is lost, what was saved is not"
-    return f"{said}; go on with: icpo train --resume {streams.path.parent.name}" if streams.path else said
+def _stopped_at_once(streams: "Streams") -> str:
+    text = "stopped at once: the current iteration is lost, saved checkpoints are kept"
+    return f"{text}; resume with: icpo train --resume {streams.path.parent.name}" if streams.path else text
 
 
 def _is_first_rank() -> bool:
@@ -136,7 +136,7 @@ def _rank_prefix() -> str:
 
 
 def _without(arguments: list[str], option: str) -> list[str]:
-    """The command line less one option and its value."""
+    """The command line without one option and its value."""
     kept, skip = [], False
     for argument in arguments:
         if skip:
@@ -157,28 +157,27 @@ def _print_plan(config: "Config", ranks: int, as_json: bool) -> None:
         typer.echo(json.dumps({"config": to_tree(config), "plan": dataclasses.asdict(planned)}))
         return
     typer.echo(to_yaml(config))
-    size = f"{planned.parameters / 1e9:.2f} G parameters" if planned.parameters else "size unknown until it is fetched"
+    size = f"{planned.parameters / 1e9:.2f} G parameters" if planned.parameters else "size unknown before download"
     typer.echo(f"plan of {config.name} on {ranks} rank{'s' if ranks > 1 else ''}")
     typer.echo(f"  model      {planned.model}, {size}")
     if planned.questions is not None:
         typer.echo(f"  questions  {planned.questions:,} for training, {planned.heldout or 0:,} held out")
     typer.echo(f"  iterations {planned.iterations}")
-    rounds = f"; in rounds up to {planned.rounds_most} times as many" if planned.rounds_most > 1 else ""
+    rounds = f"; up to {planned.rounds_most} times as many in several rounds" if planned.rounds_most > 1 else ""
     typer.echo(f"  responses  {planned.responses_an_iteration:,} an iteration, {planned.responses:,} in all{rounds}")
     typer.echo(f"  tokens     {planned.response_tokens_most:,} an iteration at most")
     typer.echo(f"  updates    {planned.updates_an_iteration} an iteration, {planned.updates:,} in all")
     typer.echo(f"  time       {_time_text(config)}")
     if planned.memory_gib:
         whole = sum(planned.memory_gib.values())
-        typer.echo(
-            f"  memory     {whole:.1f} GiB a rank, estimated, key-value cache apart{_room_text(config, whole * ranks)}"
-        )
+        room = _room_text(config, whole * ranks)
+        typer.echo(f"  memory     {whole:.1f} GiB a rank, estimated, without key-value cache{room}")
         for part, size_gib in planned.memory_gib.items():
             typer.echo(f"             {size_gib:8.2f}  {part}")
 
 
 def _time_text(config: "Config") -> str:
-    """How long the run will take here, and what says so."""
+    """Estimated duration of the run on this machine, and the basis of the estimate."""
     from icpo_cli.ablate.estimate import estimate, past_runs
     from icpo_cli.ablate.launch.local import shares
     from icpo_cli.text import duration
@@ -189,14 +188,14 @@ def _time_text(config: "Config") -> str:
     return f"{duration(found.seconds)} ({found.basis})"
 
 
-def _room_text(config: "Config", wanted_gib: float) -> str:
-    """Beside what this machine has, where the run would be on its CPU."""
+def _room_text(config: "Config", required_gib: float) -> str:
+    """For a run on CPU: the memory of this machine, and whether it is enough."""
     from icpo_cli.ablate.launch.local import visible_gpus
 
     if config.train.device != "cpu" and visible_gpus():
         return ""
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"; this machine has {there:.1f}{', too little' if wanted_gib > there else ''}"
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return f"; this machine has {available:.1f}{', too little' if required_gib > available else ''}"
 
 
 def _report(config: "Config", outcome: "Outcome", as_json: bool) -> None:
@@ -223,6 +222,6 @@ def _report(config: "Config", outcome: "Outcome", as_json: bool) -> None:
     if outcome.stopped_by:
         typer.echo(
             f"stopped after iteration {outcome.iterations} of {config.train.iterations}; "
-            f"go on with: icpo train --resume {outcome.run_id}",
+            f"resume with: icpo train --resume {outcome.run_id}",
             err=True,
         )

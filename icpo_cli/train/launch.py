@@ -1,4 +1,4 @@
-"""Several local ranks, each a process of this command; the first that fails ends the others."""
+"""Start the ranks of a run: as local processes, through DeepSpeed's launcher, or as tasks of srun."""
 
 import os
 import signal
@@ -14,24 +14,26 @@ from types import FrameType
 from icpo_cli.errors import EXIT_USER_ERROR, RunFailed, UserError
 
 GRACE_SECONDS = 10
-"""Between asking the remaining ranks to end and ending them."""
+"""Between SIGTERM and SIGKILL for the remaining ranks."""
+STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+"""Exit statuses of a rank that stopped on a signal and saved."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a rank ended: an exit status, negative for a signal."""
+class RankExit:
+    """Exit status of a rank; negative for a signal, as in subprocess."""
 
     rank: int
     status: int
 
     def __str__(self) -> str:
         if self.status < 0:
-            return f"rank {self.rank} was ended by {signal.Signals(-self.status).name}"
+            return f"rank {self.rank} was killed by {signal.Signals(-self.status).name}"
         return f"rank {self.rank} failed with status {self.status}"
 
 
 def adopt_slurm() -> None:
-    """Under srun, what torchrun would have set; torchrun's own variables stand."""
+    """Under srun, set the variables that torchrun sets. Without effect under torchrun."""
     if "WORLD_SIZE" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) < 2:
         return
     os.environ.update(
@@ -44,14 +46,14 @@ def adopt_slurm() -> None:
 
 
 def ranks_of_environment() -> int:
-    """How many ranks the launcher around this process started; 1 without one."""
+    """The world size that the launcher of this process set; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def run_local_ranks(count: int, arguments: Sequence[str], device: str) -> int:
-    """Start `count` ranks of `icpo train`, and return the exit status of them all.
+    """Start `count` ranks of `icpo train` on this machine, wait for them, and return their exit status.
 
-    Raises RunFailed, naming the rank, when one fails: the others are ended within GRACE_SECONDS.
+    Raises RunFailed, naming the rank, when one fails; the other ranks are terminated within GRACE_SECONDS.
     """
     port = _free_port()
     ranks = [_start(rank, count, port, arguments, device) for rank in range(count)]
@@ -60,22 +62,22 @@ def run_local_ranks(count: int, arguments: Sequence[str], device: str) -> int:
         for process in ranks:
             process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         failed = _wait(ranks)
     finally:
-        _end(ranks)
-        for number, handler in before.items():
+        _terminate(ranks)
+        for number, handler in previous.items():
             signal.signal(number, handler)
     if failed is None:
         return ranks[0].returncode
     if failed.status == EXIT_USER_ERROR:
         return EXIT_USER_ERROR
-    raise RunFailed(f"{failed}; the other ranks were ended")
+    raise RunFailed(f"{failed}; the other ranks were terminated")
 
 
 def exec_deepspeed(hostfile: str, arguments: Sequence[str]) -> None:
-    """Become DeepSpeed's launcher, which starts this command on every host of the file."""
+    """Replace this process by DeepSpeed's launcher, which starts the command on every host of the hostfile."""
     if not Path(hostfile).is_file():
         raise UserError(f"--hostfile: {hostfile}: no such file")
     launcher = Path(sys.executable).with_name("deepspeed")
@@ -85,8 +87,8 @@ def exec_deepspeed(hostfile: str, arguments: Sequence[str]) -> None:
 
 def _start(rank: int, count: int, port: int, arguments: Sequence[str], device: str) -> subprocess.Popen[bytes]:
     cores = sorted(os.sched_getaffinity(0))
-    mine = cores[rank * len(cores) // count : (rank + 1) * len(cores) // count] or cores
-    place = {
+    own = cores[rank * len(cores) // count : (rank + 1) * len(cores) // count] or cores
+    variables = {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(count),
@@ -95,36 +97,32 @@ def _start(rank: int, count: int, port: int, arguments: Sequence[str], device: s
         "MASTER_PORT": str(port),
     }
     if device == "cpu":
-        place["OMP_NUM_THREADS"] = str(len(mine))
+        variables["OMP_NUM_THREADS"] = str(len(own))
     process = subprocess.Popen(
         [sys.executable, "-m", "icpo_cli", "train", *arguments],
-        env={**os.environ, **place},
-        # Ctrl-C reaches this process alone, which tells each rank once.
+        env={**os.environ, **variables},
+        # Ctrl-C reaches this process alone, which forwards it to each rank once.
         start_new_session=True,
     )
     if device == "cpu":
-        os.sched_setaffinity(process.pid, mine)
+        os.sched_setaffinity(process.pid, own)
     return process
 
 
-def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> Ended | None:
-    """Until all have ended well, or one has not."""
+def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> RankExit | None:
+    """Wait until every rank has ended, or one has failed; the failed rank, or None."""
     while True:
         statuses = [process.poll() for process in ranks]
         for rank, status in enumerate(statuses):
-            if status not in (None, 0, *_STOPPED):
+            if status not in (None, 0, *STOPPED):
                 assert status is not None
-                return Ended(rank, status)
+                return RankExit(rank, status)
         if None not in statuses:
             return None
         time.sleep(0.2)
 
 
-_STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
-"""Exit statuses of a rank that was asked to stop, saved and left."""
-
-
-def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
+def _terminate(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
     alive = [process for process in ranks if process.poll() is None]
     for process in alive:
         process.terminate()

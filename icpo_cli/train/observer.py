@@ -1,4 +1,4 @@
-"""What the loop tells whoever watches it."""
+"""Events of the training loop, and the time of its phases."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,26 +12,26 @@ T = TypeVar("T")
 
 
 class Observer(Protocol):
-    """A live view, plain lines, or nothing at all."""
+    """Receives the events of the loop, and displays or logs them."""
 
     def phase(self, iteration: int, name: str) -> None:
-        """A phase begins: rollout, reward, log-probs, update, sync, eval, save."""
+        """A phase begins: rollout, reward, logprobs, update, sync, eval or save."""
 
     def iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
-        """An iteration is done."""
+        """An iteration is complete."""
 
     def evaluation(self, iteration: int, evaluation: Evaluation) -> None:
         """Held-out accuracy after `iteration` iterations."""
 
     def stopping(self) -> None:
-        """A signal asked for an end. Called within its handler."""
+        """A signal requested a stop. Called in the signal handler."""
 
     def note(self, text: str) -> None:
-        """Something the user should read."""
+        """A message that the user should read."""
 
 
 class PhaseClock:
-    """Seconds of each phase of one iteration, which a second signal breaks off."""
+    """Measures the seconds of each phase of one iteration; a second signal interrupts a phase."""
 
     def __init__(self, iteration: int, observer: Observer, stop: StopSignal) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What a run will do and need, from its configuration alone: nothing is started and nothing fetched."""
+"""The plan of a training run, from its configuration alone: nothing is started and nothing downloaded."""
 
 from dataclasses import dataclass
 
@@ -9,37 +9,38 @@ from icpo_cli.models.sizes import check_lengths, memory_gib
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Counts of a whole run; memory by part in GiB a rank, None where the model's sizes are not known yet."""
+class TrainPlan:
+    """Counts of a whole run."""
 
     model: str
     parameters: int | None
     iterations: int
     responses_an_iteration: int
-    """Sampled in one round, votes among them."""
+    """Sampled in one round, majority votes included."""
     responses: int
     rounds_most: int
-    """Of sampling an iteration: as many times the responses, at most."""
+    """Most sampling rounds of an iteration; each round samples `responses_an_iteration`."""
     updates_an_iteration: int
     updates: int
     questions: int | None
-    """For training, as the source has them; None where it is on the hub, from which a plan fetches nothing."""
+    """Training questions of the source; None for a source on the hub, because a plan downloads nothing."""
     heldout: int | None
     response_tokens_most: int
-    """An iteration's, if every response runs to its limit."""
+    """Of one iteration, if every response has the maximum length."""
     ranks: int
     memory_gib: dict[str, float] | None
+    """Per rank, by part; None while the sizes of the model are unknown."""
 
 
-def plan(config: Config, ranks: int) -> Plan:
-    """Raises UserError where the model cannot hold prompt and response, or a source of questions is at fault."""
+def plan(config: Config, ranks: int) -> TrainPlan:
+    """Raises UserError if prompt and response do not fit the model, or a source of questions is invalid."""
     architecture = architecture_of(config.model)
     if architecture is not None:
         check_lengths(config, architecture.max_position_embeddings)
     rollout = config.rollout
     responses = rollout.prompts_per_iteration * (rollout.votes or rollout.group_size)
     updates = rollout.prompts_per_iteration // config.learner.mini_batch_prompts
-    return Plan(
+    return TrainPlan(
         model=config.model.path,
         parameters=architecture.parameters if architecture else None,
         iterations=config.train.iterations,
@@ -57,5 +58,5 @@ def plan(config: Config, ranks: int) -> Plan:
 
 
 def _count(source: SourceConfig) -> int | None:
-    """Raises UserError where the source is at fault."""
+    """Number of questions; None for a source on the hub. Raises UserError for an invalid source."""
     return None if source.source == "hub" else len(load_questions(source))

@@ -1,4 +1,4 @@
-"""Everything a user can have got wrong, looked at before an engine starts."""
+"""Check everything that a user can get wrong before an engine starts, and load the inputs of the run."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,22 +23,23 @@ from icpo_cli.rewards.sources import NEED_REFERENCE
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What was found: the model's folder, its tokenizer, the prompts."""
+class TrainInputs:
+    """Inputs of a training run, checked."""
 
     model: Path
+    """Folder of the initial model."""
     tokenizer: PreTrainedTokenizerBase
     prompts: PromptSet
     benchmarks: tuple[Subset, ...]
-    """Asked beside the held-out questions."""
+    """Evaluated during training, in addition to the held-out questions."""
     verifier: Verifier
-    """Whoever asked for it closes it."""
+    """The caller closes it."""
     golds_unmoved: int
-    """Training prompts whose gold answer has the text of their own: all, unless reward.control shuffles golds."""
+    """Training prompts whose gold answer kept its text: all of them unless reward.control shuffles the gold answers."""
 
 
-def preflight(config: Config, ranks: int) -> Prepared:
-    """Raises UserError, one line, for the first mistake found."""
+def preflight(config: Config, ranks: int) -> TrainInputs:
+    """Check and load. Raises UserError, one line, for the first mistake found."""
     check(config, ranks)
     check_writable(Path(config.train.output_dir), "train.output_dir")
     if config.train.shared_start is not None:
@@ -60,11 +61,11 @@ def preflight(config: Config, ranks: int) -> Prepared:
         verifier.close()
         raise
     graded = controlled(prompts, config)
-    return Prepared(model, tokenizer, graded, benchmarks, verifier, unmoved(prompts.train, graded.train))
+    return TrainInputs(model, tokenizer, graded, benchmarks, verifier, unmoved(prompts.train, graded.train))
 
 
 def controlled(prompts: PromptSet, config: Config) -> PromptSet:
-    """As training grades them: with other prompts' golds, where reward.control asks for that."""
+    """The prompts with the gold answers that training grades by: shuffled if reward.control says so."""
     if config.reward.control != "shuffled_golds":
         return prompts
     train = shuffle_golds(prompts.train, config.seed)
@@ -74,18 +75,18 @@ def controlled(prompts: PromptSet, config: Config) -> PromptSet:
 def check_references(
     prompts: PromptSet, tokenizer: PreTrainedTokenizerBase, rollout: RolloutConfig, positions: int
 ) -> None:
-    """A gold answer that is to stand in a response fits into one, and behind one into the model's context."""
+    """Raise UserError if a gold answer does not fit into a response, or after one into the context of the model."""
     limit = rollout.max_response_tokens
     for prompt in prompts.train:
         tokens = len(reference_tokens(prompt, partial(plain_tokens, tokenizer)))
         if tokens > limit:
             raise UserError(
                 f"data.train: the answer of question {prompt.id} has {tokens} tokens, over rollout.max_response_tokens "
-                f"{limit}: it cannot stand in a response"
+                f"{limit}: it does not fit into a response"
             )
         if rollout.max_prompt_tokens + limit + tokens > positions:
             raise UserError(
-                f"data.train: the answer of question {prompt.id} has {tokens} tokens: behind rollout.max_prompt_tokens "
-                f"{rollout.max_prompt_tokens} + rollout.max_response_tokens {limit} it is over the model's {positions} "
+                f"data.train: the answer of question {prompt.id} has {tokens} tokens: after rollout.max_prompt_tokens "
+                f"{rollout.max_prompt_tokens} + rollout.max_response_tokens {limit} it exceeds the model's {positions} "
                 f"positions"
             )

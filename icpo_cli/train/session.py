@@ -26,7 +26,7 @@ from icpo_cli.train.fairness import FAIRNESS, fairness_of
 from icpo_cli.train.loop import train
 from icpo_cli.train.observer import Observer
 from icpo_cli.train.parts import Parts
-from icpo_cli.train.preflight import Prepared
+from icpo_cli.train.preflight import TrainInputs
 from icpo_cli.train.record import RunRecord
 
 MAY_CHANGE = (
@@ -82,7 +82,7 @@ def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]
 
 
 def run_training(
-    config: Config, prepared: Prepared, resumed: Resumed | None, watch: Callable[[Path, Ranks], Observer]
+    config: Config, prepared: TrainInputs, resumed: Resumed | None, watch: Callable[[Path, Ranks], Observer]
 ) -> Outcome:
     """Train in this process, one rank of the run. `watch` is called once the run's folder is known.
 
@@ -148,7 +148,7 @@ def run_training(
 
 @contextmanager
 def _engines(
-    config: Config, prepared: Prepared, resumed: Resumed | None, ranks: Ranks
+    config: Config, prepared: TrainInputs, resumed: Resumed | None, ranks: Ranks
 ) -> Iterator[tuple[Learner, Learner | None, Sampler]]:
     """Learner, process model where there is one, then sampler: vLLM joins the process group that DeepSpeed works in."""
     from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
@@ -218,7 +218,7 @@ def _tracker(config: Config, resumed: Resumed | None, state: LoopState) -> Track
     return Tracker.resume(config, resumed.folder, state.iteration if resumed.checkpoint else -1)
 
 
-def _facts(prepared: Prepared, device: str, ranks: Ranks) -> dict[str, str]:
+def _facts(prepared: TrainInputs, device: str, ranks: Ranks) -> dict[str, str]:
     """What a reader of the run must know beside its configuration."""
     import torch
 
@@ -239,7 +239,7 @@ def _facts(prepared: Prepared, device: str, ranks: Ranks) -> dict[str, str]:
     }
 
 
-def _record_fairness(config: Config, prepared: Prepared, tracker: Tracker) -> None:
+def _record_fairness(config: Config, prepared: TrainInputs, tracker: Tracker) -> None:
     """Into the run's folder and, as tags fairness.*, into MLflow."""
     fairness = fairness_of(config, prepared.prompts)
     path = tracker.folder / FAIRNESS
@@ -248,7 +248,7 @@ def _record_fairness(config: Config, prepared: Prepared, tracker: Tracker) -> No
     tracker.log_artifact(path)
 
 
-def _report_data(config: Config, prepared: Prepared, observer: Observer) -> None:
+def _report_data(config: Config, prepared: TrainInputs, observer: Observer) -> None:
     prompts = prepared.prompts
     text = f"{len(prompts.train)} training prompts, {len(prompts.heldout)} held out"
     if prompts.too_long:

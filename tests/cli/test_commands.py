@@ -95,7 +95,7 @@ MISTAKES = {
     "no cache": (["rollout.engine.kv_cache_gib=0.00001"], "1e-05 is less than one sequence takes"),
     "output place": (["train.output_dir=bad.jsonl/runs"], "train.output_dir: bad.jsonl/runs: cannot be made"),
     "unknown run": (["--resume", "nosuchrun"], "--resume nosuchrun: no such run"),
-    "two launchers": (["--nproc", "2", "--hostfile", "hosts"], "not together with --hostfile"),
+    "two launchers": (["--nproc", "2", "--hostfile", "hosts"], "cannot be combined with --hostfile"),
     "no hostfile": (["--hostfile", "hosts"], "hosts: no such file"),
     "uneven ranks": (["--nproc", "2"], "3 prompts cannot be shared evenly by 2 ranks"),
     "no GPU": (["train.device=cuda"], "torch sees no GPU"),

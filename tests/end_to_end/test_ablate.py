@@ -124,4 +124,4 @@ def test_a_study_through_slurm_with_a_job_that_is_killed_and_requeued(command: l
     assert process.returncode == 0, err
     check_complete(tmp_path, json.loads(out))
     [log] = tmp_path.glob("studies/*/icpo/seed-0/job.log")
-    assert "go on with" in log.read_text()
+    assert "resume with" in log.read_text()

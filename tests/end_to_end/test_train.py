@@ -138,7 +138,7 @@ def test_a_signal_finishes_the_iteration_saves_and_says_how_to_resume(
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number, err
-    assert f"go on with: icpo train --resume {run.name}" in err
+    assert f"resume with: icpo train --resume {run.name}" in err
     steps = [entry.step for entry in Journal(run / "journal.jsonl").entries()]
     assert (run / "checkpoints" / "last").resolve().name == f"iteration-{steps[-1]:05d}"
     assert mlflow_status(run, tmp_path) == "KILLED"
@@ -156,8 +156,8 @@ def test_a_second_signal_ends_it_at_once_and_closes_its_record(lab_config: Path,
     _, err = process.communicate(timeout=120)
     assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT), err
     [run] = (tmp_path / "runs").iterdir()
-    assert "ended at once: the iteration in hand is lost" in err
-    assert f"go on with: icpo train --resume {run.name}" in err
+    assert "stopped at once: the current iteration is lost" in err
+    assert f"resume with: icpo train --resume {run.name}" in err
     assert mlflow_status(run, tmp_path) == "KILLED"
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from icpo_cli.config.load import load_config
 from icpo_cli.errors import UserError
-from icpo_cli.train.preflight import Prepared, preflight
+from icpo_cli.train.preflight import TrainInputs, preflight
 
 
 @pytest.fixture
-def prepare(lab_config: Path) -> Callable[..., Prepared]:
-    def prepared(*settings: str) -> Prepared:
+def prepare(lab_config: Path) -> Callable[..., TrainInputs]:
+    def prepared(*settings: str) -> TrainInputs:
         found = preflight(load_config([str(lab_config), *settings]), 1)
         found.verifier.close()
         return found
@@ -22,7 +22,7 @@ def prepare(lab_config: Path) -> Callable[..., Prepared]:
 
 
 def test_shuffled_golds_are_the_training_prompts_alone(
-    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepare: Callable[..., TrainInputs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     plain, shuffled = prepare(), prepare("reward.control=shuffled_golds")
@@ -39,19 +39,19 @@ def test_shuffled_golds_are_the_training_prompts_alone(
 
 
 def test_a_reference_answer_fits_into_a_response_and_the_model(
-    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepare: Callable[..., TrainInputs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"^data.train: the answer of question 0 has \d+ tokens, over rollout.max_resp"):
         prepare("method=verifree", "rollout.max_response_tokens=1")
-    with pytest.raises(UserError, match=r"it is over the model's 256 positions"):
+    with pytest.raises(UserError, match=r"it exceeds the model's 256 positions"):
         prepare("method=rlpr", "rollout.max_response_tokens=224")
     assert prepare("method=grpo", "rollout.max_response_tokens=224").prompts.train
 
 
 @pytest.mark.parametrize("key", ["train.output_dir", "train.shared_start"])
 def test_a_folder_that_cannot_be_made_is_named(
-    key: str, prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    key: str, prepare: Callable[..., TrainInputs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text(json.dumps({}))
