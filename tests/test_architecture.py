@@ -17,6 +17,7 @@ LAYERS = [
     {"distributed", "models"},
     {
         "config",
+        "curves",
         "records",
         "rng",
         "statistics",

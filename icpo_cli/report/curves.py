@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from icpo_cli.ablate.curves import over_seeds, window_of
+from icpo_cli.curves import over_seeds, window_of
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.figures import Panel
 from icpo_cli.report.figure import Histories, ReportFigure

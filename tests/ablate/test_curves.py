@@ -7,8 +7,9 @@ import pytest
 from icpo_cli import figures
 from icpo_cli.ablate import curves
 from icpo_cli.ablate.collect import collect
-from icpo_cli.ablate.curves import TRAINING, caption_of, draw_curves, smooth
+from icpo_cli.ablate.curves import TRAINING, caption_of, draw_curves
 from icpo_cli.ablate.study import Study
+from icpo_cli.curves import smooth
 from icpo_cli.figures import Panel
 from tests.ablate.studies import finish, job_of, jobs, make_study, write_run
 
@@ -78,7 +79,7 @@ def test_mean_and_band_are_over_seeds(tmp_path: Path, panels: list[Panel]) -> No
     assert (icpo.y[1], icpo.low[1], icpo.high[1]) == (55, 50, 60)  # of the two that are done: lower and higher
     assert icpo.label == "icpo (2 of 3 seeds)"
     assert (late.label, list(late.y), list(late.low)) == ("late (seed 0, unfinished)", [20, 33], [])
-    assert caption_of(study, collect(jobs(study)), TRAINING) == (
+    assert caption_of(study, collect(jobs(study)), list(TRAINING.values())) == (
         "Line: mean over seeds; band: ± one standard error over 3 seeds, or from the lower to the higher of 2 seeds. "
         "Without a band: one seed."
     )
@@ -101,7 +102,7 @@ def test_one_seed_has_no_band(tmp_path: Path, panels: list[Panel]) -> None:
     finish(job_of(study, "grpo", 0), {0: 20.0, 8: 40.0})
     draw_curves(study, collect(jobs(study)), tmp_path)
     assert all(not line.low for panel in panels for line in panel.lines)
-    assert caption_of(study, collect(jobs(study)), TRAINING) == "One seed each: no band."
+    assert caption_of(study, collect(jobs(study)), list(TRAINING.values())) == "One seed each: no band."
 
 
 def test_nothing_yet_is_no_figure(tmp_path: Path) -> None:
@@ -134,7 +135,8 @@ def test_a_long_run_is_smoothed_and_says_so(tmp_path: Path, panels: list[Panel])
     journal = job_of(study, "grpo", 0).folder / "run0" / "journal.jsonl"
     journal.write_text(journal.read_text().replace('"entropy": 10.0,', '"entropy": 15.0,'))  # of iteration 100
     draw_curves(study, collect(jobs(study)), tmp_path)
-    captions = [caption_of(study, collect(jobs(study)), shown) for shown in (TRAINING[:3], TRAINING[:1], TRAINING[2:3])]
+    curves = list(TRAINING.values())
+    captions = [caption_of(study, collect(jobs(study)), shown) for shown in (curves[:3], curves[:1], curves[2:3])]
     assert [text.removeprefix("One seed each: no band.") for text in captions] == [
         " Moving mean of entropy, reward over 5 iterations.",
         " Moving mean over 5 iterations.",
