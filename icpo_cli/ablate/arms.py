@@ -9,7 +9,7 @@ from typing import Any
 
 from icpo_cli.ablate.study import Arm
 from icpo_cli.ablate.study_file import FILES, StudyFile
-from icpo_cli.config.idle import idle_keys
+from icpo_cli.config.inactive_keys import inactive_keys
 from icpo_cli.config.load import Layer, file_layers, flatten, nearest, resolve, to_tree
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
@@ -118,7 +118,7 @@ def with_variations(drafts: Sequence[Draft], of: Sequence[str] | None, variation
 
 def effective(config: Config) -> str:
     """All that decides what a run of the configuration does, names and seed apart."""
-    idle = idle_keys(config)
+    idle = inactive_keys(config)
     values = flatten(to_tree(config))
     names = ("name", "method.name", "seed")
     return json.dumps({key: value for key, value in values.items() if key not in names and key not in idle})
@@ -143,9 +143,9 @@ def setting_layers(settings: Mapping[str, Any], origin: str) -> list[Layer]:
     return [Layer(origin, _nested(key, value)) for key, value in settings.items()]
 
 
-def check_not_idle(config: Config, settings: Mapping[str, Any], origin: str) -> None:
+def check_inactive_keys(config: Config, settings: Mapping[str, Any], origin: str) -> None:
     """Raise UserError on a setting that has no effect there, such as delta for a method without the bonus."""
-    idle = idle_keys(config)
+    idle = inactive_keys(config)
     for key in settings:
         if key in idle:
             raise UserError(f"{origin}: {key}: has no effect: {idle[key]}")
@@ -160,7 +160,7 @@ def _named(study: StudyFile, name: str, beneath: Sequence[Layer], seed: Layer) -
     files = [layer for layer in files if Path(layer.origin).resolve() not in laid]
     layers = (*beneath, *files, *setting_layers(settings, origin), seed)
     config = resolve(layers)
-    check_not_idle(config, settings, origin)
+    check_inactive_keys(config, settings, origin)
     said = {key: value for layer in files for key, value in dotted(layer.values).items() if key not in OF_THE_STUDY}
     against = None if name == study.base else study.against.get(name, study.base)
     return Draft(Arm(name, {**said, **settings}, config, against), layers)
@@ -170,7 +170,7 @@ def _varied(parent: Draft, variation: Variation) -> tuple[Draft, set[str]]:
     """The arm, and the keys that have an effect in it: none is as good as no variation."""
     layers = (*parent.layers, *setting_layers(variation.settings, variation.origin))
     config = resolve(layers)
-    idle = idle_keys(config)
+    idle = inactive_keys(config)
     live = {key: value for key, value in variation.settings.items() if key not in idle}
     if live and len(live) < len(variation.settings):
         return _varied(parent, replace(variation, settings=live))
@@ -188,7 +188,7 @@ def _check_taken(parents: Sequence[Draft], variations: Sequence[Variation], take
         for key in variation.settings:
             if key not in taken:
                 config = resolve([*parents[0].layers, *setting_layers(variation.settings, variation.origin)])
-                raise UserError(f"{variation.origin}: {key}: has no effect in any arm: {idle_keys(config)[key]}")
+                raise UserError(f"{variation.origin}: {key}: has no effect in any arm: {inactive_keys(config)[key]}")
 
 
 def _check_of_the_study(key: str, origin: str) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from icpo_cli.ablate.arms import (
     OF_THE_STUDY,
-    check_not_idle,
+    check_inactive_keys,
     control_variations,
     dial_variations,
     dotted,
@@ -23,7 +23,7 @@ from icpo_cli.ablate.arms import (
 from icpo_cli.ablate.coarse import coarse_source
 from icpo_cli.ablate.study import PROBE, START, Arm, Probe, Study, slug
 from icpo_cli.ablate.study_file import StudyFile, read_study_file
-from icpo_cli.config.idle import idle_keys
+from icpo_cli.config.inactive_keys import inactive_keys
 from icpo_cli.config.load import (
     Layer,
     experiment_file,
@@ -168,7 +168,7 @@ def _check_overrides(overrides: Sequence[Layer], arms: Sequence[Arm]) -> None:
     """A setting on the command line has an effect in some arm."""
     for layer in overrides:
         for key in dotted(layer.values):
-            others = {arm.name: idle_keys(arm.config).get(key) for arm in arms if key not in arm.overrides}
+            others = {arm.name: inactive_keys(arm.config).get(key) for arm in arms if key not in arm.overrides}
             if None in others.values():
                 continue
             own = "every arm" if not others else "every other arm"
@@ -201,7 +201,7 @@ def _probe(file: StudyFile, beneath: Sequence[Layer], fetch: bool) -> tuple[Prob
     if "train.iterations" in settings:
         raise UserError(f"{origin}: train.iterations: follows from {EPOCHS}")
     config = resolve([*beneath, *setting_layers(settings, origin)])
-    check_not_idle(config, settings, origin)
+    check_inactive_keys(config, settings, origin)
     identity = {**_identity(config), "train.iterations": None, EPOCHS: epochs}
     questions = _questions(config.data, fetch)
     if questions is None:

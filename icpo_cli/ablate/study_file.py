@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icpo_cli.config.load import experiment_file, lay_over, nearest, read_yaml
+from icpo_cli.config.load import deep_merge, experiment_file, nearest, read_yaml
 from icpo_cli.errors import UserError
 
 SUFFIXES = (".yaml", ".yml")
@@ -98,7 +98,7 @@ def _read(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
     beneath = _read(path.parent / own.pop("include"), (*parents, path.resolve()))
     if FILES in own and FILES in beneath:
         own[FILES] = [*beneath[FILES], *own[FILES]]
-    return lay_over(beneath, own)
+    return deep_merge(beneath, own)
 
 
 def _with_paths(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:

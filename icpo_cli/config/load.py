@@ -1,4 +1,4 @@
-"""Layers to one Config: schema defaults, the method's preset, files left to right, then key=value."""
+"""Merging of layers to one typed record: schema defaults, the method's preset, files left to right, then key=value."""
 
 import dataclasses
 import difflib
@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from icpo_cli.config.schema import Config
@@ -20,78 +20,90 @@ from icpo_cli.errors import UserError
 PACKAGE = Path(__file__).parent.parent
 PRESETS = PACKAGE / "config" / "methods"
 
+TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list"}
+
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one place, which error messages name."""
+    """Settings from one file or argument."""
 
     origin: str
+    """The file or argument, for error messages."""
     values: dict[str, Any]
 
 
-def load_config(arguments: Sequence[str], beneath: Sequence[Layer] = ()) -> Config:
-    """The Config of a command line's FILE.yaml and key=value arguments, over the layers `beneath` them.
+def load_config(arguments: Sequence[str], base_layers: Sequence[Layer] = ()) -> Config:
+    """Load the Config of FILE.yaml and key=value arguments, over `base_layers`.
 
-    Raises UserError, one line naming the file or argument, the key, and what is allowed.
+    Raises UserError, one line with the file or argument, the key, and what is allowed.
     """
     overrides = [argument for argument in arguments if is_override(argument)]
     files = [Path(argument) for argument in arguments if not is_override(argument)]
     layers = [layer for file in files for layer in file_layers(file)]
     layers += [override_layer(override) for override in overrides]
-    return resolve([*beneath, *layers])
+    return resolve([*base_layers, *layers])
 
 
 def load_training(arguments: Sequence[str]) -> Config:
-    """As load_config; without a FILE.yaml, over the quickstart."""
+    """Load the Config of a training run; without a FILE.yaml, over the quickstart."""
     files = any(not is_override(argument) for argument in arguments)
     return load_config(arguments if files else [str(experiment_file("quickstart.yaml")), *arguments])
 
 
 def resolve(layers: Sequence[Layer]) -> Config:
-    """Layers, lowest first, over the schema's defaults and the preset that the last `method` names."""
-    layers = [Layer(layer.origin, _with_method_name(layer.values)) for layer in layers]
+    """Merge layers, lowest first, over the schema's defaults and the preset that the last `method` names."""
+    layers = [Layer(layer.origin, _expand_method(layer.values)) for layer in layers]
     name = Config().method.name
     for layer in layers:
         method = layer.values.get("method")
         if isinstance(method, dict) and "name" in method:
             name = method["name"]
-    layers = [_preset(str(name)), *layers]
+    return load_layers(Config, [_preset(str(name)), *layers])
+
+
+def load_layers(schema: type[T], layers: Sequence[Layer]) -> T:
+    """Merge layers, lowest first, over the defaults of the dataclass `schema`: unknown keys and wrong types are errors.
+
+    Raises UserError, one line with the layer's origin, the key, and what is allowed.
+    """
     values: dict[str, Any] = {}
     for layer in layers:
-        _check_keys(layer.values, Config, "", layer.origin)
-        _check_plain(layer)
-        values = lay_over(values, layer.values)
+        _check_keys(layer.values, schema, "", layer.origin, schema)
+        _check_no_interpolation(layer)
+        values = deep_merge(values, layer.values)
     try:
-        tree = OmegaConf.merge(_schema(), values)
+        tree = OmegaConf.merge(_defaults(typing.cast(Any, schema)), values)
     except OmegaConfBaseException:
-        tree = _merge_one_by_one(layers)  # raises too, and knows which layer is at fault
-    config = OmegaConf.to_object(tree)
-    assert isinstance(config, Config)
-    return config
+        tree = _merge_one_by_one(schema, layers)  # raises too, with the layer that is wrong
+    loaded = OmegaConf.to_object(tree)
+    assert isinstance(loaded, schema)
+    return loaded
 
 
 def to_tree(config: Config) -> dict[str, Any]:
-    """The Config as plain nested dicts and lists."""
+    """Convert the Config to plain nested dicts and lists."""
     return dataclasses.asdict(config)
 
 
 def to_yaml(config: Config) -> str:
-    """The resolved configuration: enough to repeat the run."""
+    """Convert the Config to YAML that loads as the same Config."""
     return yaml.safe_dump(to_tree(config), sort_keys=False, allow_unicode=True)
 
 
-def lay_over(beneath: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Sections are merged, everything else is replaced."""
+def deep_merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Merge `values` over `base`: dicts are merged, everything else is replaced."""
     both = {
-        key: lay_over(beneath[key], value)
+        key: deep_merge(base[key], value)
         for key, value in values.items()
-        if isinstance(value, dict) and isinstance(beneath.get(key), dict)
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
     }
-    return {**beneath, **values, **both}
+    return {**base, **values, **both}
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts and lists to {"a.b.0.c": leaf}; an empty one stays a leaf."""
+    """Flatten nested dicts and lists to {"a.b.0.c": leaf}; an empty one is a leaf."""
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else None
     if items is None or not tree:
         return {prefix: tree}
@@ -102,18 +114,18 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def diff(left: Config, right: Config) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys whose values differ, absent ones as None."""
+    """Return the dotted keys whose values differ, with both values; a missing key has None."""
     a, b = flatten(to_tree(left)), flatten(to_tree(right))
     return {key: (a.get(key), b.get(key)) for key in sorted(a | b) if a.get(key) != b.get(key)}
 
 
 def is_override(argument: str) -> bool:
-    """key=value, as against the name of a file."""
+    """Whether an argument is key=value and not the name of a file."""
     return "=" in argument and not Path(argument).is_file()
 
 
 def experiment_file(name: str) -> Path:
-    """A shipped experiment: inside an installed package, beside it in a checkout."""
+    """Path of a shipped experiment, in an installed package or in a checkout."""
     inside = PACKAGE / "experiments" / name
     return inside if inside.is_file() else PACKAGE.parent / "experiments" / name
 
@@ -123,25 +135,25 @@ def preset_names() -> list[str]:
 
 
 def nearest(word: str, valid: Sequence[str]) -> str:
-    """'; nearest: X' or '; allowed: A, B, ...' for an error message."""
+    """Return '; nearest: X' or '; allowed: A, B, ...', to end an error message."""
     close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
     return f"; nearest: {close[0]}" if close else f"; allowed: {', '.join(valid)}"
 
 
 def file_layers(path: Path, parents: tuple[Path, ...] = ()) -> list[Layer]:
-    """A file's layers: those it includes first, then its own. Raises UserError."""
+    """Read a file's layers: first the files it includes, then its own keys. Raises UserError."""
     if path.resolve() in parents:
         raise UserError(f"{path}: includes itself")
-    named = read_yaml(path)
-    include = named.pop("include", [])
+    values = read_yaml(path)
+    include = values.pop("include", [])
     layers: list[Layer] = []
     for name in [include] if isinstance(include, str) else include:
         layers += file_layers(path.parent / name, (*parents, path.resolve()))
-    return [*layers, Layer(str(path), named)]
+    return [*layers, Layer(str(path), values)]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A file's keys and values. Raises UserError."""
+    """Read a file's keys and values. Raises UserError."""
     try:
         values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except FileNotFoundError:
@@ -156,7 +168,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def override_layer(text: str) -> Layer:
-    """Of one key=value. Raises UserError."""
+    """Parse one key=value argument. Raises UserError."""
     try:
         values = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=False)
     except (yaml.YAMLError, OmegaConfBaseException) as error:
@@ -164,13 +176,29 @@ def override_layer(text: str) -> Layer:
     return Layer(text, typing.cast(dict[str, Any], values))
 
 
-def _with_method_name(values: dict[str, Any]) -> dict[str, Any]:
-    """`method: icpo` is short for `method: {name: icpo}`."""
+def field_type(schema: Any, path: Sequence[str]) -> Any:
+    """Type of a dotted key, Optional and list unwrapped on the way; None if there is no such key."""
+    if not path:
+        return schema
+    if path[0].isdigit():
+        return field_type(schema, path[1:])
+    if not dataclasses.is_dataclass(schema) or path[0] not in _keys(schema):
+        return None
+    hint = typing.get_type_hints(schema)[path[0]]
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # typing.Union if it holds a Literal
+        hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
+    if len(path) > 1 and typing.get_origin(hint) is list:
+        hint = typing.get_args(hint)[0]
+    return field_type(hint, path[1:])
+
+
+def _expand_method(values: dict[str, Any]) -> dict[str, Any]:
+    """Expand `method: icpo` to `method: {name: icpo}`."""
     return {**values, "method": {"name": values["method"]}} if isinstance(values.get("method"), str) else values
 
 
 def _preset(name: str) -> Layer:
-    """A preset, or one with another one's bonus on it: rloo+icpo. Raises UserError."""
+    """Layer of a preset, or of one with another's bonus: rloo+icpo. Raises UserError."""
     own, *bonuses = name.split("+")
     values = _preset_values(own)
     for bonus in bonuses:
@@ -179,8 +207,8 @@ def _preset(name: str) -> Layer:
             raise UserError(f"method: {name}: {bonus} has no bonus to add")
         if values["method"]["bonus"] != "none":
             raise UserError(f"method: {name}: there is a bonus already, and a reward takes one")
-        values = lay_over(values, {"method": method})
-    return Layer(f"preset {name}", lay_over({"method": {"name": name}}, values))
+        values = deep_merge(values, {"method": method})
+    return Layer(f"preset {name}", deep_merge({"method": {"name": name}}, values))
 
 
 def _preset_values(name: str) -> dict[str, Any]:
@@ -190,107 +218,96 @@ def _preset_values(name: str) -> dict[str, Any]:
 
 
 @cache
-def _schema() -> DictConfig:
-    """The schema's defaults. Merging leaves it as it is."""
-    tree = OmegaConf.structured(Config)
-    # Frozen dataclasses make read-only nodes; layering is the one writer, before the Config exists.
+def _defaults(schema: Any) -> DictConfig:
+    """The schema's defaults as a typed tree, made writable. OmegaConf.merge copies it."""
+    tree = OmegaConf.structured(schema)
     _set_writable(tree)
     return typing.cast(DictConfig, tree)
 
 
-def _merge_one_by_one(layers: Sequence[Layer]) -> DictConfig:
-    """Raises UserError for the first layer with a value that its key does not take."""
-    tree = _schema()
+def _merge_one_by_one(schema: Any, layers: Sequence[Layer]) -> DictConfig:
+    """Raise UserError for the first layer with a value of a wrong type."""
+    tree = _defaults(schema)
     for layer in layers:
         try:
             tree = typing.cast(DictConfig, OmegaConf.merge(tree, layer.values))
         except OmegaConfBaseException as error:
-            key = error.full_key or next(iter(layer.values), "")
-            raise UserError(f"{layer.origin}: {key}: {_explain(key, layer.values)}") from None
+            key = (error.full_key or next(iter(layer.values), "")).replace("[", ".").replace("]", "")
+            raise UserError(f"{layer.origin}: {key}: {_explain(schema, key, layer.values)}") from None
         _set_writable(tree)
     return tree
 
 
-def _check_plain(layer: Layer) -> None:
+def _set_writable(node: Any) -> None:
+    """Clear the read-only flag that OmegaConf sets on every node of a frozen dataclass."""
+    if isinstance(node, DictConfig | ListConfig):
+        OmegaConf.set_readonly(node, False)
+        for child in node.values() if isinstance(node, DictConfig) else node:
+            _set_writable(child)
+
+
+def _check_no_interpolation(layer: Layer) -> None:
     for key, value in flatten(layer.values).items():
         if isinstance(value, str) and "${" in value:
             raise UserError(f"{layer.origin}: {key}: '${{' is not allowed: values are taken as they are written")
 
 
-def _set_writable(node: Any) -> None:
-    if OmegaConf.is_config(node):
-        OmegaConf.set_readonly(node, False)
-        keys = node.keys() if OmegaConf.is_dict(node) else range(len(node))
-        if not node._is_none():
-            for key in keys:
-                _set_writable(node._get_node(key))
-
-
-def _explain(key: str, values: dict[str, Any]) -> str:
-    """What is wrong with the value at `key`, in words."""
-    expected = _field_type(Config, key.split("."))
-    value = flatten(values).get(key)
+def _explain(schema: Any, key: str, values: dict[str, Any]) -> str:
+    """Say in words what is wrong with the value at `key`."""
+    expected, value = field_type(schema, key.split(".")), _value_at(values, key)
     if typing.get_origin(expected) is typing.Literal:
         allowed = [str(choice) for choice in typing.get_args(expected)]
         return f"unknown value '{value}'{nearest(str(value), allowed)}"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    shown = "nothing" if value is None else repr(value)
-    return f"{shown} is not {words.get(expected, 'what this key takes')}"
+    kind = TYPE_WORDS.get(typing.get_origin(expected) or expected, "a section of keys and values")
+    return f"{'nothing' if value is None else repr(value)} is not {kind}"
 
 
-def _check_keys(values: Any, schema: Any, prefix: str, origin: str) -> None:
-    """Refuse keys that the schema has not, naming the nearest; only dataclasses have fixed keys."""
-    if not dataclasses.is_dataclass(schema):
+def _value_at(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values[int(part)] if isinstance(values, list) else values[part]
+    return values
+
+
+def _check_keys(values: Any, expected: Any, prefix: str, origin: str, schema: Any) -> None:
+    """Raise UserError for a key that `schema` does not have, with the nearest one; `expected` is the type at `prefix`.
+
+    Only dataclasses have fixed keys.
+    """
+    if typing.get_origin(expected) is list and isinstance(values, dict):
+        raise UserError(f"{origin}: {prefix}: {values!r} is not a list")
+    if expected in TYPE_WORDS and isinstance(values, dict | list):
+        raise UserError(f"{origin}: {prefix}: {values!r} is not {TYPE_WORDS[expected]}")
+    if typing.get_origin(expected) is list and isinstance(values, list):
+        for index, item in enumerate(values):
+            _check_keys(item, typing.get_args(expected)[0], f"{prefix}.{index}", origin, schema)
+    if not dataclasses.is_dataclass(expected) or values is None:
         return
     if not isinstance(values, dict):
-        if values is not None:
-            raise UserError(f"{origin}: {prefix}: {values!r} is not a section; its keys: {', '.join(_keys(schema))}")
-        return
+        raise UserError(f"{origin}: {prefix}: {values!r} is not a section; its keys: {', '.join(_keys(expected))}")
     for key, value in values.items():
         path = f"{prefix}.{key}" if prefix else str(key)
-        if key not in _keys(schema):
-            raise UserError(f"{origin}: unknown key '{path}'{_nearest_key(path)}")
-        expected = _field_type(schema, [str(key)])
-        if typing.get_origin(expected) is list and isinstance(value, list):
-            for index, item in enumerate(value):
-                _check_keys(item, typing.get_args(expected)[0], f"{path}.{index}", origin)
-        else:
-            _check_keys(value, expected, path, origin)
+        if key not in _keys(expected):
+            raise UserError(f"{origin}: unknown key '{path}'{_nearest_key(path, schema)}")
+        _check_keys(value, field_type(expected, [str(key)]), path, origin, schema)
 
 
 def _keys(schema: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(schema)]
 
 
-def _field_type(schema: Any, path: list[str]) -> Any:
-    """The type of a dotted key, Optional and list unwrapped on the way; None where there is none."""
-    if not path:
-        return schema
-    if path[0].isdigit():
-        return _field_type(schema, path[1:])
-    if not dataclasses.is_dataclass(schema) or path[0] not in _keys(schema):
-        return None
-    hint = typing.get_type_hints(schema)[path[0]]
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # the second with a Literal in it
-        hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
-    if len(path) > 1 and typing.get_origin(hint) is list:
-        hint = typing.get_args(hint)[0]
-    return _field_type(hint, path[1:])
-
-
-def _nearest_key(path: str) -> str:
-    """The nearest valid dotted key: by the whole path, else by its last part alone."""
-    valid = list(_all_keys(Config, ""))
+def _nearest_key(path: str, schema: Any) -> str:
+    """Name the nearest valid dotted key: by the whole path, else by its last part alone."""
+    valid = list(_all_keys(schema, ""))
     close = difflib.get_close_matches(path, valid, n=1, cutoff=0.7)
     last = {key.rsplit(".", 1)[-1]: key for key in valid}
     close = close or [last[name] for name in difflib.get_close_matches(path.rsplit(".", 1)[-1], list(last), n=1)]
-    return f"; nearest: {close[0]}" if close else f"; sections: {', '.join(_keys(Config))}"
+    return f"; nearest: {close[0]}" if close else f"; allowed: {', '.join(_keys(schema))}"
 
 
 def _all_keys(schema: Any, prefix: str) -> Iterator[str]:
     for key in _keys(schema):
         path = f"{prefix}.{key}" if prefix else key
         yield path
-        inner = _field_type(schema, [key])
+        inner = field_type(schema, [key])
         if dataclasses.is_dataclass(inner):
             yield from _all_keys(inner, path)

@@ -11,7 +11,7 @@ from icpo_cli.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(path for path in (ROOT / "experiments").rglob("*.yaml") if not is_study_file(path))
-"""Studies have tests of their own."""
+"""Experiments that are not studies; studies have their own tests."""
 
 
 def write(path: Path, text: str) -> str:
@@ -20,11 +20,11 @@ def write(path: Path, text: str) -> str:
 
 
 def test_layers_files_left_to_right_then_overrides(tmp_path: Path) -> None:
-    base = write(tmp_path / "base.yaml", "seed: 1\nrollout: {group_size: 3, temperature: 0.6}\n")
+    write(tmp_path / "base.yaml", "seed: 1\nrollout: {group_size: 3, temperature: 0.6}\n")
     first = write(tmp_path / "first.yaml", "include: base.yaml\nseed: 2\n")
     second = write(tmp_path / "second.yaml", "rollout: {group_size: 4}\n")
     config = load_config([first, second, "rollout.max_prompt_tokens=7"])
-    assert base and (config.seed, config.rollout.temperature) == (2, 0.6)
+    assert (config.seed, config.rollout.temperature) == (2, 0.6)
     assert (config.rollout.group_size, config.rollout.max_prompt_tokens) == (4, 7)
     assert config.rollout.max_response_tokens == Config().rollout.max_response_tokens
 
@@ -36,7 +36,7 @@ def test_defaults_are_the_papers_table_6() -> None:
     assert (config.learner.kl_coef, config.learner.clip_ratio, config.train.iterations) == (0.001, 0.2, 500)
 
 
-def test_a_preset_lies_under_what_is_said_outright() -> None:
+def test_explicit_keys_override_the_preset() -> None:
     assert load_config(["method=dapo"]).learner.kl_coef == 0.0
     assert load_config(["learner.kl_coef=0.5", "method=dapo"]).learner.kl_coef == 0.5
     assert load_config(["method.omega.max=0", "method=icpo"]) == load_config(["method=icpo", "method.omega.max=0"])
@@ -68,7 +68,7 @@ def test_a_bonus_is_added_to_a_method_that_has_none() -> None:
         ("rloo+", "method: unknown method ''"),
     ],
 )
-def test_what_cannot_be_combined_is_said(method: str, message: str) -> None:
+def test_presets_that_cannot_be_combined_are_refused(method: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         load_config([f"method={method}"])
 
@@ -112,6 +112,10 @@ def test_every_shipped_experiment_resolves(path: Path) -> None:
         ("method=icpoo", "unknown method 'icpoo'; nearest: icpo"),
         ("method.omega.schedule=warmup_dcay", "unknown value 'warmup_dcay'; nearest: warmup_decay"),
         ("train.device=tpu", "unknown value 'tpu'"),
+        ("eval.pass_at=[a]", "eval.pass_at.0: 'a' is not a whole number"),
+        ("eval.pass_at=[1,[2]]", "eval.pass_at.1: [2] is not a whole number"),
+        ("eval.benchmarks={a: 1}", "eval.benchmarks: {'a': 1} is not a list"),
+        ("data.train.params=3", "data.train.params: 3 is not a section of keys and values"),
         ("data.examples=[{question: a, reason: b}]", "unknown key 'data.examples.0.reason'"),
         ("name=${oc.env:HOME}", "'${' is not allowed"),
         ("missing.yaml", "missing.yaml: no such file"),

@@ -216,13 +216,13 @@ def test_nobody_at_the_address(judge_of: JudgeOf) -> None:
         ("url=http://host:99999/v1", "must be an http:// or https:// address"),
         ("url=http://me:secret@host/v1", "reward.judge.url: holds credentials"),
         ("url=http://host/v1?key=secret", "reward.judge.url: holds credentials"),
-        ("key_variable=my key", "reward.judge.key_variable: 'my key' is no name of an environment variable"),
-        ("requests_at_once=0", "reward.judge.requests_at_once: 0 must be 1 or more"),
-        ("requests_at_once=5000", "reward.judge.requests_at_once: 5000 must be 1000 or less"),
+        ("key_variable=my key", "reward.judge.key_variable: 'my key' is not the name of an environment variable"),
+        ("requests_at_once=0", "reward.judge.requests_at_once: 0 must be from 1 to 1000"),
+        ("requests_at_once=5000", "reward.judge.requests_at_once: 5000 must be from 1 to 1000"),
         ("retries=-1", "reward.judge.retries: -1 must be 0 or more"),
         ("max_tokens=0", "reward.judge.max_tokens: 0 must be 1 or more"),
         ("timeout_seconds=.inf", "reward.judge.timeout_seconds: inf must be positive and finite"),
-        ("give_up_seconds=0", "reward.judge.give_up_seconds: 0.0 must be positive and finite"),
+        ("give_up_seconds=0", "reward.judge.give_up_seconds: 0.0 must be positive"),
     ],
 )
 def test_settings_that_make_no_judge(settings: str, problem: str) -> None:
@@ -232,8 +232,8 @@ def test_settings_that_make_no_judge(settings: str, problem: str) -> None:
     assert problem in str(caught.value) and "secret" not in str(caught.value)
 
 
-def test_a_judge_that_is_off_is_not_looked_at() -> None:
-    check(load_config(["data.train.task=basic_arithmetic", "reward.judge.retries=-1"]))
+def test_a_judge_that_is_off_needs_no_server() -> None:
+    check(load_config(["data.train.task=basic_arithmetic", "reward.judge.key_variable=my key"]))
     with pytest.raises(UserError):
         check_judge(JudgeConfig())
 

@@ -1,6 +1,6 @@
 import pytest
 
-from icpo_cli.config.schema import MethodConfig, OmegaConfig
+from icpo_cli.config.schema import MethodConfig, OmegaScheduleConfig
 from icpo_cli.objective.omega import omega_at
 
 
@@ -15,13 +15,13 @@ from icpo_cli.objective.omega import omega_at
     ],
 )
 def test_schedules(schedule: str, expected: list[float]) -> None:
-    method = MethodConfig(omega=OmegaConfig(schedule=schedule, max=1.0, min=0.2, warmup_fraction=0.2))
+    method = MethodConfig(omega=OmegaScheduleConfig(schedule=schedule, max=1.0, min=0.2, warmup_fraction=0.2))
     assert [omega_at(t, method, 100) for t in (0, 10, 20, 60, 100)] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_warmup_of_nothing_and_of_everything(fraction: float) -> None:
-    method = MethodConfig(omega=OmegaConfig(warmup_fraction=fraction))
+    method = MethodConfig(omega=OmegaScheduleConfig(warmup_fraction=fraction))
     values = [omega_at(t, method, 10) for t in range(11)]
     assert values[-1] == (1.0 if fraction else 0.0)
     assert all(0 <= value <= 1 for value in values)

@@ -1,6 +1,6 @@
 import pytest
 
-from icpo_cli.config.idle import idle_keys
+from icpo_cli.config.inactive_keys import inactive_keys
 from icpo_cli.config.load import load_config
 
 
@@ -19,7 +19,7 @@ from icpo_cli.config.load import load_config
     ],
 )
 def test_a_setting_that_changes_nothing_is_named_with_its_reason(arguments: list[str], key: str, why: str) -> None:
-    assert why in idle_keys(load_config(arguments))[key]
+    assert why in inactive_keys(load_config(arguments))[key]
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_a_setting_that_changes_nothing_is_named_with_its_reason(arguments: list
     ],
 )
 def test_a_setting_with_an_effect_is_not(arguments: list[str], key: str) -> None:
-    assert key not in idle_keys(load_config(arguments))
+    assert key not in inactive_keys(load_config(arguments))
