@@ -124,17 +124,17 @@ def test_paired_comparison_by_hand() -> None:
     # of the 4 ways to exchange the two questions that differ, two are as extreme
     assert found.p_value == pytest.approx(0.5)
     # t(0.975, 3) + t(0.8, 3) = 3.1824 + 0.9785
-    assert found.smallest_detectable == pytest.approx(found.stderr * (3.18245 + 0.97847), rel=1e-4)
-    assert found.ci95[0] < 37.5 < found.ci95[1]
+    assert found.minimum_detectable_effect == pytest.approx(found.stderr * (3.18245 + 0.97847), rel=1e-4)
+    assert found.interval[0] < 37.5 < found.interval[1]
 
 
-def test_the_smallest_detectable_difference_is_found_in_80_percent() -> None:
+def test_the_minimum_detectable_effect_is_found_in_80_percent() -> None:
     draw = np.random.default_rng(3)
     found = 0
     for _ in range(120):
         chance = draw.uniform(0.2, 0.7, (40, 1))
         base = draw.random((40, 4)) < chance
-        planned = statistics.paired_comparison(base, draw.random((40, 4)) < chance).smallest_detectable
+        planned = statistics.paired_comparison(base, draw.random((40, 4)) < chance).minimum_detectable_effect
         better = draw.random((40, 4)) < chance + planned / 100
         found += statistics.paired_comparison(better, draw.random((40, 4)) < chance).p_value < 0.05
     assert 0.7 <= found / 120 <= 0.9
@@ -144,8 +144,8 @@ def test_equal_runs_do_not_differ_and_show_no_power() -> None:
     correct = [[1, 0], [0, 0], [1, 1]]
     found = statistics.paired_comparison(correct, correct)
     assert (found.difference, found.p_value) == (0, 1)
-    assert math.isnan(found.smallest_detectable)
-    assert found.ci95[0] == -found.ci95[1] < 0
+    assert math.isnan(found.minimum_detectable_effect)
+    assert found.interval[0] == -found.interval[1] < 0
 
 
 def test_pairing_takes_the_questions_that_both_have() -> None:
@@ -168,7 +168,7 @@ def test_arms_are_compared_seed_by_seed() -> None:
     t = 5 / error
     assert found.p_value == pytest.approx(1 - t / math.sqrt(t**2 + 2))
     # t(0.8, 2) = 1.06066
-    assert found.smallest_detectable == pytest.approx((4.30265 + 1.06066) * error, abs=1e-4)
+    assert found.minimum_detectable_effect == pytest.approx((4.30265 + 1.06066) * error, abs=1e-4)
 
 
 def test_a_stricter_level_widens_the_interval() -> None:
@@ -182,7 +182,7 @@ def test_seeds_that_one_arm_lacks_are_left_out_of_a_pair() -> None:
     assert (found.n, found.difference) == (2, 5.5)
     alone = statistics.seed_comparison([52, NAN], [50, 60])
     assert (alone.n, alone.difference) == (1, 2)
-    assert np.isnan([alone.stderr, *alone.interval, alone.p_value, alone.smallest_detectable]).all()
+    assert np.isnan([alone.stderr, *alone.interval, alone.p_value, alone.minimum_detectable_effect]).all()
     none = statistics.seed_comparison([NAN], [1])
     assert none.n == 0 and math.isnan(none.difference)
 
@@ -193,7 +193,7 @@ def test_differences_that_are_all_equal_show_no_spread(a: list[float]) -> None:
     b = [70, 72, 74] if len(a) == 3 else [100 * 42 / 60, 100 * 40 / 60]
     found = statistics.seed_comparison(a, b)
     assert found.difference > 1
-    assert np.isnan([*found.interval, found.p_value, found.smallest_detectable]).all()
+    assert np.isnan([*found.interval, found.p_value, found.minimum_detectable_effect]).all()
 
 
 def test_a_mean_over_seeds_and_its_error() -> None:

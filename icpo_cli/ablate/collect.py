@@ -23,8 +23,6 @@ TITLES = {
 
 Points = list[tuple[int, float]]
 """(iteration, value), iterations rising; 0 is before the first."""
-Series = dict[str, dict[int, dict[str, Points]]]
-"""{arm: {seed: {metric: points}}}"""
 
 
 class State(StrEnum):
@@ -69,13 +67,6 @@ class JobRecord:
 def collect(jobs: Sequence[Job]) -> list[JobRecord]:
     """Every job's record, in the order of the jobs."""
     return [_record(job) for job in jobs]
-
-
-def series_of(records: Sequence[JobRecord]) -> Series:
-    found: Series = {}
-    for record in records:
-        found.setdefault(record.arm, {})[record.seed] = record.series
-    return found
 
 
 def accuracy_metric(bench: str) -> str:

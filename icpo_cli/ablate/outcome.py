@@ -14,7 +14,7 @@ from typing import Any
 from icpo_cli.ablate.collect import JobRecord, Points, State, benches_of
 from icpo_cli.ablate.fairness import Difference, differences
 from icpo_cli.ablate.study import Arm, Study
-from icpo_cli.statistics import CONFIDENCE, SeedComparison, mean_and_stderr, seed_comparison
+from icpo_cli.statistics import CONFIDENCE, PairedDifference, mean_and_stderr, seed_comparison
 
 FINAL, LAST_QUARTER = "final", "last_quarter"
 BETTER, WORSE, SAME = "better", "worse", "cannot be told apart"
@@ -69,7 +69,7 @@ class Comparison:
     measure: str
     level: float
     """Of the interval, so that all comparisons of this measure hold at once with 95 %."""
-    paired: SeedComparison
+    paired: PairedDifference
     verdict: str
 
 
@@ -199,7 +199,7 @@ def _comparison(arm: ArmOutcome, other: ArmOutcome, bench: str, measure: str, le
     return Comparison(arm.name, other.name, bench, measure, level, paired, _verdict(paired))
 
 
-def _verdict(paired: SeedComparison) -> str:
+def _verdict(paired: PairedDifference) -> str:
     """Seeds that all differ by the same have no interval, and tell nothing apart either."""
     low, high = paired.interval
     if paired.n < 2:
@@ -244,7 +244,7 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
         "interval": [_known(bound) for bound in paired.interval],
         "level": comparison.level,
         "p_value": _known(paired.p_value),
-        "smallest_detectable": _known(paired.smallest_detectable),
+        "smallest_detectable": _known(paired.minimum_detectable_effect),
         "verdict": comparison.verdict,
     }
 

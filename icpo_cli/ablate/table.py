@@ -113,7 +113,7 @@ def _comparison_row(comparison: Comparison) -> tuple[str, ...]:
     difference, interval, verdict = _difference(comparison)
     p_value = "-" if math.isnan(paired.p_value) else f"{paired.p_value:.3f}"
     names = (comparison.arm, comparison.against, TITLES[comparison.bench], MEASURES[comparison.measure])
-    return (*names, str(paired.n), difference, interval, p_value, _number(paired.smallest_detectable), verdict)
+    return (*names, str(paired.n), difference, interval, p_value, _number(paired.minimum_detectable_effect), verdict)
 
 
 def _difference(comparison: Comparison) -> tuple[str, str, str]:
@@ -150,7 +150,13 @@ def _csv_row(outcome: Outcome, arm: ArmOutcome, bench: str, measure: str) -> lis
         row += [""] * 8
     else:
         paired = compared.paired
-        numbers = [paired.difference, *paired.interval, compared.level, paired.p_value, paired.smallest_detectable]
+        numbers = [
+            paired.difference,
+            *paired.interval,
+            compared.level,
+            paired.p_value,
+            paired.minimum_detectable_effect,
+        ]
         row += [paired.n, *map(_plain, numbers), compared.verdict]
     return row + [mean.values.get(seed, "") for seed in outcome.seeds]
 

@@ -42,9 +42,9 @@ def compare(parts: Sequence[Part], others: Sequence[Part]) -> list[Comparison]:
                     n=paired.n,
                     difference=_known(paired.difference),
                     stderr=_known(paired.stderr),
-                    ci95=(_known(paired.ci95[0]), _known(paired.ci95[1])),
+                    ci95=(_known(paired.interval[0]), _known(paired.interval[1])),
                     p_value=_known(paired.p_value),
-                    smallest_detectable=_known(paired.smallest_detectable),
+                    smallest_detectable=_known(paired.minimum_detectable_effect),
                 )
             )
     return found

@@ -9,7 +9,7 @@ from icpo_cli.report.paper import TheirRow, subject_key
 from icpo_cli.report.rank import printed_value
 from icpo_cli.report.results import COLUMNS, MEANS, NORMAL_95, TITLES, BenchScore, EvalRow, Score
 from icpo_cli.report.results import UNKNOWN as UNKNOWN_VERSION
-from icpo_cli.statistics import smallest_detectable
+from icpo_cli.statistics import minimum_detectable_effect
 
 ALIKE, NO_INTERVAL = "cannot be told apart", "no interval"
 
@@ -95,7 +95,7 @@ def _difference(our: EvalRow, their: TheirRow, column: str) -> Difference | None
         our_score=our_score,
         their_score=their_score,
         stderr=stderr,
-        could_show=smallest_detectable(stderr, sum(cell.n for cell in cells)),
+        could_show=minimum_detectable_effect(stderr, sum(cell.n for cell in cells)),
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.collect import State, benches_of, collect, series_of
+from icpo_cli.ablate.collect import State, benches_of, collect
 from icpo_cli.ablate.study import Study
 from tests.ablate.studies import FAIR, finish, job_of, jobs, make_study, write_run
 
@@ -35,10 +35,10 @@ def test_a_job_is_waiting_unfinished_failed_or_done(study: Study) -> None:
 
 def test_series_are_by_arm_seed_and_metric(study: Study) -> None:
     finish(job_of(study, "icpo", 1), {0: 20.0, 4: 30.0, 8: 40.0})
-    series = series_of(collect(jobs(study)))
-    assert series["icpo"][1]["eval/heldout/avg_at_k"] == [(0, 20.0), (4, 30.0), (8, 40.0)]
-    assert series["icpo"][1]["entropy"][0] == (1, 0.1)
-    assert series["grpo"] == {0: {}, 1: {}}
+    series = {(record.arm, record.seed): record.series for record in collect(jobs(study))}
+    assert series["icpo", 1]["eval/heldout/avg_at_k"] == [(0, 20.0), (4, 30.0), (8, 40.0)]
+    assert series["icpo", 1]["entropy"][0] == (1, 0.1)
+    assert series["grpo", 0] == series["grpo", 1] == {}
 
 
 def test_a_line_that_is_half_written_waits(study: Study) -> None:
