@@ -1,13 +1,14 @@
 """One pass over everything that is not stored yet: one stream, longest prompts first, no wait between benchmarks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from icpo_cli.evaluate.grade import BackgroundGrader, grading_hash
+from icpo_cli.evaluate.grade import answers_to, grading_hash
 from icpo_cli.evaluate.observer import Observer
 from icpo_cli.evaluate.plan import Key, Sampling, Task, seed_of
 from icpo_cli.evaluate.store import Store, Stored, stored
+from icpo_cli.grading.background import BackgroundGrader
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Prompt, Response, Verdict
 from icpo_cli.rollout.sampler import SampleRequest, StreamingSampler
@@ -75,19 +76,24 @@ def generate(
     by_name = {work.task.name: work for work in works}
     hashes = {work.task.name: grading_hash(verifier, work.task) for work in works}
 
-    def take(graded: Sequence[tuple[Task, Mapping[Key, Verdict]]]) -> None:
-        for task, verdicts in graded:
-            work = by_name[task.name]
-            work.verdicts |= verdicts
-            work.store.add_verdicts(hashes[task.name], verdicts)
-            observer.graded(task.name, list(verdicts.values()))
+    def submit(work: Work, responses: Sequence[Stored]) -> None:
+        if responses:
+            keys = [response.key for response in responses]
+            grader.submit((work, keys), answers_to(work.task, responses), work.task.grading)
 
-    with BackgroundGrader(verifier) as grader:
+    def take(graded: Sequence[tuple[tuple[Work, list[Key]], list[Verdict]]]) -> None:
+        for (work, keys), verdicts in graded:
+            new = dict(zip(keys, verdicts, strict=True))
+            work.verdicts |= new
+            work.store.add_verdicts(hashes[work.task.name], new)
+            observer.graded(work.task.name, verdicts)
+
+    with BackgroundGrader[tuple[Work, list[Key]]](verifier) as grader:
         for work in works:
             known = work.store.verdicts(hashes[work.task.name])
             work.verdicts = {response.key: known[response.key] for response in work.there() if response.key in known}
             observer.graded(work.task.name, list(work.verdicts.values()))
-            grader.submit(work.task, [response for response in work.there() if response.key not in known])
+            submit(work, [response for response in work.there() if response.key not in known])
         synced = monotonic()
         requests = [SampleRequest(one.prompt.tokens, one.seed) for one in wanted]
         for finished in sampler.stream(requests, temperature) if sampler and requests else ():
@@ -96,7 +102,7 @@ def generate(
                 work.store.add(responses)
                 work.tokens += sum(len(response.tokens or ()) for response in responses)
                 observer.finished(name, [len(response.tokens or ()) for response in responses])
-                grader.submit(work.task, responses)
+                submit(work, responses)
             take(grader.ready())
             observer.tick()
             if monotonic() - synced > SYNC_SECONDS:
@@ -106,7 +112,7 @@ def generate(
             if stopping():
                 return
         observer.phase("grading")
-        take(grader.rest([work.task for work in works]))
+        take(grader.rest())
 
 
 def _by_task(wanted: Sequence[Wanted], finished: Sequence[tuple[int, Response]]) -> dict[str, list[Stored]]:

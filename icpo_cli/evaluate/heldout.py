@@ -9,7 +9,7 @@ from icpo_cli import statistics
 from icpo_cli.config.schema import Config
 from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.score import value_of
-from icpo_cli.grading.verifier import Answer, Grading, Verifier
+from icpo_cli.grading.verifier import Grading, Verifier, answers_of
 from icpo_cli.records import Evaluation, Prompt, count_verdicts
 from icpo_cli.rng import stable_hash
 from icpo_cli.rollout.sampler import Sampler
@@ -30,7 +30,7 @@ def evaluate_heldout(
     mine = ranks.share(prompts)
     seeds = [stable_hash(config.seed, BENCH, prompt.id) for prompt in mine]
     groups = sampler.sample(mine, seeds, heldout_k(config), config.eval.temperature) if mine else []
-    answers = [Answer(r.text, group.prompt.gold, group.prompt.question) for group in groups for r in group.responses]
+    answers = [answer for group in groups for answer in answers_of(group)]
     verdicts = iter(verifier.verify(answers, Grading(config.reward.extract, config.reward.rule)))
     graded = [[(next(verdicts), len(response.tokens)) for response in group.responses] for group in groups]
     everyone = [question for part in ranks.gather(graded) for question in part]

@@ -1,30 +1,29 @@
-"""Verdicts on groups while others are still sampled: a thread of its own grades what has finished."""
+"""Grading that overlaps generation, for training and evaluation."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import Generic, TypeVar
 
-from icpo_cli.config.schema import RewardConfig
 from icpo_cli.grading.verifier import Answer, Grading, Verifier
-from icpo_cli.records import Group, Verdict
+from icpo_cli.records import Verdict
 
-BATCH = 16
-"""Groups graded together while others are sampled: equal answers are compared once a batch."""
+BATCH = 128
+"""Answers graded together: equal answers to equal golds are compared once a batch."""
 
-Placed = tuple[int, Group]
+Tag = TypeVar("Tag")
 
 
-class BackgroundVerdicts:
-    """Grades one batch after another, each when the one before is done or enough have come together."""
+class BackgroundGrader(Generic[Tag]):
+    """Grades submitted answers in one thread, batch by batch. What grading raises, ready() and rest() raise."""
 
-    def __init__(self, verifier: Verifier, config: RewardConfig, group_size: int) -> None:
-        """`group_size`: of a group's responses, the first ones that are graded."""
-        self._verifier, self._config, self._size = verifier, config, group_size
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="grader")
-        self._waiting: list[Placed] = []
-        self._working: list[tuple[list[int], Future[list[list[Verdict]]]]] = []
+        self._waiting: dict[Grading, list[tuple[Tag, Sequence[Answer]]]] = {}
+        self._working: list[Future[list[tuple[Tag, list[Verdict]]]]] = []
 
-    def __enter__(self) -> "BackgroundVerdicts":
+    def __enter__(self) -> "BackgroundGrader[Tag]":
         return self
 
     def __exit__(
@@ -32,36 +31,33 @@ class BackgroundVerdicts:
     ) -> None:
         self._thread.shutdown(wait=error is None, cancel_futures=True)
 
-    def take(self, place: int, group: Group) -> None:
-        """One that has been sampled."""
-        self._waiting.append((place, group.first(self._size)))
-        if len(self._waiting) >= BATCH or all(future.done() for _, future in self._working):
-            self._start()
+    def submit(self, tag: Tag, answers: Sequence[Answer], grading: Grading) -> None:
+        """Queue answers. A batch starts when the thread is idle or when BATCH answers of one grading are queued.
 
-    def rest(self) -> list[list[Verdict]]:
-        """[P][G] the verdicts on all groups in the order of their places, waited for. Raises what grading raised."""
-        if self._waiting:
-            self._start()
-        graded = {
-            place: verdicts
-            for places, future in self._working
-            for place, verdicts in zip(places, future.result(), strict=True)
-        }
-        return [graded[place] for place in sorted(graded)]
+        `tag` is returned with their verdicts.
+        """
+        batch = self._waiting.setdefault(grading, [])
+        batch.append((tag, answers))
+        if sum(len(part) for _, part in batch) >= BATCH or all(future.done() for future in self._working):
+            self._start(grading)
 
-    def _start(self) -> None:
-        batch, self._waiting = self._waiting, []
-        groups: Sequence[Group] = [group for _, group in batch]
-        future = self._thread.submit(verdicts_of, groups, self._verifier, self._config)
-        self._working.append(([place for place, _ in batch], future))
+    def ready(self) -> list[tuple[Tag, list[Verdict]]]:
+        """The verdicts that have been given since the last call."""
+        done = [future for future in self._working if future.done()]
+        self._working = [future for future in self._working if future not in done]
+        return [graded for future in done for graded in future.result()]
 
+    def rest(self) -> list[tuple[Tag, list[Verdict]]]:
+        """All verdicts that ready() has not returned; waits for them."""
+        for grading in list(self._waiting):
+            self._start(grading)
+        working, self._working = self._working, []
+        return [graded for future in working for graded in future.result()]
 
-def verdicts_of(groups: Sequence[Group], verifier: Verifier, config: RewardConfig) -> list[list[Verdict]]:
-    """[P][G] the verifier's verdict on each response."""
-    answers = [
-        Answer(response.text, group.prompt.gold, group.prompt.question)
-        for group in groups
-        for response in group.responses
-    ]
-    verdicts = iter(verifier.verify(answers, Grading(config.extract, config.rule)))
-    return [[next(verdicts) for _ in group.responses] for group in groups]
+    def _start(self, grading: Grading) -> None:
+        batch = self._waiting.pop(grading)
+        self._working.append(self._thread.submit(self._grade, batch, grading))
+
+    def _grade(self, batch: list[tuple[Tag, Sequence[Answer]]], grading: Grading) -> list[tuple[Tag, list[Verdict]]]:
+        verdicts = iter(self._verifier.verify([answer for _, answers in batch for answer in answers], grading))
+        return [(tag, [next(verdicts) for _ in answers]) for tag, answers in batch]

@@ -9,7 +9,7 @@ from icpo_cli.grading.extraction import EXTRACTORS
 from icpo_cli.grading.judge.judge import Case, Judge, OpenAIJudge
 from icpo_cli.grading.rules import rlpr, strict, theoremqa
 from icpo_cli.grading.sandbox import Sandbox
-from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from icpo_cli.records import AnswerKind, Gold, Group, Verdict, VerdictKind
 
 VERIFIER_VERSION = "1"
 """Raised whenever a verdict could differ: stored verdicts of another version are not mixed with these."""
@@ -47,6 +47,11 @@ class Grading:
 
     extract: str = "answer_tag"
     rule: str = "strict"
+
+
+def answers_of(group: Group) -> list[Answer]:
+    """A group's responses as answers to its prompt's gold."""
+    return [Answer(response.text, group.prompt.gold, group.prompt.question) for response in group.responses]
 
 
 class Verifier:

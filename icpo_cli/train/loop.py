@@ -17,7 +17,8 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import iteration_prompts
 from icpo_cli.data.templates import TEMPLATES, plain_tokens
 from icpo_cli.errors import RunFailed
-from icpo_cli.grading.background import BackgroundVerdicts
+from icpo_cli.grading.background import BackgroundGrader
+from icpo_cli.grading.verifier import Grading, answers_of
 from icpo_cli.learner.balance import balanced
 from icpo_cli.learner.learner import Learner
 from icpo_cli.learner.pack import sampled_logprob
@@ -112,12 +113,17 @@ def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | N
     prompts = ranks.share(all_prompts)  # P
     seeds = ranks.share(sampling_seeds(config.seed, iteration, len(all_prompts), number))
 
-    with BackgroundVerdicts(parts.verifier, config.reward, rollout.group_size) as beside:
+    grading = Grading(config.reward.extract, config.reward.rule)
+    with BackgroundGrader[int](parts.verifier) as grader:
+
+        def grade(index: int, group: Group) -> None:
+            grader.submit(index, answers_of(group.first(rollout.group_size)), grading)
+
         with clock.phase("rollout"):
             count = rollout.votes or rollout.group_size
-            votes = parts.sampler.sample(prompts, seeds, count, rollout.temperature, beside.take)
+            votes = parts.sampler.sample(prompts, seeds, count, rollout.temperature, grade)
         with clock.phase("reward"):
-            verdicts = beside.rest()  # [P][G]
+            verdicts = [of_group for _, of_group in sorted(grader.rest())]  # [P][G]
     with clock.phase("rollout"):  # whose slowest rank is waited for here
         votes, verdicts = _balanced(parts, votes, verdicts)
     groups = [group.first(rollout.group_size) for group in votes]

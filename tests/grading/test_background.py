@@ -1,32 +1,32 @@
-"""Groups are graded while others are sampled: what comes back, and in which order, is as if they were not."""
+"""Background grading: the verdicts are those of direct grading, whatever batches they were given in."""
 
 from collections.abc import Sequence
 
 import pytest
 
 from icpo_cli.config.schema import RewardConfig, SandboxConfig
-from icpo_cli.grading.background import BATCH, BackgroundVerdicts, verdicts_of
+from icpo_cli.grading.background import BATCH, BackgroundGrader
 from icpo_cli.grading.verifier import Answer, Grading, Verifier
-from icpo_cli.records import Gold, Group, Prompt, Response, Verdict
+from icpo_cli.records import Gold, Verdict
 
 CONFIG = RewardConfig(sandbox=SandboxConfig(workers=1))
+TAGGED, WHOLE = Grading(), Grading(extract="none")
+ANSWERS = {n: [Answer(f"<answer>{n + g}</answer>", Gold(str(n + 1))) for g in range(3)] for n in range(BATCH)}
 
 
-def group(place: int) -> Group:
-    texts = [f"<answer>{place + g}</answer>" for g in range(3)]
-    responses = tuple(Response(text, (1,), (-0.1,), "stop") for text in texts)
-    return Group(Prompt(str(place), "?", Gold(str(place + 1)), (1,)), responses)
-
-
-def test_verdicts_are_those_of_one_batch_in_the_order_of_the_places() -> None:
-    groups = [group(place) for place in range(2 * BATCH + 3)]
+def test_verdicts_come_back_with_their_tags() -> None:
+    """Three batches and a rest, under two gradings."""
     with Verifier(CONFIG) as verifier:
-        with BackgroundVerdicts(verifier, CONFIG, group_size=2) as beside:
-            for place in reversed(range(len(groups))):  # the last one sampled first
-                beside.take(place, groups[place])
-            verdicts = beside.rest()
-        assert verdicts == verdicts_of([each.first(2) for each in groups], verifier, CONFIG)
-    assert [verdict.correct for verdict in verdicts[5]] == [False, True]
+        with BackgroundGrader[int](verifier) as grader:
+            for number in reversed(ANSWERS):
+                grader.submit(number, ANSWERS[number], WHOLE if number == 3 else TAGGED)
+            early = grader.ready()
+            graded = dict(early + grader.rest())
+            assert grader.ready() == grader.rest() == []
+        assert graded == {
+            number: verifier.verify(answers, WHOLE if number == 3 else TAGGED) for number, answers in ANSWERS.items()
+        }
+    assert [verdict.correct for verdict in graded[5]] == [False, True, False]
 
 
 class Broken(Verifier):
@@ -35,7 +35,7 @@ class Broken(Verifier):
 
 
 def test_a_failure_is_raised_where_verdicts_are_asked_for() -> None:
-    with Broken(CONFIG) as verifier, BackgroundVerdicts(verifier, CONFIG, 3) as beside:
-        beside.take(0, group(0))
+    with Broken(CONFIG) as verifier, BackgroundGrader[int](verifier) as grader:
+        grader.submit(0, ANSWERS[0], TAGGED)
         with pytest.raises(RuntimeError, match="the grader broke"):
-            beside.rest()
+            grader.rest()

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from icpo_cli.config.schema import RewardConfig
-from icpo_cli.grading.background import verdicts_of
-from icpo_cli.grading.verifier import Verifier
+from icpo_cli.grading.verifier import Grading, Verifier, answers_of
 from icpo_cli.records import Group, Reward, Scores, Verdict
 from icpo_cli.rewards.reward import reward_of, rewards_of
 from icpo_cli.rewards.source import Credit, Sampled, answer_of
@@ -29,6 +28,11 @@ def no_pass(groups: Sequence[Group]) -> Scores:
 def rewarded(response: str, verdict: Verdict, think: bool, config: RewardConfig, key: SeedKey = KEY) -> Reward:
     """Of one response that is not too long."""
     return reward_of(response, verdict, answer_of(verdict, config, key), 0.0, think, config, key)
+
+
+def verdicts_of(groups: Sequence[Group], verifier: Verifier, config: RewardConfig) -> list[list[Verdict]]:
+    """[P][G]"""
+    return [verifier.verify(answers_of(group), Grading(config.extract, config.rule)) for group in groups]
 
 
 def credit_of(

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from icpo_cli.config.schema import RewardConfig, SandboxConfig
-from icpo_cli.grading.background import verdicts_of
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Gold, Group, Prompt, Response, Verdict, VerdictKind
 from icpo_cli.rewards.majority import vote
 from icpo_cli.rewards.source import Credit
 from icpo_cli.rng import SeedKey
-from tests.rewards.rewarding import credit_of
+from tests.rewards.rewarding import credit_of, verdicts_of
 
 CONFIG = RewardConfig(source="majority", sandbox=SandboxConfig(workers=1))
 DIFFERENT, TIMEOUT = Verdict(VerdictKind.WRONG, "", "text"), Verdict(VerdictKind.TIMEOUT, "", "deadline")
