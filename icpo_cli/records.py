@@ -99,6 +99,48 @@ class VerdictKind(StrEnum):
     NO_GOLD = "no_gold"
 
 
+class RuleName(StrEnum):
+    """What decided a verdict, as it is stored, printed and counted."""
+
+    # Refused without a comparison.
+    NO_GOLD = "no_gold"
+    GOLD = "gold"
+    EMPTY = "empty"
+    LENGTH = "length"
+    CHARACTERS = "characters"
+    CODE = "code"
+    BRACES = "braces"
+    LIMITS = "limits"
+    # Compared as what it is, or under a reading of its form.
+    EXACT = "exact"
+    MATH = "math"
+    NUMBER = "number"
+    LETTER = "letter"
+    TEXT = "text"
+    BOOL = "bool"
+    LIST = "list"
+    BASE = "base"
+    INTERVAL = "interval"
+    MATRIX = "matrix"
+    RELATION = "relation"
+    VALUE = "value"
+    DATE = "date"
+    LETTERS = "letters"
+    GLOSS = "gloss"
+    OPTION_TEXT = "option text"
+    RLPR = "rlpr"
+    THEOREMQA = "theoremqa"
+    # The extractor that found no answer (letter: see above).
+    ANSWER_TAG = "answer_tag"
+    BOXED = "boxed"
+    AUTO = "auto"
+    NONE = "none"
+    # Not decided by a rule.
+    JUDGE = "judge"
+    DEADLINE = "deadline"
+    CRASH = "crash"
+
+
 UNDECIDED = frozenset((VerdictKind.TIMEOUT, VerdictKind.ERROR, VerdictKind.NO_GOLD))
 """What says nothing of the answer."""
 
@@ -110,8 +152,7 @@ class Verdict:
     kind: VerdictKind
     extracted: str | None
     """None where the response has no final answer."""
-    rule: str
-    """The name of what decided: exact, number, symbolic, letter, judge, deadline, ..."""
+    rule: RuleName
     reason: str = ""
     """In words, for whoever asks why."""
 

@@ -148,7 +148,7 @@ def _graded(
 def _verdicts(verifier: "Verifier", answers: "Sequence[Answer]", grading: "Grading") -> "list[Verdict]":
     """In order. A gold answer that training would leave out is an error whatever the response says."""
     from icpo_cli.grading.extraction import EXTRACTORS
-    from icpo_cli.records import Verdict, VerdictKind
+    from icpo_cli.records import RuleName, Verdict, VerdictKind
 
     golds = list(dict.fromkeys(answer.gold for answer in answers))
     problems = dict(zip(golds, verifier.check_golds(golds), strict=True))
@@ -159,7 +159,7 @@ def _verdicts(verifier: "Verifier", answers: "Sequence[Answer]", grading: "Gradi
             verdicts.append(next(usable))
         else:
             extracted = EXTRACTORS[grading.extract](answer.response)
-            verdicts.append(Verdict(VerdictKind.ERROR, extracted, "gold", f"the gold answer {problem}"))
+            verdicts.append(Verdict(VerdictKind.ERROR, extracted, RuleName.GOLD, f"the gold answer {problem}"))
     return verdicts
 
 

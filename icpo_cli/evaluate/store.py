@@ -13,7 +13,7 @@ import numpy as np
 
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.evaluate.plan import Key
-from icpo_cli.records import Response, Verdict, VerdictKind
+from icpo_cli.records import Response, RuleName, Verdict, VerdictKind
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _read(row: Mapping[str, Any]) -> Stored:
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict:
-    return Verdict(VerdictKind(row["kind"]), row["extracted"], row["rule"], row["reason"])
+    return Verdict(VerdictKind(row["kind"]), row["extracted"], RuleName(row["rule"]), row["reason"])
 
 
 def _whole_length(file: int) -> int:

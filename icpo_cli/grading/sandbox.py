@@ -13,7 +13,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from icpo_cli.config.schema import SandboxConfig
 from icpo_cli.grading.rules.strict import readable
-from icpo_cli.records import Gold, Verdict, VerdictKind
+from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind
 
 MOST_WORKERS = 8
 PRELOADED = ["icpo_cli.grading.rules.equivalence"]
@@ -90,14 +90,14 @@ class Sandbox:
             return outcome
         if isinstance(outcome, TimeoutError):
             seconds = self._config.deadline_seconds
-            return Verdict(VerdictKind.TIMEOUT, answer, "deadline", f"not compared within {seconds:g} seconds")
+            return Verdict(VerdictKind.TIMEOUT, answer, RuleName.DEADLINE, f"not compared within {seconds:g} seconds")
         if isinstance(outcome, ProcessExpired):
             reason = f"the comparison ended its process (status {outcome.exitcode})"
         elif isinstance(outcome, MemoryError):
             reason = f"the comparison wanted more than {self._config.memory_mib} MiB"
         else:
             reason = f"the comparison raised {type(outcome).__name__}: {str(outcome)[:100]}"
-        return Verdict(VerdictKind.ERROR, answer, "crash", reason)
+        return Verdict(VerdictKind.ERROR, answer, RuleName.CRASH, reason)
 
 
 BROKEN = (RuntimeError, CancelledError)

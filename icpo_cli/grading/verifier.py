@@ -9,7 +9,7 @@ from icpo_cli.grading.extraction import EXTRACTORS
 from icpo_cli.grading.judge.judge import Case, Judge, OpenAIJudge
 from icpo_cli.grading.rules import rlpr, strict, theoremqa
 from icpo_cli.grading.sandbox import Sandbox
-from icpo_cli.records import AnswerKind, Gold, Group, Verdict, VerdictKind
+from icpo_cli.records import AnswerKind, Gold, Group, RuleName, Verdict, VerdictKind
 
 VERIFIER_VERSION = "1"
 """Raised whenever a verdict could differ: stored verdicts of another version are not mixed with these."""
@@ -156,21 +156,21 @@ class Verifier:
         return verdicts
 
 
-NOT_FOR_THE_JUDGE = ("no_gold", "gold", "length", "characters", "code")
+NOT_FOR_THE_JUDGE = (RuleName.NO_GOLD, RuleName.GOLD, RuleName.LENGTH, RuleName.CHARACTERS, RuleName.CODE)
 """What the rules refuse whatever it may mean."""
 
 
 def _best(verdicts: Sequence[Verdict], extract: str) -> Verdict:
     """The first correct one, else the last; no answer where there is none."""
     if not verdicts:
-        return Verdict(VerdictKind.NO_ANSWER, None, extract, "the response gives no final answer")
+        return Verdict(VerdictKind.NO_ANSWER, None, RuleName(extract), "the response gives no final answer")
     return next((verdict for verdict in verdicts if verdict.correct), verdicts[-1])
 
 
 def _ungraded(texts: Sequence[str]) -> Verdict:
     extracted = texts[-1] if texts else None
-    return Verdict(VerdictKind.NO_GOLD, extracted, "no_gold", "the question came without a gold answer")
+    return Verdict(VerdictKind.NO_GOLD, extracted, RuleName.NO_GOLD, "the question came without a gold answer")
 
 
 def _left_to_judge(text: str) -> Verdict:
-    return Verdict(VerdictKind.ERROR, text, "judge", "left to the judge")
+    return Verdict(VerdictKind.ERROR, text, RuleName.JUDGE, "left to the judge")

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icpo_cli.records import Gold, Group, Verdict
+from icpo_cli.records import Gold, Group, RuleName, Verdict
 from icpo_cli.rewards.source import Credit, Sampled
 from icpo_cli.rng import SeedKey, stable_hash
 
 Pair = tuple[Gold, str]
-NO_ANSWERS = ("gold", "limits")
+NO_ANSWERS = (RuleName.GOLD, RuleName.LIMITS)
 """Rules by which a text is refused as something to compare with: it equals no other."""
 
 

@@ -6,7 +6,7 @@ from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.score import Part, score
 from icpo_cli.evaluate.store import Stored
 from icpo_cli.evaluate.table import group_means, metrics_of, partial_text, result_json, rows_of
-from icpo_cli.records import Verdict, VerdictKind
+from icpo_cli.records import RuleName, Verdict, VerdictKind
 from tests.evaluate.benchmark import make_task
 
 KINDS = {
@@ -31,7 +31,7 @@ def part_of(grid: list[str], task: Task | None = None) -> Part:
                 responses[key] = Stored(
                     question.id, index, "x", (1, 2, 3), "length" if kind == "0" else "stop", 0, sure
                 )
-                verdicts[key] = Verdict(*KINDS[kind], rule="number")
+                verdicts[key] = Verdict(*KINDS[kind], rule=RuleName.NUMBER)
     return Part(task, responses, verdicts)
 
 

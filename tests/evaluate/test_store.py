@@ -8,7 +8,7 @@ import pytest
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.evaluate import store as store_module
 from icpo_cli.evaluate.store import Store, Stored
-from icpo_cli.records import Verdict, VerdictKind
+from icpo_cli.records import RuleName, Verdict, VerdictKind
 
 
 def response(name: str, index: int = 0) -> Stored:
@@ -75,8 +75,8 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, monkeypatch: pyte
 
 
 def test_verdicts_are_kept_by_version_of_the_grading(tmp_path: Path) -> None:
-    right = Verdict(VerdictKind.CORRECT, "1", "exact", "")
-    late = Verdict(VerdictKind.TIMEOUT, "1", "deadline", "too slow")
+    right = Verdict(VerdictKind.CORRECT, "1", RuleName.EXACT, "")
+    late = Verdict(VerdictKind.TIMEOUT, "1", RuleName.DEADLINE, "too slow")
     with Store(tmp_path, {}) as store:
         store.add_verdicts("one", {("a", 0): right, ("b", 0): late})
     with Store(tmp_path, {}) as store:

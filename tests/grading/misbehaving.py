@@ -9,14 +9,14 @@ from pathlib import Path
 
 from icpo_cli.grading.rules import strict
 from icpo_cli.grading.verifier import Rule
-from icpo_cli.records import Gold, Verdict, VerdictKind
+from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind
 
 
 def misbehave(gold: Gold, answer: str) -> Verdict:
     """What the answer asks for; any other answer is compared by the strict rule."""
     request, _, detail = answer.partition(" ")
     if request == "pid":
-        return Verdict(VerdictKind.CORRECT, answer, "pid", str(os.getpid()))
+        return Verdict(VerdictKind.CORRECT, answer, RuleName.EXACT, str(os.getpid()))
     if request == "note":  # that it was compared
         with Path(detail).open("a") as notes:
             notes.write("compared\n")

@@ -26,7 +26,19 @@ from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.records import Evaluation, Gold, Group, Prompt, Question, Response, Scores, Update, Verdict, VerdictKind
+from icpo_cli.records import (
+    Evaluation,
+    Gold,
+    Group,
+    Prompt,
+    Question,
+    Response,
+    RuleName,
+    Scores,
+    Update,
+    Verdict,
+    VerdictKind,
+)
 from icpo_cli.track.mlflow_store import MlflowStore
 from icpo_cli.track.parquet import Row
 from icpo_cli.track.tracker import Tracker
@@ -224,7 +236,7 @@ def heldout(iteration: int) -> Evaluation:
 
 def _verdict(mark: str, response: Response) -> Verdict:
     kind = KINDS[mark]
-    return Verdict(kind, None if kind is VerdictKind.NO_ANSWER else response.text[-20:], "exact", "made up")
+    return Verdict(kind, None if kind is VerdictKind.NO_ANSWER else response.text[-20:], RuleName.EXACT, "made up")
 
 
 class _OfVersion(Verifier):

@@ -6,14 +6,14 @@ import pytest
 
 from icpo_cli.config.schema import RewardConfig, SandboxConfig
 from icpo_cli.grading.verifier import Verifier
-from icpo_cli.records import Gold, Group, Prompt, Response, Verdict, VerdictKind
+from icpo_cli.records import Gold, Group, Prompt, Response, RuleName, Verdict, VerdictKind
 from icpo_cli.rewards.majority import vote
 from icpo_cli.rewards.source import Credit
 from icpo_cli.rng import SeedKey
 from tests.rewards.rewarding import credit_of, verdicts_of
 
 CONFIG = RewardConfig(source="majority", sandbox=SandboxConfig(workers=1))
-DIFFERENT, TIMEOUT = Verdict(VerdictKind.WRONG, "", "text"), Verdict(VerdictKind.TIMEOUT, "", "deadline")
+DIFFERENT, TIMEOUT = Verdict(VerdictKind.WRONG, "", RuleName.TEXT), Verdict(VerdictKind.TIMEOUT, "", RuleName.DEADLINE)
 
 
 @pytest.fixture(scope="module")

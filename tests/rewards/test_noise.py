@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from icpo_cli.config.schema import NoiseConfig, RewardConfig
-from icpo_cli.records import Verdict, VerdictKind
+from icpo_cli.records import RuleName, Verdict, VerdictKind
 from icpo_cli.rewards.noise import coin_of, draws_of, noise_of, rewarded_as_correct
 from icpo_cli.rng import SeedKey
 from tests.rewards.rewarding import rewarded
@@ -62,7 +62,7 @@ def test_within_a_group_draws_are_independent() -> None:
 
 def test_equal_seeds_see_equal_noise_whatever_else_an_arm_changes() -> None:
     def drawn(config: RewardConfig, kind: VerdictKind) -> list[float]:
-        verdict = Verdict(kind, "7", "exact")
+        verdict = Verdict(kind, "7", RuleName.EXACT)
         return [rewarded(WELL_FORMED, verdict, True, config, key).noise for key in KEYS[:500]]
 
     arm = drawn(RewardConfig(noise=PAPER), VerdictKind.CORRECT)
@@ -96,8 +96,8 @@ def test_flips_do_not_come_with_the_noise() -> None:
 
 def test_a_flip_changes_the_reward_and_not_the_verdict() -> None:
     config = RewardConfig(noise=NoiseConfig(false_positive=1.0, false_negative=1.0))
-    right = rewarded(WELL_FORMED, Verdict(VerdictKind.CORRECT, "7", "exact"), True, config)
-    wrong = rewarded(WELL_FORMED, Verdict(VerdictKind.WRONG, "7", "exact"), True, config)
+    right = rewarded(WELL_FORMED, Verdict(VerdictKind.CORRECT, "7", RuleName.EXACT), True, config)
+    wrong = rewarded(WELL_FORMED, Verdict(VerdictKind.WRONG, "7", RuleName.EXACT), True, config)
     assert (right.verdict.kind, right.answer) == (VerdictKind.CORRECT, 0.0)
     assert (wrong.verdict.kind, wrong.answer) == (VerdictKind.WRONG, 1.0)
 
@@ -113,7 +113,7 @@ def test_a_flip_changes_the_reward_and_not_the_verdict() -> None:
 )
 def test_noise_is_added_to_the_weighted_sum(response: str, kind: VerdictKind, without_noise: float) -> None:
     """0.9 answer + 0.1 format, then up or down by 0.3."""
-    config, verdict = RewardConfig(noise=NoiseConfig(fraction=1.0)), Verdict(kind, "7", "exact")
+    config, verdict = RewardConfig(noise=NoiseConfig(fraction=1.0)), Verdict(kind, "7", RuleName.EXACT)
     rewards = [rewarded(response, verdict, True, config, key) for key in KEYS[:50]]
     assert {round(reward.verif, 9) for reward in rewards} == {round(without_noise + n, 9) for n in (0.3, -0.3)}
     for reward in rewards:
@@ -123,7 +123,7 @@ def test_noise_is_added_to_the_weighted_sum(response: str, kind: VerdictKind, wi
 def test_a_coin_in_the_verdicts_stead_is_fair_and_knows_nothing_of_it() -> None:
     config = RewardConfig(control="random", noise=NoiseConfig(false_positive=1.0, false_negative=1.0))
     for kind, extracted in ((VerdictKind.CORRECT, "7"), (VerdictKind.WRONG, "8"), (VerdictKind.NO_ANSWER, None)):
-        verdict = Verdict(kind, extracted, "exact")
+        verdict = Verdict(kind, extracted, RuleName.EXACT)
         rewards = [rewarded(WELL_FORMED, verdict, True, config, key) for key in KEYS]
         assert {reward.verdict.kind for reward in rewards} == {kind}
         assert [reward.answer for reward in rewards] == [float(coin_of(key)) for key in KEYS]

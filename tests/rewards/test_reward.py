@@ -7,13 +7,24 @@ import pytest
 
 from icpo_cli.config.schema import NoiseConfig, OverlongConfig, RewardConfig
 from icpo_cli.grading.verifier import Verifier
-from icpo_cli.records import AnswerKind, Gold, Group, Prompt, Response, Reward, Verdict, VerdictKind, count_verdicts
+from icpo_cli.records import (
+    AnswerKind,
+    Gold,
+    Group,
+    Prompt,
+    Response,
+    Reward,
+    RuleName,
+    Verdict,
+    VerdictKind,
+    count_verdicts,
+)
 from icpo_cli.rewards.reward import is_well_formed, overlong_penalty
 from icpo_cli.rng import SeedKey
 from tests.rewards.rewarding import rewarded, rewards
 
 GOOD = "<think> 3 + 4 = 7 </think> <answer> 7 </answer>"
-RIGHT, WRONG = Verdict(VerdictKind.CORRECT, "7", "exact"), Verdict(VerdictKind.WRONG, "8", "number")
+RIGHT, WRONG = Verdict(VerdictKind.CORRECT, "7", RuleName.EXACT), Verdict(VerdictKind.WRONG, "8", RuleName.NUMBER)
 
 
 def group(name: str, gold: Gold, *texts: str) -> Group:
@@ -78,9 +89,9 @@ def test_format(response: str, with_think: bool, answer_only: bool) -> None:
         (GOOD, RIGHT, 1.0),
         ("<think>x</think><answer>8</answer>", WRONG, 0.1),
         ("<answer>7</answer>", RIGHT, 0.9),
-        ("7", Verdict(VerdictKind.NO_ANSWER, None, "answer_tag"), 0.0),
-        (GOOD, Verdict(VerdictKind.TIMEOUT, "7", "deadline"), 0.1),
-        (GOOD, Verdict(VerdictKind.ERROR, "7", "crash"), 0.1),
+        ("7", Verdict(VerdictKind.NO_ANSWER, None, RuleName.ANSWER_TAG), 0.0),
+        (GOOD, Verdict(VerdictKind.TIMEOUT, "7", RuleName.DEADLINE), 0.1),
+        (GOOD, Verdict(VerdictKind.ERROR, "7", RuleName.CRASH), 0.1),
     ],
 )
 def test_reward_weighs_answer_and_format(response: str, verdict: Verdict, verif: float) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from icpo_cli.config.schema import Config
 from icpo_cli.objective.methods import derive
 from icpo_cli.objective.selection import KEEP, Candidates
-from icpo_cli.records import Group, Prompt, Response, Scores, Verdict, VerdictKind
+from icpo_cli.records import Group, Prompt, Response, RuleName, Scores, Verdict, VerdictKind
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rng import SeedKey
 from icpo_cli.track.parquet import Row
@@ -40,7 +40,7 @@ def table_of(graded: Sequence[Graded], config: Config, omega: float = 1.0, well_
     text = "<answer>7</answer>" if well_formed else "7"
     response = Response(text, (5, 6, 7), (-0.1, -0.2, -0.3), "stop")
     groups = [Group(each.prompt, (response,) * group_size) for each in graded]
-    verdicts = [[Verdict(KINDS[kind], "7", "exact") for kind in each.verdicts] for each in graded]
+    verdicts = [[Verdict(KINDS[kind], "7", RuleName.EXACT) for kind in each.verdicts] for each in graded]
     confidence = -0.1 * torch.arange(1, group_size + 1, dtype=torch.float64).expand(len(graded), -1)  # [P, G]
     ones = torch.ones(len(graded), group_size, 3)  # [P, G, T]
     made = round_of(groups, verdicts, Scores(-0.2 * ones, None, ones, ones), confidence, omega, config)

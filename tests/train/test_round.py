@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from icpo_cli.config.load import load_config
-from icpo_cli.records import Gold, Group, Prompt, Response, Scores, Verdict
+from icpo_cli.records import Gold, Group, Prompt, Response, RuleName, Scores, Verdict
 from icpo_cli.train.round import Round, trained_of
 from icpo_cli.train.table import response_table
 from tests.train.tables import KINDS, round_of
@@ -17,7 +17,7 @@ def made(name: str, tokens: int, *verdicts: str) -> Round:
     """Groups of two responses of that many tokens."""
     response = Response("<answer>7</answer>", (5,) * tokens, (-0.1,) * tokens, "stop")
     groups = [Group(Prompt(f"{name}{p}", "?", Gold("7"), (1, 2)), (response,) * 2) for p in range(len(verdicts))]
-    kinds = [[Verdict(KINDS[kind], "7", "exact") for kind in each] for each in verdicts]
+    kinds = [[Verdict(KINDS[kind], "7", RuleName.EXACT) for kind in each] for each in verdicts]
     ones = torch.ones(len(verdicts), 2, tokens)
     confidence = torch.full((len(verdicts), 2), -0.1, dtype=torch.float64)
     return round_of(groups, kinds, Scores(-0.1 * ones, None, ones, ones), confidence, 0.0, CONFIG)

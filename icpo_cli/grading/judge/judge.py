@@ -16,7 +16,7 @@ from icpo_cli.config.schema import JudgeConfig
 from icpo_cli.errors import UserError
 from icpo_cli.grading.judge.cache import JudgeCache
 from icpo_cli.grading.judge.forms import FORMS, quote, said
-from icpo_cli.records import Verdict, VerdictKind
+from icpo_cli.records import RuleName, Verdict, VerdictKind
 
 if TYPE_CHECKING:
     from icpo_cli.grading.judge.client import Server
@@ -76,7 +76,7 @@ class OpenAIJudge:
 
     def _known(self, case: Case) -> Verdict | None:
         found = self._cache.get(self._key(case))
-        return None if found is None else Verdict(found[0], case.answer, "judge", said(found[1]))
+        return None if found is None else Verdict(found[0], case.answer, RuleName.JUDGE, said(found[1]))
 
     async def _ask(self, cases: Sequence[Case]) -> list[Verdict]:
         from icpo_cli.grading.judge.client import connect
@@ -92,11 +92,11 @@ class OpenAIJudge:
         try:
             reply = await server.ask({"model": self.model, **body, **self._decoding})
         except Unanswered as unanswered:
-            return Verdict(VerdictKind.ERROR, case.answer, "judge", str(unanswered))
+            return Verdict(VerdictKind.ERROR, case.answer, RuleName.JUDGE, str(unanswered))
         kind, reason = self._form.read(reply)
         if kind is not VerdictKind.ERROR:
             self._cache.put(self._key(case), kind, reply.text)
-        return Verdict(kind, case.answer, "judge", reason)
+        return Verdict(kind, case.answer, RuleName.JUDGE, reason)
 
     def _key(self, case: Case) -> str:
         return _digest([*self._identity(), case.question, case.gold, case.answer])

@@ -21,6 +21,7 @@ from icpo_cli.grading.rules.structure import (
 )
 from icpo_cli.grading.rules.symbolic import TooLarge, Unreadable
 from icpo_cli.grading.rules.words import clock_of, date_of, same_text
+from icpo_cli.records import RuleName
 
 MOST_ITEMS = 64
 LABEL = re.compile(
@@ -74,7 +75,7 @@ class Comparison:
     """One comparison. `why` names the reading under which two answers were found the same."""
 
     def __init__(self) -> None:
-        self.why = ""
+        self.why = RuleName.EXACT
         self.too_large = False
         """A part could not be evaluated; where nothing else made two answers equal, that decides nothing."""
 
@@ -84,7 +85,7 @@ class Comparison:
         if not given:
             return False
         if based_value(wanted) is not None or based_value(given) is not None:
-            self.why = "base"  # a number without its base is another number
+            self.why = RuleName.BASE  # a number without its base is another number
             return based_value(wanted) == based_value(given)
         for name, reading in self._readings(ordered).items():
             if reading(wanted, given):
@@ -92,19 +93,19 @@ class Comparison:
                 return True
         return False
 
-    def _readings(self, ordered: bool | None) -> dict[str, Callable[[str, str], bool]]:
+    def _readings(self, ordered: bool | None) -> dict[RuleName, Callable[[str, str], bool]]:
         return {
-            "exact": _identical,
-            "interval": self._spans,
-            "matrix": self._matrices,
-            "list": lambda gold, answer: self._lists(gold, answer, ordered),
-            "relation": self._relations,
-            "value": self._values,
-            "date": _dates,
-            "text": _texts,
-            "letters": _letters,
-            "gloss": self._glossed,
-            "option text": self._after_letter,
+            RuleName.EXACT: _identical,
+            RuleName.INTERVAL: self._spans,
+            RuleName.MATRIX: self._matrices,
+            RuleName.LIST: lambda gold, answer: self._lists(gold, answer, ordered),
+            RuleName.RELATION: self._relations,
+            RuleName.VALUE: self._values,
+            RuleName.DATE: _dates,
+            RuleName.TEXT: _texts,
+            RuleName.LETTERS: _letters,
+            RuleName.GLOSS: self._glossed,
+            RuleName.OPTION_TEXT: self._after_letter,
         }
 
     def _part(self, gold: str, answer: str) -> bool:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from icpo_cli.grading.rules.notation import canonical
 from icpo_cli.grading.rules.words import phrase, same_text
-from icpo_cli.records import Gold, Verdict, VerdictKind
+from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind
 
 NAMED = re.compile(
     r"(?:(?:the )?(?:correct |right |best )?(?:option|choice|answer)(?: is)?:?\s*)?"
@@ -107,4 +107,4 @@ def _belongs(named: Named, gold: Gold) -> bool:
 
 
 def _verdict(correct: bool, answer: str, reason: str) -> Verdict:
-    return Verdict(VerdictKind.CORRECT if correct else VerdictKind.WRONG, answer, "letter", reason)
+    return Verdict(VerdictKind.CORRECT if correct else VerdictKind.WRONG, answer, RuleName.LETTER, reason)

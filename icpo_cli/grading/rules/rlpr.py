@@ -9,7 +9,7 @@ from icpo_cli.grading.extraction import auto, every_box, tagged
 from icpo_cli.grading.rules import strict
 from icpo_cli.grading.rules.notation import canonical
 from icpo_cli.grading.rules.words import phrase
-from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from icpo_cli.records import AnswerKind, Gold, RuleName, Verdict, VerdictKind
 
 RELATIVE = 1e-4
 
@@ -29,7 +29,7 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
     if strict.kind_of(gold) is AnswerKind.LETTER:
         return strict.quick(gold, answer)
     if phrase(gold.answer) == phrase(answer) != "":
-        return Verdict(VerdictKind.CORRECT, answer, "rlpr", "the same words")
+        return Verdict(VerdictKind.CORRECT, answer, RuleName.RLPR, "the same words")
     return None
 
 
@@ -43,5 +43,5 @@ def thorough(gold: Gold, answer: str) -> Verdict:
         scales = [1, 0.01, 100, *([3.14 / math.pi] if r"\pi" in spelled else [])]
         if any(math.isclose(given[0], wanted[0] * scale, rel_tol=RELATIVE) for scale in scales):
             said = "within 1e-4, a factor of a hundred or 3.14 for pi forgiven"
-            return Verdict(VerdictKind.CORRECT, answer, "rlpr", said)
+            return Verdict(VerdictKind.CORRECT, answer, RuleName.RLPR, said)
     return strict.thorough(gold, answer)

@@ -9,7 +9,7 @@ from icpo_cli.grading.rules.letters import letters_verdict, option_of, unlettere
 from icpo_cli.grading.rules.notation import canonical
 from icpo_cli.grading.rules.numbers import in_words, literal, near_enough
 from icpo_cli.grading.rules.words import NO, YES, phrase, plain, same_text, truth_of
-from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from icpo_cli.records import AnswerKind, Gold, RuleName, Verdict, VerdictKind
 
 LONGEST_ANSWER = 2000
 """Characters; more is not a final answer."""
@@ -64,17 +64,17 @@ def gold_problem(gold: Gold) -> str | None:
 def refusal(gold: Gold, answer: str) -> Verdict | None:
     """The verdict on what is not compared at all, and on the gold answer's own text; None for the rest."""
     if problem := gold_problem(gold):
-        return Verdict(VerdictKind.ERROR, answer, "gold", f"the gold answer {problem}")
+        return Verdict(VerdictKind.ERROR, answer, RuleName.GOLD, f"the gold answer {problem}")
     if not answer.strip():
-        return Verdict(VerdictKind.NO_ANSWER, None, "empty", "the final answer is empty")
+        return Verdict(VerdictKind.NO_ANSWER, None, RuleName.EMPTY, "the final answer is empty")
     if answer.strip() == gold.answer.strip():
-        return _correct(answer, "exact", "the same text as the gold answer")
+        return _correct(answer, RuleName.EXACT, "the same text as the gold answer")
     if len(answer) > LONGEST_ANSWER:
-        return _wrong(answer, "length", f"{len(answer)} characters are not a final answer")
+        return _wrong(answer, RuleName.LENGTH, f"{len(answer)} characters are not a final answer")
     if UNPRINTABLE.search(answer):
-        return _wrong(answer, "characters", "holds control or bidirectional characters")
+        return _wrong(answer, RuleName.CHARACTERS, "holds control or bidirectional characters")
     if CODE.search(answer):
-        return _wrong(answer, "code", "is program code, which is never run")
+        return _wrong(answer, RuleName.CODE, "is program code, which is never run")
     return None
 
 
@@ -89,7 +89,7 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
     wanted, given = literal(canonical(gold.answer)), literal(canonical(answer))
     if wanted is not None and given is not None:
         said = "equal numbers, or one the other's rounding" if near_enough(wanted, given) else "another number"
-        return (_correct if near_enough(wanted, given) else _wrong)(answer, "number", said)
+        return (_correct if near_enough(wanted, given) else _wrong)(answer, RuleName.NUMBER, said)
     return None
 
 
@@ -99,16 +99,16 @@ def thorough(gold: Gold, answer: str) -> Verdict:
     from icpo_cli.grading.rules.equivalence import Comparison, is_too_large
 
     if not balanced(answer):
-        return _wrong(answer, "braces", "has unbalanced braces")
+        return _wrong(answer, RuleName.BRACES, "has unbalanced braces")
     comparison = Comparison()
     for right in (gold.answer, *gold.aliases):
         if comparison.same(right, answer, gold.ordered):
             return _correct(answer, comparison.why, f"equal to the gold answer as {comparison.why}")
     if comparison.too_large and is_too_large(gold.answer):
-        return Verdict(VerdictKind.ERROR, answer, "limits", "the gold answer is past what can be evaluated")
+        return Verdict(VerdictKind.ERROR, answer, RuleName.LIMITS, "the gold answer is past what can be evaluated")
     if comparison.too_large:
-        return _wrong(answer, "limits", "past what can be evaluated, which the gold answer is not")
-    return _wrong(answer, kind_of(gold).value, "not equal to the gold answer under any reading")
+        return _wrong(answer, RuleName.LIMITS, "past what can be evaluated, which the gold answer is not")
+    return _wrong(answer, RuleName(kind_of(gold)), "not equal to the gold answer under any reading")
 
 
 def readable(gold: Gold) -> bool:
@@ -122,15 +122,15 @@ def readable(gold: Gold) -> bool:
 def _bools(gold: Gold, answer: str) -> Verdict:
     wanted, given = truth_of(gold.answer), truth_of(canonical(answer))
     if given is None:
-        return _wrong(answer, "bool", f"says neither of {', '.join(sorted(YES | NO))}")
-    return (_correct if given is wanted else _wrong)(answer, "bool", f"reads as {given}")
+        return _wrong(answer, RuleName.BOOL, f"says neither of {', '.join(sorted(YES | NO))}")
+    return (_correct if given is wanted else _wrong)(answer, RuleName.BOOL, f"reads as {given}")
 
 
 def _texts(gold: Gold, answer: str) -> Verdict | None:
     said = [answer, *filter(None, [unlettered(answer)])]
     if any(same_text(right, text) for right in (gold.answer, *gold.aliases) for text in said):
-        return _correct(answer, "text", "the same words")
-    return None if re.search(r"\d", gold.answer) else _wrong(answer, "text", "other words")
+        return _correct(answer, RuleName.TEXT, "the same words")
+    return None if re.search(r"\d", gold.answer) else _wrong(answer, RuleName.TEXT, "other words")
 
 
 QUICK: dict[AnswerKind, Callable[[Gold, str], Verdict | None]] = {
@@ -140,9 +140,9 @@ QUICK: dict[AnswerKind, Callable[[Gold, str], Verdict | None]] = {
 }
 
 
-def _correct(answer: str, rule: str, reason: str) -> Verdict:
+def _correct(answer: str, rule: RuleName, reason: str) -> Verdict:
     return Verdict(VerdictKind.CORRECT, answer, rule, reason)
 
 
-def _wrong(answer: str, rule: str, reason: str) -> Verdict:
+def _wrong(answer: str, rule: RuleName, reason: str) -> Verdict:
     return Verdict(VerdictKind.WRONG, answer, rule, reason)

@@ -9,7 +9,7 @@ import re
 from icpo_cli.grading.rules import strict
 from icpo_cli.grading.rules.notation import canonical
 from icpo_cli.grading.rules.words import plain
-from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
+from icpo_cli.records import AnswerKind, Gold, RuleName, Verdict, VerdictKind
 
 RELATIVE = 0.04
 
@@ -66,4 +66,4 @@ def _values(text: str) -> list[float] | None:
 
 def _verdict(correct: bool, answer: str, what: str) -> Verdict:
     kind = VerdictKind.CORRECT if correct else VerdictKind.WRONG
-    return Verdict(kind, answer, "theoremqa", what if correct else f"not {what}")
+    return Verdict(kind, answer, RuleName.THEOREMQA, what if correct else f"not {what}")
