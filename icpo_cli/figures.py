@@ -18,6 +18,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from icpo_cli.runs.files import atomic_write
+
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.2, 1.2)), (0, (8, 1.5, 1, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "X")
@@ -128,16 +130,14 @@ def draw(panels: Sequence[Panel], caption: str) -> Figure:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """As STEM.png and STEM.pdf, each written aside and then renamed. Equal figures give equal files."""
+    """As STEM.png and STEM.pdf, each atomically. Equal figures give equal files."""
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf")]
     for path in paths:
-        aside = path.with_suffix(f"{path.suffix}.tmp")
         undated = {"CreationDate": None} if path.suffix == ".pdf" else None
         # 42: text stays text, which a publisher's tools ask for.
-        with matplotlib.rc_context({"pdf.fonttype": 42}):
-            figure.savefig(aside, format=path.suffix[1:], metadata=undated)
+        with matplotlib.rc_context({"pdf.fonttype": 42}), atomic_write(path, durable=False) as tmp:
+            figure.savefig(tmp, format=path.suffix[1:], metadata=undated)
         figure.set_layout_engine("none")  # as it is laid out now: to do so again takes a third of the time
-        aside.replace(path)
     return paths
 
 

@@ -15,6 +15,7 @@ LAYERS = [
     {"rewards"},
     {"objective", "grading", "data"},
     {"distributed", "models"},
+    {"runs", "figures"},
     {
         "config",
         "curves",
@@ -23,7 +24,6 @@ LAYERS = [
         "statistics",
         "errors",
         "device",
-        "figures",
         "interrupt",
         "tables",
         "text",

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import SourceConfig
 from icpo_cli.errors import UserError
 from icpo_cli.records import VerdictKind
 from icpo_cli.rewards.coarse import CoarseSelection, select_uniform
-from icpo_cli.track.parquet import Row, column_names, read_table
+from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.parquet import Row, column_names, read_table
+from icpo_cli.runs.run_dir import RunDir
 
 QUESTIONS, RECORD = "coarse.jsonl", "coarse.json"
 COLUMNS = ("prompt_id", "question", "gold", "gold_kind", "gold_choices", "response", "verdict")
@@ -50,24 +51,24 @@ def coarse_source(probed: SourceConfig, folder: Path) -> SourceConfig:
     )
 
 
-def select_coarse(run: Path, folder: Path) -> CoarseData:
+def select_coarse(run: RunDir, folder: Path) -> CoarseData:
     """Select from the probe run of that folder, and write it down. Doing it again changes nothing.
 
     Raises UserError where the run has no verdicts by prompt, or graded by wrong golds, where nothing is left, and
     where the folder holds another selection, on which arms may have trained.
     """
-    if load_config([str(run / "config.yaml")]).reward.control == "shuffled_golds":
-        raise UserError(f"probe {run.name}: was graded by shuffled golds (reward.control): its verdicts select nothing")
+    if run.config().reward.control == "shuffled_golds":
+        raise UserError(f"probe {run.id}: was graded by shuffled golds (reward.control): its verdicts select nothing")
     groups, iterations = _first_epoch(run)
     selection = select_uniform({name: [VerdictKind(row["verdict"]) for row in rows] for name, rows in groups.items()})
     if not selection.kept:
         raise UserError(
-            f"probe {run.name}: no question is left: none of its {len(groups)} groups was all right or all wrong "
+            f"probe {run.id}: no question is left: none of its {len(groups)} groups was all right or all wrong "
             f"({_counts_text(selection)})"
         )
     text = "".join(_line(groups[name][0], reason) for name, reason in selection.kept.items())
     found = CoarseData(
-        probe=run.name,
+        probe=run.id,
         iterations=iterations,
         prompts=len(selection.kept),
         counts=selection.counts,
@@ -80,13 +81,11 @@ def select_coarse(run: Path, folder: Path) -> CoarseData:
     return found
 
 
-def _first_epoch(run: Path) -> tuple[dict[str, list[Row]], int]:
+def _first_epoch(run: RunDir) -> tuple[dict[str, list[Row]], int]:
     """The rows of each prompt's first group, in the run's order, and the iterations that they are from."""
-    files = sorted((run / "responses").glob("iteration-*.parquet"))
+    files = list(run.responses().values())
     if not files:
-        raise UserError(
-            f"probe {run.name}: has no verdicts by prompt: {run / 'responses'} holds no iteration-*.parquet"
-        )
+        raise UserError(f"probe {run.id}: has no verdicts by prompt: no tables of responses in {run.responses_folder}")
     first: dict[str, list[Row]] = {}
     for number, path in enumerate(files):
         before = len(first)
@@ -97,14 +96,14 @@ def _first_epoch(run: Path) -> tuple[dict[str, list[Row]], int]:
     return first, len(files)
 
 
-def _read(run: Path, path: Path) -> list[Row]:
+def _read(run: RunDir, path: Path) -> list[Row]:
     try:
         missing = [name for name in COLUMNS if name not in column_names(path)]
         if missing:
-            raise UserError(f"probe {run.name}: has no verdicts by prompt: {path} has no column '{missing[0]}'")
+            raise UserError(f"probe {run.id}: has no verdicts by prompt: {path} has no column '{missing[0]}'")
         return read_table(path, COLUMNS)
     except (OSError, ValueError) as error:  # pyarrow's own errors are of these
-        raise UserError(f"probe {run.name}: {path} cannot be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"probe {run.id}: {path} cannot be read: {' '.join(str(error).split())}") from None
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
@@ -142,7 +141,5 @@ def _counts_text(selection: CoarseSelection) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Aside, then renamed."""
-    aside = path.with_name(f"{path.name}.tmp")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    with atomic_write(path) as tmp:
+        tmp.write_text(text, encoding="utf-8")

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from icpo_cli.ablate.collect import TITLES, JobRecord, State, accuracy_metric, benches_of
+from icpo_cli.ablate.collect import TITLES, JobRecord, accuracy_metric, benches_of
 from icpo_cli.ablate.study import Study
 from icpo_cli.curves import Curve, History, curve_panel, window_of
 from icpo_cli.figures import draw, save
+from icpo_cli.runs.run_dir import Status
 
 FOLDER = "curves"
 OVERVIEW = "all"
@@ -88,13 +89,13 @@ def _shown(records: Sequence[JobRecord]) -> list[JobRecord]:
 
     A mean over seeds of different lengths would jump where one of them ends.
     """
-    done = [record for record in records if record.state is State.DONE]
+    done = [record for record in records if record.state is Status.DONE]
     begun = [record for record in records if record.series]
     return done or sorted(begun, key=lambda record: record.iterations)[-1:]
 
 
 def _label(arm: str, records: Sequence[JobRecord], shown: Sequence[JobRecord]) -> str:
-    if shown and shown[0].state is not State.DONE:
+    if shown and shown[0].state is not Status.DONE:
         return f"{arm} (seed {shown[0].seed}, {shown[0].state.value})"
     return arm if len(shown) == len(records) else f"{arm} ({len(shown)} of {len(records)} seeds)"
 

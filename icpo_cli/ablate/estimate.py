@@ -11,7 +11,7 @@ import yaml
 from icpo_cli.config.load import to_tree
 from icpo_cli.config.schema import Config
 from icpo_cli.models.locate import architecture_of
-from icpo_cli.track.journal import Journal
+from icpo_cli.runs.run_dir import RunDir, runs_in
 
 FLOPS_A_CORE = {"bfloat16": 120e9, "float32": 50e9}
 """What a model's forward and backward reach on a core of the x86-64 machine that icpo is developed on."""
@@ -19,8 +19,8 @@ STEP_SECONDS = 0.5
 """Of an iteration or evaluation there, however small the model."""
 PAST_RUNS = 50
 """The newest that are looked at."""
-PROBE_AND_JOBS = ("*/probe/*/journal.jsonl", "*/*/seed-*/*/journal.jsonl")
-"""Of the runs of studies, in the folder of studies."""
+PROBE_AND_JOBS = ("*/probe", "*/*/seed-*")
+"""Folders of runs in the folder of studies."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ NOT_KNOWN = Estimate(None, "no run of these sizes has been made here")
 
 
 @dataclass(frozen=True)
-class PastRun:
-    """What a run took."""
+class RunCost:
+    """Sizes of a run and the time it took."""
 
     sizes: dict[str, Any]
     iteration_seconds: float
     evaluation_seconds: float
 
 
-def estimate(config: Config, past: Sequence[PastRun], cores: int | None) -> Estimate:
+def estimate(config: Config, past: Sequence[RunCost], cores: int | None) -> Estimate:
     """`cores`: of this machine, that the run will have to itself; None where it will run on something else."""
     sizes = _sizes(to_tree(config))
     same = [run for run in past if run.sizes == sizes]
@@ -71,22 +71,24 @@ def evaluations(config: Config) -> int:
     return 1 + iterations // every + (iterations % every > 0)
 
 
-def past_runs(output_dir: Path, studies: Path) -> list[PastRun]:
-    """The newest runs made here, by themselves or in studies."""
-    journals = [*output_dir.glob("*/journal.jsonl"), *(path for form in PROBE_AND_JOBS for path in studies.glob(form))]
-    newest = sorted(journals, key=lambda path: path.stat().st_mtime, reverse=True)[:PAST_RUNS]
-    return [run for path in newest if (run := _past_run(path)) is not None]
+def past_runs(output_dir: Path, studies: Path) -> list[RunCost]:
+    """Costs of the newest runs made here, by themselves or in studies."""
+    folders = [output_dir, *(folder for form in PROBE_AND_JOBS for folder in studies.glob(form))]
+    runs = [run for folder in folders for run in runs_in(folder)]
+    newest = sorted(runs, key=lambda run: run.journal.modified(), reverse=True)[:PAST_RUNS]
+    return [cost for run in newest if (cost := _cost(run)) is not None]
 
 
-def _past_run(journal: Path) -> PastRun | None:
-    """None for one without a whole iteration."""
-    entries = [entry.metrics for entry in Journal(journal).entries()]
+def _cost(run: RunDir) -> RunCost | None:
+    """None for a run without a complete iteration."""
+    entries = [entry.metrics for entry in run.journal.entries()]
     iterations = [metrics["seconds/iteration"] for metrics in entries if "seconds/iteration" in metrics]
-    config = journal.with_name("config.yaml")
-    if not iterations or not config.is_file():
+    if not iterations:
         return None
-    tree = yaml.load(config.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return PastRun(_sizes(tree), fmean(iterations), _mean(m["seconds/eval"] for m in entries if "seconds/eval" in m))
+    # Not run.config(): its settings may be those of an earlier version, and resolving fifty takes seconds.
+    text = run.config_file.read_text(encoding="utf-8")
+    tree = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return RunCost(_sizes(tree), fmean(iterations), _mean(m["seconds/eval"] for m in entries if "seconds/eval" in m))
 
 
 def _sizes(tree: dict[str, Any]) -> dict[str, Any]:

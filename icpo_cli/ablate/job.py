@@ -1,18 +1,10 @@
-"""One job of a study to its end: `python -m icpo_cli.ablate.job FOLDER`.
-
-FOLDER/config.yaml      what `icpo train` is given
-FOLDER/<run id>/        the run
-FOLDER/outcome.json     `icpo train --json`'s document, once all iterations are done: the job is done
-FOLDER/job.log          standard error
-FOLDER/failure.txt      one line, when the run failed; the next start removes it
-FOLDER/job.lock         locked as long as a process of the job lives
+"""One job of a study to its end: `python -m icpo_cli.ablate.job FOLDER`, with the files of runs.job_dir.
 
 Killed at any point, it is started again in the same way and goes on from the run's newest checkpoint.
 """
 
 import argparse
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -20,17 +12,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import yaml
 
 from icpo_cli.interrupt import SIGNALS, StopSignal
+from icpo_cli.runs.files import locked, publish
+from icpo_cli.runs.job_dir import JobDir
+from icpo_cli.runs.run_dir import Status
 
 ICPO = (sys.executable, "-m", "icpo_cli")
 JOB = (sys.executable, "-m", "icpo_cli.ablate.job")
 """This module's command."""
-CONFIG, OUTCOME, LOG, FAILURE, LOCK = "config.yaml", "outcome.json", "job.log", "failure.txt", "job.lock"
 DONE, FAILED, ALREADY_RUNNING = 0, 1, 75
 STOPPED = tuple(128 + number for number in SIGNALS)
 """Exit statuses of a job that was asked to stop, saved and left."""
@@ -48,61 +43,51 @@ def main(arguments: Sequence[str], icpo: Sequence[str] = ICPO) -> int:
     parser.add_argument("--parent", type=int, help="end, saved, when this process, which started this one, is gone")
     parser.add_argument("--wait", action="store_true", help="wait for an earlier process of the job to end")
     options = parser.parse_args(arguments)
-    folder: Path = options.folder
-    if not (folder / CONFIG).is_file():
-        parser.error(f"{folder}: holds no {CONFIG}")
-    with StopSignal() as stop, (folder / LOCK).open("a") as lock:
-        if not _locked(lock.fileno()):
+    job = JobDir(options.folder)
+    if not job.config_file.is_file():
+        parser.error(f"{job.path}: holds no {job.config_file.name}")
+    with StopSignal() as stop, ExitStack() as held:
+        lock = _lock(job, held)
+        if lock is None:
             if not options.wait:
-                print(f"{folder}: this job is running already", file=sys.stderr)
+                print(f"{job.path}: this job is running already", file=sys.stderr)
                 return ALREADY_RUNNING
-            print(f"{folder}: waits for an earlier process of this job to end", file=sys.stderr)
-            while not _locked(lock.fileno()):
+            print(f"{job.path}: waits for an earlier process of this job to end", file=sys.stderr)
+            while (lock := _lock(job, held)) is None:
                 if stop.signal or _orphaned(options.parent):
                     return 128 + (stop.signal or signal.SIGTERM)
                 time.sleep(POLL_SECONDS)
-        if (folder / OUTCOME).is_file():
+        if job.status() is Status.DONE:
             return DONE
-        (folder / FAILURE).unlink(missing_ok=True)
-        return _run(folder, [*icpo, *train_arguments(folder, options.ranks)], options.parent, lock.fileno(), stop)
+        job.failure_file.unlink(missing_ok=True)
+        return _run(job, [*icpo, *train_arguments(job, options.ranks)], options.parent, lock, stop)
 
 
-def train_arguments(folder: Path, ranks: int) -> list[str]:
-    """Of the `icpo` command that starts the job's run, or goes on with it."""
-    run = newest_run(folder)
-    what = [str(folder / CONFIG)] if run is None else ["--resume", str(run)]
+def train_arguments(job: JobDir, ranks: int) -> list[str]:
+    """Arguments of the `icpo` command that starts or resumes the job's run."""
+    run = job.resumable_run()
+    what = [str(job.config_file)] if run is None else ["--resume", str(run.path)]
     return ["train", *what, *(["--nproc", str(ranks)] if ranks > 1 else []), "--json"]
 
 
-def newest_run(folder: Path) -> Path | None:
-    """The run that was saved last; of runs that saved nothing, the newest whose own configuration was written whole."""
-    runs = [path.parent for path in folder.glob(f"*/{CONFIG}")]
-    saved = {run: max((c.stat().st_mtime for c in run.glob("checkpoints/iteration-*")), default=0.0) for run in runs}
-    if any(saved.values()):
-        return max(runs, key=lambda run: saved[run])
-    whole = (folder / CONFIG).read_text(encoding="utf-8")
-    begun = [run for run in runs if (run / CONFIG).read_text(encoding="utf-8") == whole]
-    return max(begun, key=lambda run: run.stat().st_mtime, default=None)
-
-
-def _locked(lock: int) -> bool:
+def _lock(job: JobDir, held: ExitStack) -> int | None:
+    """The descriptor of the job's lock; None while another process has it."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return held.enter_context(locked(job.lock))
     except BlockingIOError:
-        return False
-    return True
+        return None
 
 
 def _orphaned(parent: int | None) -> bool:
     return parent is not None and os.getppid() != parent
 
 
-def _run(folder: Path, command: Sequence[str], parent: int | None, lock: int, stop: StopSignal) -> int:
+def _run(job: JobDir, command: Sequence[str], parent: int | None, lock: int, stop: StopSignal) -> int:
     """The command, from its start to the file that says how it ended."""
-    aside = folder / f"{OUTCOME}.tmp"
+    tmp = job.outcome_file.with_suffix(".tmp")
     # Processes that a killed run leaves come to this one, which ends them.
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    with aside.open("wb") as document, (folder / LOG).open("ab") as log:
+    with tmp.open("wb") as document, job.log.open("ab") as log:
         began = log.tell()
         # A session of its own: whatever signals a whole group tells the run only once, through this process.
         # It holds the lock too: a run that outlives this process, saving, keeps a second one out.
@@ -118,18 +103,17 @@ def _run(folder: Path, command: Sequence[str], parent: int | None, lock: int, st
         told, status = _watch(process, parent, stop)
         _end_leftovers()
     if status == 0:
-        why = _unfinished(folder, aside)
+        why = _unfinished(job, tmp)
         if why is None:
-            _sync(aside)
-            aside.replace(folder / OUTCOME)
+            publish(tmp, job.outcome_file)
             return DONE
     elif status in STOPPED:
         return status
     elif told and status == -told:  # before the run had anything to save
         return 128 + told
     else:
-        why = _last_words(folder / LOG, began, status)
-    (folder / FAILURE).write_text(f"{why}\n", encoding="utf-8")
+        why = _last_words(job.log, began, status)
+    job.failure_file.write_text(f"{why}\n", encoding="utf-8")
     return FAILED
 
 
@@ -148,9 +132,9 @@ def _watch(process: subprocess.Popen[bytes], parent: int | None, stop: StopSigna
     return told, status
 
 
-def _unfinished(folder: Path, document: Path) -> str | None:
+def _unfinished(job: JobDir, document: Path) -> str | None:
     """Why a run that ended well is not all of the job; None when it is."""
-    wanted = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))["train"]["iterations"]
+    wanted = yaml.safe_load(job.config_file.read_text(encoding="utf-8"))["train"]["iterations"]
     done = json.loads(document.read_text(encoding="utf-8"))["iterations"]
     return None if done == wanted else f"ended after {done} of {wanted} iterations"
 
@@ -178,11 +162,6 @@ def _end_with_parent() -> None:
 
 def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from icpo_cli.ablate.collect import JobRecord, Points, State, benches_of
+from icpo_cli.ablate.collect import JobRecord, Points, benches_of
 from icpo_cli.ablate.fairness import Difference, differences
 from icpo_cli.ablate.study import Arm, Study
+from icpo_cli.runs.job_dir import STATUSES
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.statistics import CONFIDENCE, PairedDifference, mean_and_stderr, seed_comparison
 
 FINAL, LAST_QUARTER = "final", "last_quarter"
@@ -41,7 +43,7 @@ class ArmOutcome:
     name: str
     overrides: dict[str, Any]
     against: str | None
-    states: dict[State, int]
+    states: dict[Status, int]
     """How many of its jobs are in each."""
     iterations: tuple[int, int]
     """The fewest and most that any of its jobs has done."""
@@ -91,7 +93,7 @@ class Outcome:
 
     @property
     def partial(self) -> bool:
-        return any(job.state is not State.DONE for job in self.jobs)
+        return any(job.state is not Status.DONE for job in self.jobs)
 
     def comparison(self, arm: str, bench: str, measure: str) -> Comparison | None:
         """None for the base arm."""
@@ -140,7 +142,7 @@ def last_quarter(evaluations: Points) -> float:
 
 
 def _arm(arm: Arm, records: Sequence[JobRecord], benches: Sequence[str]) -> ArmOutcome:
-    done = [record for record in records if record.state is State.DONE]
+    done = [record for record in records if record.state is Status.DONE]
     reached = [record.iterations for record in records]
     return ArmOutcome(
         name=arm.name,
@@ -214,7 +216,7 @@ def _arm_json(arm: ArmOutcome) -> dict[str, Any]:
         "name": arm.name,
         "overrides": arm.overrides,
         "against": arm.against,
-        "jobs": {state.value: arm.states.get(state, 0) for state in State},
+        "jobs": {state.value: arm.states.get(state, 0) for state in STATUSES},
         "iterations": {"fewest": arm.iterations[0], "most": arm.iterations[1], "wanted": arm.wanted},
         "before": {bench: _mean_json(mean) for bench, mean in arm.before.items()},
         FINAL: {bench: _mean_json(mean) for bench, mean in arm.final.items()},

@@ -1,16 +1,14 @@
 """How far a job's run is, read from its journal as it grows."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from icpo_cli.ablate.job import CONFIG
 from icpo_cli.ablate.launch.launcher import Standing
 from icpo_cli.ablate.study import Job
+from icpo_cli.runs.job_dir import JobDir
+from icpo_cli.runs.journal import START
 
-JOURNAL = "journal.jsonl"
 SHOWN = {"reward/verif": "reward", "entropy": "entropy", "omega": "omega"}
 HELDOUT = "eval/heldout/avg_at_k"
 SECONDS = "seconds/iteration"
@@ -50,38 +48,26 @@ class JobView:
         return None if seconds is None else seconds * (self.iterations - self.progress.iteration)
 
 
-class JournalReader:
-    """Reads what was added to the newest run's journal since the last time.
+class ProgressReader:
+    """Follows the journal of a job's newest run, reading only what was added since the last call."""
 
-    A half-written last line waits for its end; a journal that was written anew, as a resumed run's is, is read anew.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._reset(None)
-
-    def read(self) -> Progress:
-        journals = [path.with_name(JOURNAL) for path in self._folder.glob(f"*/{CONFIG}")]
-        newest = max((path for path in journals if path.exists()), key=lambda path: path.stat().st_mtime, default=None)
-        if newest is None:
-            return Progress()
-        state = newest.stat()
-        if (newest, state.st_ino) != self._file or state.st_size < self._offset:
-            self._reset((newest, state.st_ino))
-        with newest.open("rb") as file:
-            file.seek(self._offset)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._offset += len(whole) + len(newline)
-        for line in whole.splitlines():
-            entry = json.loads(line)
-            self._take(entry["step"], entry["metrics"])
-        return self._progress
-
-    def _reset(self, file: tuple[Path, int] | None) -> None:
-        self._file = file
-        self._offset = 0
+    def __init__(self, job: JobDir) -> None:
+        self._job = job
+        self._position = START
         self._progress = Progress()
         self._seconds: list[float] = []
+
+    def read(self) -> Progress:
+        run = self._job.newest_run()
+        if run is None:
+            return Progress()
+        entries, position = run.journal.read_from(self._position)
+        if position.file != self._position.file:
+            self._progress, self._seconds = Progress(), []
+        self._position = position
+        for entry in entries:
+            self._take(entry.step, entry.metrics)
+        return self._progress
 
     def _take(self, step: int, metrics: Mapping[str, float]) -> None:
         shown: dict[str, Any] = {name: metrics[key] for key, name in SHOWN.items() if key in metrics}

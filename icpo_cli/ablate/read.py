@@ -30,7 +30,6 @@ from icpo_cli.config.load import (
     file_layers,
     flatten,
     is_override,
-    load_config,
     override_layer,
     resolve,
     to_tree,
@@ -38,7 +37,7 @@ from icpo_cli.config.load import (
 from icpo_cli.config.schema import Config, DataConfig, SourceConfig
 from icpo_cli.data.sources import load_questions
 from icpo_cli.errors import UserError
-from icpo_cli.track.runs import find_run
+from icpo_cli.runs.run_dir import RunDir, find_run
 
 STUDIES = "studies"
 """The folder of studies, beside train.output_dir."""
@@ -225,7 +224,7 @@ def _probe_run(file: StudyFile, probe: Probe | None, wanted: str | None) -> str 
         return None
     if probe is None:
         raise UserError(f"--probe {wanted}: study {file.name} has no probe; `icpo ablate coarse` has")
-    return str(find_run(Path(probe.config.train.output_dir), wanted, "--probe"))
+    return str(find_run(Path(probe.config.train.output_dir), wanted, "--probe").path)
 
 
 def _folder(file: StudyFile, base: Config, identity: dict[str, Any]) -> Path:
@@ -239,7 +238,7 @@ def _identity(config: Config) -> dict[str, Any]:
 
 def _probed(probe: Probe, probe_run: str | None) -> SourceConfig:
     """What the probe draws its questions from, or the run drew its from that stands in for it."""
-    config = probe.config if probe_run is None else load_config([str(Path(probe_run) / "config.yaml")])
+    config = probe.config if probe_run is None else RunDir(Path(probe_run)).config()
     return config.data.train
 
 

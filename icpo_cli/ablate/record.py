@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from icpo_cli.ablate.collect import State, collect
+from icpo_cli.ablate.collect import collect
 from icpo_cli.ablate.curves import FOLDER, draw_curves
 from icpo_cli.ablate.fairness import to_markdown as fairness_markdown
 from icpo_cli.ablate.outcome import Outcome, outcome_of
@@ -13,6 +13,8 @@ from icpo_cli.ablate.study import Study, jobs_of
 from icpo_cli.ablate.table import to_csv, to_markdown
 from icpo_cli.config.load import flatten, to_tree
 from icpo_cli.errors import UserError
+from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
 from icpo_cli.track.tracker import code_version
 
@@ -60,13 +62,12 @@ class StudyRecord:
         for name, text in texts.items():
             _write(folder / name, text)
         curves = draw_curves(self.study, records, folder)
-        done = sum(job.state is State.DONE for job in records)
+        done = sum(job.state is Status.DONE for job in records)
         self._told(lambda: self._send([folder / name for name in texts], curves))
         self._told(lambda: self._store.log_tags({"study.jobs_done": f"{done} of {len(records)}"}))
         return outcome
 
-    def end(self, status: str) -> None:
-        """FINISHED, FAILED or KILLED."""
+    def end(self, status: Status) -> None:
         self._told(lambda: self._store.end(status))
 
     def _send(self, files: list[Path], curves: list[Path]) -> None:
@@ -86,17 +87,17 @@ class StudyRecord:
 def recorded(study: Study, warn: Warn) -> Iterator[StudyRecord]:
     """The study's record, and its status in MLflow however the block ends.
 
-    FINISHED when all jobs are done, FAILED when one failed or the block raises, KILLED when it was left with jobs
-    that can go on. Raises UserError where no MLflow store can be used.
+    DONE when all jobs are done, FAILED when one failed or the block raises, STOPPED when it was left with jobs that can
+    go on. Raises UserError where no MLflow store can be used.
     """
     record = StudyRecord(study, _store(study, warn), warn)
-    status = "FAILED"
+    status = Status.FAILED
     try:
         record.describe()
         yield record
         status = _status(record.refresh())
     except KeyboardInterrupt:
-        status = "KILLED"
+        status = Status.STOPPED
         raise
     finally:
         record.end(status)
@@ -116,18 +117,16 @@ def _store(study: Study, warn: Warn) -> MlflowStore:
     return store
 
 
-def _status(outcome: Outcome) -> str:
+def _status(outcome: Outcome) -> Status:
     states = {job.state for job in outcome.jobs}
-    if states & {State.WAITING, State.UNFINISHED}:
-        return "KILLED"
-    return "FAILED" if State.FAILED in states else "FINISHED"
+    if states & {Status.WAITING, Status.UNFINISHED}:
+        return Status.STOPPED
+    return Status.FAILED if Status.FAILED in states else Status.DONE
 
 
 def _write(path: Path, text: str) -> None:
-    """Aside, then renamed: a reader, or a kill, finds no half."""
-    aside = path.with_name(f"{path.name}.tmp")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    with atomic_write(path) as tmp:
+        tmp.write_text(text, encoding="utf-8")
 
 
 def _one_line(error: Exception) -> str:

@@ -1,9 +1,7 @@
 """A study from its plan to its outcome: the probe where it has one, then all jobs not yet done, under one record."""
 
-import fcntl
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
@@ -11,15 +9,17 @@ from typing import Protocol, Self
 from icpo_cli.ablate.coarse import CoarseData, select_coarse
 from icpo_cli.ablate.collect import collect
 from icpo_cli.ablate.fairness import FACTS, Difference
-from icpo_cli.ablate.job import CONFIG, newest_run
-from icpo_cli.ablate.launch.launcher import Launcher, Standing, State, standing_on_disk
+from icpo_cli.ablate.launch.launcher import Launcher, Standing
 from icpo_cli.ablate.outcome import Outcome, outcome_of
-from icpo_cli.ablate.progress import JobView, JournalReader
+from icpo_cli.ablate.progress import JobView, ProgressReader
 from icpo_cli.ablate.record import StudyRecord, recorded
 from icpo_cli.ablate.study import PROBE, START, Job, Study
 from icpo_cli.config.load import to_yaml
-from icpo_cli.errors import RunFailed, UserError
+from icpo_cli.errors import RunFailed
 from icpo_cli.interrupt import StopSignal
+from icpo_cli.runs.files import atomic_write, locked
+from icpo_cli.runs.job_dir import JobDir
+from icpo_cli.runs.run_dir import RunDir, Status
 
 POLL_SECONDS = 1.0
 REFRESH_SECONDS = 120.0
@@ -51,7 +51,7 @@ class Ended:
 
     @property
     def not_done(self) -> tuple[JobView, ...]:
-        return tuple(view for view in self.jobs if view.standing.state is not State.DONE)
+        return tuple(view for view in self.jobs if view.standing.state is not Status.DONE)
 
 
 def run_study(
@@ -67,7 +67,8 @@ def run_study(
     """
     launcher, probe_launcher = new_launcher(at_once), new_launcher(1)
     study.folder.mkdir(parents=True, exist_ok=True)
-    with _locked(study.folder), StopSignal() as stop, recorded(study, view.note) as record, view:
+    lock = locked(study.folder / "study.lock", busy=f"{study.folder}: another icpo ablate is at work on this study")
+    with lock, StopSignal() as stop, recorded(study, view.note) as record, view:
         if study.probe is not None:
             probe_run = _probed(study, probe_launcher, record, view, stop)
             if probe_run is not None:
@@ -77,7 +78,7 @@ def run_study(
         outcome = outcome_of(study, record.run_id, collect(record.jobs))
         for difference in outcome.unfair:
             view.note(unfair_text(difference))
-        cut_short = not jobs or any(each.standing.state not in (State.DONE, State.FAILED) for each in views)
+        cut_short = not jobs or any(each.standing.state not in (Status.DONE, Status.FAILED) for each in views)
         return Ended(outcome, views, stop.signal if cut_short else 0)
 
 
@@ -91,11 +92,11 @@ def unfair_text(difference: Difference) -> str:
     return f"seed {difference.seed}: {facts} of {difference.arm} are not those of {difference.against}"
 
 
-def _probed(study: Study, launcher: Launcher, record: StudyRecord, view: StudyView, stop: StopSignal) -> Path | None:
+def _probed(study: Study, launcher: Launcher, record: StudyRecord, view: StudyView, stop: StopSignal) -> RunDir | None:
     """The probe run: the one that was named, or the study's own, run now if it has not been. None when stopped."""
     assert study.probe is not None
     if study.probe_run is not None:
-        return Path(study.probe_run)
+        return RunDir(Path(study.probe_run))
     folder = study.folder / PROBE
     config = study.probe.config
     start = config.train.shared_start or str(study.folder / START)
@@ -106,8 +107,8 @@ def _probed(study: Study, launcher: Launcher, record: StudyRecord, view: StudyVi
         track=replace(config.track, parent=record.run_id),
     )
     [ended] = _run([Job(PROBE, config.seed, config, folder)], launcher, record, view, stop)
-    if ended.standing.state is State.DONE:
-        return newest_run(folder)
+    if ended.standing.state is Status.DONE:
+        return JobDir(folder).resumable_run()
     if stop.signal:
         return None
     raise RunFailed(f"the study's probe {ended.standing.state}: {ended.standing.why}")
@@ -117,8 +118,8 @@ def _run(
     jobs: Sequence[Job], launcher: Launcher, record: StudyRecord, view: StudyView, stop: StopSignal
 ) -> tuple[JobView, ...]:
     """Every job to its end, or as far as it came when a stop was asked for; those that are done are left alone."""
-    done = {job.folder: Standing(State.DONE) for job in jobs if _is_done(job.folder)}
-    readers = {job.folder: JournalReader(job.folder) for job in jobs}
+    done = {job.folder: Standing(Status.DONE) for job in jobs if JobDir(job.folder).status() is Status.DONE}
+    readers = {job.folder: ProgressReader(JobDir(job.folder)) for job in jobs}
     for job in jobs:
         _write_config(job)
 
@@ -143,27 +144,10 @@ def _run(
             time.sleep(POLL_SECONDS)
 
 
-def _is_done(folder: Path) -> bool:
-    standing = standing_on_disk(folder)
-    return standing is not None and standing.state is State.DONE
-
-
 def _write_config(job: Job) -> None:
     """What `icpo train` is given; a job that has begun a run keeps what it began with."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    path = job.folder / CONFIG
-    if not any(job.folder.glob(f"*/{CONFIG}")):
-        aside = path.with_suffix(".tmp")
-        aside.write_text(to_yaml(job.config), encoding="utf-8")
-        aside.replace(path)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process works on a study at a time. Raises UserError while another does."""
-    with (folder / "study.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another icpo ablate is at work on this study") from None
-        yield
+    folder = JobDir(job.folder)
+    if not folder.runs():
+        with atomic_write(folder.config_file) as tmp:
+            tmp.write_text(to_yaml(job.config), encoding="utf-8")

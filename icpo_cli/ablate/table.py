@@ -2,8 +2,9 @@
 
 import math
 
-from icpo_cli.ablate.collect import TITLES, State
+from icpo_cli.ablate.collect import TITLES
 from icpo_cli.ablate.outcome import FINAL, LAST_QUARTER, ONE_SEED, ArmOutcome, Comparison, Mean, Outcome
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.tables.markdown import plain_table, plain_text
 from icpo_cli.tables.table import Table, text_table
 from icpo_cli.tables.table import to_csv as csv_text
@@ -59,10 +60,10 @@ def job_table(outcome: Outcome) -> Table:
 def notes(outcome: Outcome) -> list[str]:
     """What a reader of the outcome table has to know, a sentence or two each."""
     found = []
-    counts = {state: sum(job.state is state for job in outcome.jobs) for state in State}
+    counts = {state: sum(job.state is state for job in outcome.jobs) for state in Status}
     if outcome.partial:
-        missing = ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state] and state != "done")
-        found.append(f"{counts[State.DONE]} of {len(outcome.jobs)} jobs are done ({missing}); only those count here.")
+        missing = ", ".join(f"{counts[state]} {state.value}" for state in Status if counts[state] and state != "done")
+        found.append(f"{counts[Status.DONE]} of {len(outcome.jobs)} jobs are done ({missing}); only those count here.")
     if not outcome.benches:
         return [*found, "No job was evaluated: there are no held-out questions and no benchmarks."]
     found.append(
@@ -143,7 +144,7 @@ def _comparison_note(outcome: Outcome) -> str:
 
 def _csv_row(outcome: Outcome, arm: ArmOutcome, bench: str, measure: str) -> list[object]:
     mean = arm.before[bench] if measure == "before" else arm.measure(measure)[bench]
-    states = [arm.jobs, arm.states.get(State.DONE, 0), arm.states.get(State.FAILED, 0)]
+    states = [arm.jobs, arm.states.get(Status.DONE, 0), arm.states.get(Status.FAILED, 0)]
     row = [arm.name, bench, measure, *states, _plain(mean.mean), _plain(mean.stderr), mean.over, arm.against or ""]
     compared = outcome.comparison(arm.name, bench, measure)
     if compared is None:
@@ -163,8 +164,8 @@ def _csv_row(outcome: Outcome, arm: ArmOutcome, bench: str, measure: str) -> lis
 
 def _seeds(arm: ArmOutcome) -> str:
     """Those that are done, and what became of the others."""
-    done = arm.states.get(State.DONE, 0)
-    others = [f"{count} {state.value}" for state in State if state != State.DONE and (count := arm.states.get(state))]
+    done = arm.states.get(Status.DONE, 0)
+    others = [f"{count} {state.value}" for state in Status if state != Status.DONE and (count := arm.states.get(state))]
     return ", ".join([f"{done} of {arm.jobs}", *others]) if others else str(done)
 
 

@@ -98,9 +98,10 @@ def _selected(study: "Study") -> dict[str, int] | None:
     import tempfile
 
     from icpo_cli.ablate.coarse import select_coarse
+    from icpo_cli.runs.run_dir import RunDir
 
     with tempfile.TemporaryDirectory() as folder:
-        return select_coarse(Path(study.probe_run), Path(folder)).counts
+        return select_coarse(RunDir(Path(study.probe_run)), Path(folder)).counts
 
 
 def _script(study: "Study", launcher: str, slurm: list[str], jobs: int | None) -> str | None:

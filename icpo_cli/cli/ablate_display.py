@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from icpo_cli.ablate.launch.launcher import State
 from icpo_cli.ablate.progress import JobView
 from icpo_cli.cli.display import display_for
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.text import printable
 
 COLUMNS = ("arm", "seed", "state", "iteration", "held-out", "reward", "entropy", "omega", "s/iteration", "eta")
-STYLES = {State.RUNNING: "bold", State.DONE: "green", State.FAILED: "red", State.STOPPED: "yellow"}
+STYLES = {Status.RUNNING: "bold", Status.DONE: "green", Status.FAILED: "red", Status.STOPPED: "yellow"}
 FRAME_LINES = 6
 """Of the terminal, beside the table's rows."""
 
@@ -26,7 +26,7 @@ class StudyProgress:
         self._study = study
         self._terminal = Console(file=stream, force_terminal=True)
         self._views: Sequence[JobView] = ()
-        self._last: dict[tuple[str, int], tuple[State, int | None]] = {}
+        self._last: dict[tuple[str, int], tuple[Status, int | None]] = {}
         self.display = display_for(stream, self._panel)
 
     def __enter__(self) -> Self:
@@ -41,10 +41,10 @@ class StudyProgress:
         for view in views:
             key, state = (view.job.arm, view.job.seed), view.standing.state
             current = (state, view.progress.evaluated)
-            last = self._last.get(key, (State.WAITING, None))
+            last = self._last.get(key, (Status.WAITING, None))
             if current != last:
                 self._last[key] = current
-                newly_failed = state is State.FAILED and last[0] is not State.FAILED
+                newly_failed = state is Status.FAILED and last[0] is not Status.FAILED
                 (self.display.note if newly_failed else self.display.line)(line_of(view))
 
     def note(self, text: str) -> None:
@@ -97,11 +97,11 @@ def line_of(view: JobView) -> str:
 def counts(views: Sequence[JobView]) -> str:
     """How many jobs are in each state."""
     states = [view.standing.state for view in views]
-    return ", ".join(f"{states.count(state)} {state}" for state in State if state in states) + f" of {len(views)} jobs"
+    return ", ".join(f"{states.count(state)} {state}" for state in Status if state in states) + f" of {len(views)} jobs"
 
 
 def _shown(views: Sequence[JobView], most: int) -> list[JobView]:
-    order = [State.RUNNING, State.FAILED, State.STOPPED, State.WAITING, State.DONE]
+    order = [Status.RUNNING, Status.FAILED, Status.STOPPED, Status.WAITING, Status.DONE]
     first = sorted(range(len(views)), key=lambda place: order.index(views[place].standing.state))[:most]
     return [views[place] for place in sorted(first)]
 
@@ -112,5 +112,5 @@ def _number(value: float | None, form: str, unit: str = "") -> str:
 
 def _eta(view: JobView) -> str:
     left = view.seconds_left
-    running = view.standing.state is State.RUNNING
+    running = view.standing.state is Status.RUNNING
     return str(timedelta(seconds=round(left))) if running and left is not None else "-"

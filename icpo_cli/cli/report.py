@@ -8,6 +8,7 @@ import typer
 
 from icpo_cli.cli.runs import Store
 from icpo_cli.errors import UserError
+from icpo_cli.runs.files import atomic_write
 
 if TYPE_CHECKING:
     from icpo_cli.report.report import Report
@@ -166,13 +167,11 @@ def _print(made: "Report", kind: str, out: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Aside, then renamed: a reader finds no half."""
     if path.is_dir():
         raise UserError(f"--out {path}: is a folder; name a file, or leave --format out for the page")
-    aside = path.with_name(f"{path.name}.tmp")
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        with atomic_write(path, durable=False) as tmp:
+            tmp.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"--out {path}: cannot be written: {error.strerror}") from None
     typer.echo(str(path))

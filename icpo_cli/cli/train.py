@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from icpo_cli.cli.streams import Streams
     from icpo_cli.config.schema import Config
     from icpo_cli.distributed import Ranks
+    from icpo_cli.runs.run_dir import RunDir
     from icpo_cli.train.observer import Observer
     from icpo_cli.train.session import Outcome, Resumed
 
@@ -108,8 +109,8 @@ def _train(config: "Config", resumed: "Resumed | None", streams: "Streams", view
     from icpo_cli.train.preflight import preflight
     from icpo_cli.train.session import run_training
 
-    def watch(folder: Path, ranks: "Ranks") -> "Observer":
-        streams.log_to(folder / ("run.log" if ranks.first else f"run.rank{ranks.rank}.log"))
+    def watch(run: "RunDir", ranks: "Ranks") -> "Observer":
+        streams.log_to(run.log(ranks.rank))
         progress = TrainProgress(streams.err if ranks.first else None, config.name, config.train.iterations)
         views.enter_context(progress.display)
         return progress

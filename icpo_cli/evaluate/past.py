@@ -10,8 +10,8 @@ from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
 from icpo_cli.evaluate.plan import Key
 from icpo_cli.evaluate.store import Stored
-from icpo_cli.track.parquet import read_table
-from icpo_cli.track.runs import find_run
+from icpo_cli.runs.parquet import read_table
+from icpo_cli.runs.run_dir import find_run
 
 RESPONSES = "responses.parquet"
 RESULT = "result.json"
@@ -40,7 +40,8 @@ def read_past(run: str, option: str, arguments: Sequence[str]) -> Past:
 
     Its configuration is that of the evaluation under files and key=value of the command line.
     """
-    folder = find_run(Path(load_config(arguments).eval.output_dir), run, option)
+    found = find_run(Path(load_config(arguments).eval.output_dir), run, option)
+    folder = found.path
     if not (folder / RESULT).is_file() or not (folder / RESPONSES).is_file():
         raise UserError(f"{option} {run}: {folder}: is no evaluation that came to an end: it has no {RESULT}")
     document = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -50,7 +51,7 @@ def read_past(run: str, option: str, arguments: Sequence[str]) -> Past:
         responses[row["bench"]][stored.key] = stored
     return Past(
         folder=folder,
-        config=load_config([str(folder / "config.yaml"), *arguments]),
+        config=found.config(arguments),
         model=document["model"],
         responses=responses,
         unknown={result["bench"]: result["missing"]["unknown"] for result in document["results"]},

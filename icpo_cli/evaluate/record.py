@@ -20,9 +20,11 @@ from icpo_cli.evaluate.score import Part, Result, score
 from icpo_cli.evaluate.table import HEADERS, group_means, metrics_of, response_rows, result_json, rows_of
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.interrupt import StopSignal
+from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.parquet import write_table
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.tables.markdown import plain_table
 from icpo_cli.tables.table import text_table
-from icpo_cli.track.parquet import write_table
 from icpo_cli.track.tracker import Tracker
 
 Watch = Callable[[Path], Observer]
@@ -102,7 +104,7 @@ class Record:
         ]
         outcome = Outcome(
             run_id=self.tracker.run_id,
-            folder=self.tracker.folder.resolve(),
+            folder=self.tracker.run.path.resolve(),
             model=model,
             results=tuple(score(part, self.config.eval.pass_at) for part in parts),
             missing=missing,
@@ -129,9 +131,9 @@ def recorded(
 ) -> Iterator[Record]:
     """The evaluation's run, and its status in MLflow however the block ends."""
     tracker = Tracker.create(config, config.eval.output_dir, parent)
-    status = "FAILED"
+    status = Status.FAILED
     try:
-        observer = watch(tracker.folder)
+        observer = watch(tracker.run.path)
         tracker.warn = observer.note
         benchmarks = {
             f"data.{what}.{each.benchmark.name}": value
@@ -142,20 +144,19 @@ def recorded(
         for why in loaded.missing.values():
             observer.note(why)
         yield Record(config, tracker, observer, stop)
-        status = "KILLED" if stop.signal else "FINISHED"
+        status = Status.STOPPED if stop.signal else Status.DONE
     finally:
         tracker.end(status)
 
 
 def _write(outcome: Outcome, parts: Sequence[Part], tracker: Tracker) -> None:
     """Into the run's folder, then to MLflow. The result file comes last: with it the evaluation is whole."""
-    folder = tracker.folder
+    folder = tracker.run.path
     write_table(response_rows(parts), folder / RESPONSES)
     table = plain_table(text_table(HEADERS, rows_of(outcome.results)))
     (folder / "table.md").write_text(table, encoding="utf-8")
-    aside = folder / f"{RESULT}.tmp"
-    aside.write_text(json.dumps(outcome.document(), indent=2), encoding="utf-8")
-    aside.replace(folder / RESULT)
+    with atomic_write(folder / RESULT) as tmp:
+        tmp.write_text(json.dumps(outcome.document(), indent=2), encoding="utf-8")
     tracker.log(0, metrics_of(outcome.results))
     tracker.tag({"eval.partial": str(outcome.partial).lower()})
     for name in (RESPONSES, "table.md", RESULT):

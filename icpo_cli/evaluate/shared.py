@@ -4,18 +4,18 @@ FOLDER/WHAT-HASH.json   the numbers, with all they depend on, over which HASH is
 FOLDER/WHAT-HASH.lock   held by the run that is making them; one that is killed lets go of it
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.plan import identity_hash
+from icpo_cli.runs.files import atomic_write, locked
 
 LOOK_SECONDS = 0.5
 """Between two looks at whether another run is done."""
@@ -39,7 +39,7 @@ class Shelf:
         """`identity`: all that the numbers depend on."""
         self.path = folder / f"{what}-{identity_hash(identity)}.json"
         self._identity = _as_read(identity)
-        self._lock: int | None = None
+        self._lock = ExitStack()
 
     def look(self) -> Found:
         numbers = self._read()
@@ -54,17 +54,11 @@ class Shelf:
     def put(self, numbers: Numbers) -> None:
         """Onto the disk, then under their name."""
         document = {"identity": self._identity, "numbers": numbers, "sha256": _sha256(_as_read(numbers))}
-        aside = self.path.with_suffix(".tmp")
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.path)
+        with atomic_write(self.path) as tmp:
+            tmp.write_text(json.dumps(document, indent=2), encoding="utf-8")
 
     def release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.close()
 
     def _read(self) -> Numbers | None:
         """None where there is no file, or one that is torn or another identity's."""
@@ -78,13 +72,10 @@ class Shelf:
 
     def _reserved(self) -> bool:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock.enter_context(locked(self.path.with_suffix(".lock")))
         except BlockingIOError:
-            os.close(lock)
             return False
-        self._lock = lock
         return True
 
 

@@ -1,9 +1,9 @@
 """Responses as they finish, in append-only files that a kill at any moment leaves usable."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ import numpy as np
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.evaluate.plan import Key
 from icpo_cli.records import Response, RuleName, Verdict, VerdictKind
+from icpo_cli.runs.files import locked, sync
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Lines:
         """Onto the disk."""
         if self._file is not None and self._unsynced:
             try:
-                os.fsync(self._file)
+                sync(self.path)
             except OSError as error:
                 raise RunFailed(_full(self.path, error)) from None
             self._unsynced = False
@@ -115,17 +116,15 @@ class Store:
         self._identity = identity
         self._lines = Lines(folder / "responses.jsonl")
         self._verdicts: dict[str, Lines] = {}
+        self._lock = ExitStack()
 
     def __enter__(self) -> "Store":
         """Raises UserError where another process holds it or the folder cannot be made."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            busy = f"{self.folder}: another evaluation is generating into it; wait for it to end"
+            self._lock.enter_context(locked(self.folder / "lock", busy=busy))
             (self.folder / "identity.json").write_text(json.dumps(self._identity, indent=2), encoding="utf-8")
-        except BlockingIOError:
-            os.close(self._lock)
-            raise UserError(f"{self.folder}: another evaluation is generating into it; wait for it to end") from None
         except OSError as error:
             raise UserError(f"eval.output_dir: {self.folder}: cannot be written to: {error.strerror}") from None
         self.responses = {response.key: response for response in map(_read, self._lines.read())}
@@ -138,7 +137,7 @@ class Store:
             for lines in (self._lines, *self._verdicts.values()):
                 lines.close()
         finally:
-            os.close(self._lock)
+            self._lock.close()
 
     def add(self, responses: Sequence[Stored]) -> None:
         self._lines.append(asdict(response) for response in responses)

@@ -12,7 +12,7 @@ from icpo_cli.config.load import Layer, load_config, to_tree
 from icpo_cli.config.schema import Config, ModelConfig
 from icpo_cli.errors import UserError
 from icpo_cli.models.locate import BUILDERS, HUB_FILES, architecture_of, locate
-from icpo_cli.track.runs import find_run
+from icpo_cli.runs.run_dir import RunDir, find_run
 
 INHERITED = {"model": ("dtype",), "data": ("template", "examples"), "track": ("uri", "experiment")}
 """Settings of a training run that hold for its evaluation too, beneath those given."""
@@ -45,11 +45,11 @@ def subject_of(name: str, arguments: Sequence[str]) -> tuple[Subject, Config]:
         others = f"a folder, a hub id (owner/name), {' or '.join(sorted(BUILDERS))}"
         raise UserError(f"{error}; a model that is no run: {others}") from None
     config = load_config(arguments, [_inherited(run)])
-    folder = run / "checkpoints" / config.eval.checkpoint
-    if not folder.is_dir():
-        raise UserError(f"--model {name}: run {run.name} has no checkpoint '{config.eval.checkpoint}'")
-    model = ModelConfig(str(folder.resolve()), None, config.model.dtype)
-    return Subject(f"{run.name}/{folder.resolve().name}", model, run.name), dataclasses.replace(config, model=model)
+    checkpoint = run.checkpoint(config.eval.checkpoint)
+    if checkpoint is None:
+        raise UserError(f"--model {name}: run {run.id} has no checkpoint '{config.eval.checkpoint}'")
+    model = ModelConfig(str(checkpoint.folder.resolve()), None, config.model.dtype)
+    return Subject(f"{run.id}/{checkpoint.folder.name}", model, run.id), dataclasses.replace(config, model=model)
 
 
 def fingerprint(folder: Path) -> str:
@@ -70,14 +70,14 @@ def _is_model(name: str) -> bool:
     """Not a run: an id, a beginning of one, or a run's folder."""
     path = Path(name).expanduser()
     if path.is_dir():
-        return not (path / "config.yaml").is_file()
+        return not RunDir(path).exists()
     return name in BUILDERS or "/" in name or name.startswith((".", "~"))
 
 
-def _inherited(run: Path) -> Layer:
-    tree = to_tree(load_config([str(run / "config.yaml")]))
+def _inherited(run: RunDir) -> Layer:
+    tree = to_tree(run.config())
     values = {section: {key: tree[section][key] for key in keys} for section, keys in INHERITED.items()}
-    return Layer(str(run / "config.yaml"), values)
+    return Layer(str(run.config_file), values)
 
 
 def _decides(name: str) -> bool:

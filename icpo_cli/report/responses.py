@@ -8,8 +8,10 @@ from typing import Any
 
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.report.kind import Kind, kind_of
+from icpo_cli.runs.checkpoints import iteration_of
+from icpo_cli.runs.parquet import Row, column_names, read_rows, read_table
+from icpo_cli.runs.run_dir import ARTIFACTS, responses_in
 from icpo_cli.text import shortened, visible
-from icpo_cli.track.parquet import Row, column_names, read_rows, read_table
 from icpo_cli.track.read import PastRun, RunStore
 
 ITERATIONS_A_RUN = 3
@@ -110,8 +112,8 @@ def spread(count: int, wanted: int) -> list[int]:
 def _files(store: RunStore, run: PastRun) -> list[Path]:
     """By iteration, or an evaluation's one."""
     if kind_of(run) is Kind.TRAIN:
-        folder = store.artifact(run.id, "responses")
-        return sorted(folder.glob("iteration-*.parquet")) if folder else []
+        folder = store.artifact(run.id, str(ARTIFACTS.responses_folder))
+        return list(responses_in(folder).values()) if folder else []
     file = store.artifact(run.id, "responses.parquet")
     return [file] if file else []
 
@@ -120,7 +122,7 @@ def _trained(file: Path, files: int) -> tuple[list[Row], int]:
     """Rows of an iteration, and how many its file has."""
     prompts = [row["prompt_id"] for row in read_table(file, ["prompt_id"])]
     places = _of_groups(prompts, RESPONSES_A_RUN // files)
-    where = f"iteration {int(file.stem.rpartition('-')[2])}"
+    where = f"iteration {iteration_of(file)}"
     return [{"where": where, **row} for row in _columns(file, (*TEXTS, *NUMBERS), places)], len(prompts)
 
 

@@ -9,10 +9,11 @@ from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
 from icpo_cli.report.find import find_run
 from icpo_cli.report.kind import Kind, kind_of
+from icpo_cli.runs.checkpoints import iteration_of
+from icpo_cli.runs.parquet import Row, read_rows, read_table
+from icpo_cli.runs.run_dir import ARTIFACTS, matching_runs
+from icpo_cli.runs.run_dir import find_run as find_folder
 from icpo_cli.track.open import DEFAULT, open_store
-from icpo_cli.track.parquet import Row, read_rows, read_table
-from icpo_cli.track.runs import find_run as find_folder
-from icpo_cli.track.runs import matching_runs
 
 RUNS = Path(Config().train.output_dir)
 COLUMNS = (
@@ -96,15 +97,9 @@ class _Files:
 
 
 def _in_folder(run: str) -> _Files:
-    folder = find_folder(RUNS, run, "RUN")
-    names = [path.name for path in (folder / "responses").glob("iteration-*.parquet")]
-    known = _iterations(names)
-    return _Files(
-        run_id=folder.name,
-        config=folder / "config.yaml",
-        iterations=known,
-        find=lambda iteration: folder / "responses" / _name(iteration) if iteration in known else None,
-    )
+    found = find_folder(RUNS, run, "RUN")
+    tables = found.responses()
+    return _Files(run_id=found.id, config=found.config_file, iterations=list(tables), find=tables.get)
 
 
 def _in_store(run: str, uri: str | None) -> _Files:
@@ -114,24 +109,16 @@ def _in_store(run: str, uri: str | None) -> _Files:
     found = find_run(store.runs(), run, "RUN")
     if kind_of(found) is not Kind.TRAIN:
         raise UserError(f"RUN {run}: is of kind {kind_of(found).value}: only a training run has groups to explain")
-    config = store.artifact(found.id, "config.yaml")
+    config = store.artifact(found.id, str(ARTIFACTS.config_file))
     if config is None:
-        raise UserError(f"RUN {run}: the store holds no config.yaml of it on this machine")
-    names = [name.removeprefix("responses/") for name in store.artifacts(found.id) if name.startswith("responses/")]
+        raise UserError(f"RUN {run}: the store holds no {ARTIFACTS.config_file} of it on this machine")
+    names = [Path(name) for name in store.artifacts(found.id)]
     return _Files(
         run_id=found.id,
         config=config,
-        iterations=_iterations(names),
-        find=lambda iteration: store.artifact(found.id, f"responses/{_name(iteration)}"),
+        iterations=[iteration_of(name) for name in names if name.parent == ARTIFACTS.responses_folder],
+        find=lambda iteration: store.artifact(found.id, str(ARTIFACTS.responses_file(iteration))),
     )
-
-
-def _name(iteration: int) -> str:
-    return f"iteration-{iteration:05d}.parquet"
-
-
-def _iterations(names: Sequence[str]) -> list[int]:
-    return sorted(int(name.removeprefix("iteration-").removesuffix(".parquet")) for name in names)
 
 
 def _spans(numbers: Sequence[int]) -> str:

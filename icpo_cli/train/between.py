@@ -1,10 +1,10 @@
 """Between iterations: evaluation and checkpoints."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from icpo_cli.evaluate.table import result_text
-from icpo_cli.train.checkpoint import PROCESS_MODEL, LoopState
 from icpo_cli.train.parts import Parts
+from icpo_cli.train.state import LoopState
 
 
 def evaluate(parts: Parts, iteration: int) -> float | None:
@@ -28,16 +28,17 @@ def evaluate(parts: Parts, iteration: int) -> float | None:
 
 
 def save(parts: Parts, state: LoopState) -> None:
-    """A checkpoint; an unfinished one is none."""
+    """Write a checkpoint atomically: it exists only once it is complete."""
     parts.observer.phase(state.iteration, "save")
-    aside = parts.checkpoints.begin(state.iteration)
+    tmp = parts.checkpoints.begin(state.iteration)
     parts.ranks.wait()
-    parts.learner.save_model(aside)
-    parts.learner.save_state(aside / "resume")
+    parts.learner.save_model(tmp.folder)
+    parts.learner.save_state(tmp.resume)
     if parts.process_model is not None:
-        parts.process_model.save_state(aside / "resume" / PROCESS_MODEL)
+        parts.process_model.save_state(tmp.process_model)
     parts.ranks.wait()
     if parts.ranks.first:
-        parts.tokenizer.save_pretrained(aside)
-        parts.checkpoints.finish(aside, replace(state, ranks=parts.ranks.size))
+        parts.tokenizer.save_pretrained(tmp.folder)
+        stored = replace(state, ranks=parts.ranks.size)
+        parts.checkpoints.finish(tmp, state.iteration, state.best_iteration, asdict(stored))
     parts.ranks.wait()

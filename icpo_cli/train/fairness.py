@@ -12,7 +12,6 @@ from icpo_cli.records import Prompt
 from icpo_cli.rewards.noise import draws_of
 from icpo_cli.rng import SeedKey, sampling_seeds
 
-FAIRNESS = "fairness.json"
 RESPONSES_HASHED = 100_000
 """Whose noise draws are hashed, at most: a second's work."""
 

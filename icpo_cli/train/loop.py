@@ -34,11 +34,11 @@ from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, OF_RESPONSES, SOURCES
 from icpo_cli.rng import SeedKey, sampling_seeds
 from icpo_cli.rollout.weight_sync import WeightProbe, check_weight_sync
 from icpo_cli.train.between import evaluate, save
-from icpo_cli.train.checkpoint import LoopState
 from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
 from icpo_cli.train.observer import PhaseClock
 from icpo_cli.train.parts import Parts
 from icpo_cli.train.round import Rewarded, Round, final_std_of, missing, round_of, trained_of
+from icpo_cli.train.state import LoopState
 from icpo_cli.train.table import response_table
 
 PROBE_TOKENS = 256

@@ -10,7 +10,7 @@ import torch
 
 from icpo_cli.records import Update, VerdictKind, count_kinds
 from icpo_cli.rewards.coarse import UNIFORM, reason_of
-from icpo_cli.track.parquet import Row
+from icpo_cli.runs.parquet import Row
 from icpo_cli.train.table import CREDIT
 
 

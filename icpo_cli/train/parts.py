@@ -13,7 +13,7 @@ from icpo_cli.grading.verifier import Verifier
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.learner.learner import Learner
 from icpo_cli.rollout.sampler import Sampler
-from icpo_cli.train.checkpoint import Checkpoints
+from icpo_cli.runs.checkpoints import Checkpoints
 from icpo_cli.train.observer import Observer
 from icpo_cli.train.record import RunRecord
 

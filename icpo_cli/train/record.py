@@ -8,7 +8,7 @@ from icpo_cli.evaluate.heldout import BENCH
 from icpo_cli.evaluate.score import Result
 from icpo_cli.evaluate.table import metrics_of
 from icpo_cli.records import Evaluation, VerdictKind
-from icpo_cli.track.parquet import Row, write_table
+from icpo_cli.runs.parquet import Row, write_table
 from icpo_cli.track.tracker import Tracker
 
 
@@ -27,11 +27,11 @@ class RunRecord:
 
     def iteration(self, iteration: int, rows: Sequence[Row], metrics: dict[str, float]) -> dict[str, float]:
         """Store an iteration; returns the metrics that were finite."""
-        path = self._tracker.folder / "responses" / f"iteration-{iteration:05d}.parquet"
+        path = self._tracker.run.responses_file(iteration)
         path.parent.mkdir(exist_ok=True)
         write_table([{"iteration": iteration, **row} for row in rows], path)
         finite = self._tracker.log(iteration, metrics)
-        self._tracker.log_artifact(path, "responses")
+        self._tracker.log_artifact(path)
         self.metrics |= finite
         return finite
 

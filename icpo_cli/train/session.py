@@ -19,15 +19,17 @@ from icpo_cli.learner.learner import Learner
 from icpo_cli.records import Evaluation
 from icpo_cli.rewards.sources import NEED_PROCESS_MODEL
 from icpo_cli.rollout.sampler import Sampler
-from icpo_cli.track.runs import find_run
+from icpo_cli.runs.checkpoints import Checkpoint
+from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.run_dir import RunDir, Status, find_run
 from icpo_cli.track.tracker import Tracker
-from icpo_cli.train.checkpoint import PROCESS_MODEL, Checkpoints, LoopState, read_state
-from icpo_cli.train.fairness import FAIRNESS, fairness_of
+from icpo_cli.train.fairness import fairness_of
 from icpo_cli.train.loop import train
 from icpo_cli.train.observer import Observer
 from icpo_cli.train.parts import Parts
 from icpo_cli.train.preflight import TrainInputs
 from icpo_cli.train.record import RunRecord
+from icpo_cli.train.state import LoopState
 
 MAY_CHANGE = (
     "train.save_every",
@@ -56,10 +58,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Resumed:
-    """The run to go on with, and its newest checkpoint, if it had saved one."""
+    """The run to resume, and its newest checkpoint, if it has one."""
 
-    folder: Path
-    checkpoint: Path | None
+    run: RunDir
+    checkpoint: Checkpoint | None
 
 
 def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]:
@@ -68,8 +70,7 @@ def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]
     Files and key=value beside --resume must agree with it, except in settings that change no result.
     """
     folder = find_run(Path(load_config(arguments).train.output_dir), run, "--resume")
-    stored = load_config([str(folder / "config.yaml")])
-    config = load_config([str(folder / "config.yaml"), *arguments])
+    stored, config = folder.config(), folder.config(arguments)
     changed = {key: values for key, values in diff(stored, config).items() if not key.startswith(MAY_CHANGE)}
     if changed:
         key, (old, new) = next(iter(changed.items()))
@@ -78,11 +79,11 @@ def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]
             f"--resume {run}: belongs to another configuration: {key} is {old} there, {new} here{more}; "
             f"a run with other settings is a new one: leave --resume out"
         )
-    return config, Resumed(folder, Checkpoints(folder / "checkpoints", 1).last())
+    return config, Resumed(folder, folder.checkpoint())
 
 
 def run_training(
-    config: Config, prepared: TrainInputs, resumed: Resumed | None, watch: Callable[[Path, Ranks], Observer]
+    config: Config, prepared: TrainInputs, resumed: Resumed | None, watch: Callable[[RunDir, Ranks], Observer]
 ) -> Outcome:
     """Train in this process, one rank of the run. `watch` is called once the run's folder is known.
 
@@ -93,17 +94,17 @@ def run_training(
     try:
         state = _state(resumed, ranks)
         tracker = _tracker(config, resumed, state) if ranks.first else None
-        folder = Path(ranks.from_first(str(tracker.folder.resolve()) if tracker else None))
-        observer = watch(folder, ranks)
+        run = RunDir(Path(ranks.from_first(str(tracker.run.path.resolve()) if tracker else None)))
+        observer = watch(run, ranks)
         with StopSignal(observer.stopping, keep_records=True) as stop, _recorded(tracker) as closing:
             if tracker is not None:
                 tracker.warn = observer.note
                 tracker.describe(config, _facts(prepared, profile.type, ranks))
                 _record_fairness(config, prepared, tracker)
-                observer.note(f"run {tracker.run_id} in {folder}")
+                observer.note(f"run {tracker.run_id} in {run.path}")
                 _report_data(config, prepared, observer)
             record = RunRecord(tracker, heldout_k(config)) if tracker else None
-            checkpoints = Checkpoints(folder / "checkpoints", config.train.keep_checkpoints)
+            checkpoints = run.checkpoints(config.train.keep_checkpoints)
             if ranks.first:
                 checkpoints.clear_unfinished()
             ranks.wait()
@@ -131,12 +132,13 @@ def run_training(
                     state = train(parts, state)
             # Told to stop in its last iteration, it has come to its end all the same.
             stopped_by = stop.signal if state.iteration < config.train.iterations else 0
-            closing.status = "KILLED" if stopped_by else "FINISHED"
+            closing.status = Status.STOPPED if stopped_by else Status.DONE
+        last = checkpoints.last()
         return Outcome(
-            run_id=folder.name,
-            folder=folder,
+            run_id=run.id,
+            folder=run.path,
             iterations=state.iteration,
-            checkpoint=checkpoints.last(),
+            checkpoint=last.folder if last else None,
             metrics=record.metrics if record else {},
             evaluations=record.evaluations if record else {},
             stopped_by=stopped_by,
@@ -162,9 +164,9 @@ def _engines(
         own = of_process_model(config)
         process_model = DeepSpeedLearner(own, model, profile, ranks, process_loss(own))
     if resumed is not None and resumed.checkpoint is not None:
-        learner.load_state(resumed.checkpoint / "resume")
+        learner.load_state(resumed.checkpoint.resume)
         if process_model is not None:
-            process_model.load_state(resumed.checkpoint / "resume" / PROCESS_MODEL)
+            process_model.load_state(resumed.checkpoint.process_model)
     sampler = VLLMSampler(EngineSpec.of_rollout(config), model, config.model.dtype, profile, ranks.size)
     try:
         yield learner, process_model, sampler
@@ -186,7 +188,7 @@ def of_process_model(config: Config) -> Config:
 class _Closing:
     """What MLflow is told of the run in the end."""
 
-    status: str = "FAILED"
+    status: Status = Status.FAILED
 
 
 @contextmanager
@@ -196,7 +198,7 @@ def _recorded(tracker: Tracker | None) -> Iterator[_Closing]:
     try:
         yield closing
     except EndedAtOnce:
-        closing.status = "KILLED"
+        closing.status = Status.STOPPED
         raise
     finally:
         if tracker is not None:
@@ -206,7 +208,7 @@ def _recorded(tracker: Tracker | None) -> Iterator[_Closing]:
 def _state(resumed: Resumed | None, ranks: Ranks) -> LoopState:
     if resumed is None or resumed.checkpoint is None:
         return LoopState()
-    state = read_state(resumed.checkpoint)
+    state = LoopState(**resumed.checkpoint.state())
     if state.ranks != ranks.size:
         raise UserError(f"the run has {state.ranks} ranks, this start {ranks.size}: use --nproc {state.ranks}")
     return state
@@ -215,7 +217,7 @@ def _state(resumed: Resumed | None, ranks: Ranks) -> LoopState:
 def _tracker(config: Config, resumed: Resumed | None, state: LoopState) -> Tracker:
     if resumed is None:
         return Tracker.create(config)
-    return Tracker.resume(config, resumed.folder, state.iteration if resumed.checkpoint else -1)
+    return Tracker.resume(config, resumed.run, state.iteration if resumed.checkpoint else -1)
 
 
 def _facts(prepared: TrainInputs, device: str, ranks: Ranks) -> dict[str, str]:
@@ -242,8 +244,9 @@ def _facts(prepared: TrainInputs, device: str, ranks: Ranks) -> dict[str, str]:
 def _record_fairness(config: Config, prepared: TrainInputs, tracker: Tracker) -> None:
     """Into the run's folder and, as tags fairness.*, into MLflow."""
     fairness = fairness_of(config, prepared.prompts)
-    path = tracker.folder / FAIRNESS
-    path.write_text(json.dumps(fairness, indent=2), encoding="utf-8")
+    path = tracker.run.input_parity_file
+    with atomic_write(path) as tmp:
+        tmp.write_text(json.dumps(fairness, indent=2), encoding="utf-8")
     tracker.tag({f"fairness.{name}": value for name, value in fairness.items()})
     tracker.log_artifact(path)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from icpo_cli.objective.confidence import is_clamped
 from icpo_cli.objective.methods import Derivation
 from icpo_cli.records import AnswerKind
-from icpo_cli.track.parquet import Row
+from icpo_cli.runs.parquet import Row
 from icpo_cli.train.round import Round
 
 CREDIT = "credit_"

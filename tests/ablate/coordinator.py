@@ -4,9 +4,10 @@ import sys
 import time
 from pathlib import Path
 
-from icpo_cli.ablate.launch.launcher import State, standing_on_disk
+from icpo_cli.ablate.launch.launcher import standing_on_disk
 from icpo_cli.ablate.launch.local import LocalLauncher, shares
 from icpo_cli.interrupt import StopSignal
+from icpo_cli.runs.run_dir import Status
 from tests.ablate.jobs import JOB
 
 
@@ -18,7 +19,7 @@ def main(at_once: int, folders: list[Path]) -> int:
                 launcher.stop(stop.signal)
                 return 128 + stop.signal
             time.sleep(0.05)
-        return int(any(standing.state is not State.DONE for standing in launcher.poll().values()))
+        return int(any(standing.state is not Status.DONE for standing in launcher.poll().values()))
 
 
 if __name__ == "__main__":

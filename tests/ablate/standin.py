@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from icpo_cli.interrupt import StopSignal
-from icpo_cli.track.journal import Entry, Journal
+from icpo_cli.runs.journal import Journal, JournalEntry
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
                 return 1
             if name.endswith("probe"):
                 write_responses(run, iteration)
-            journal.append(Entry(iteration, 0, metrics(iteration)))
+            journal.append(JournalEntry(iteration, 0, metrics(iteration)))
             (run / "checkpoints" / f"iteration-{iteration:05d}").mkdir(parents=True)
             if stop.signal and "deaf" not in name:
                 return 128 + stop.signal
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 def write_responses(run: Path, iteration: int) -> None:
     """One question an iteration, with two responses: right, wrong, mixed, right, ..."""
-    from icpo_cli.track.parquet import write_table
+    from icpo_cli.runs.parquet import write_table
 
     verdicts = [("correct", "correct"), ("wrong", "wrong"), ("correct", "wrong")][(iteration - 1) % 3]
     question = {"prompt_id": f"q{iteration}", "question": f"{iteration} + 1", "gold": str(iteration + 1)}

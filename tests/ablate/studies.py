@@ -6,7 +6,7 @@ from pathlib import Path
 
 from icpo_cli.ablate.study import Arm, Job, Study
 from icpo_cli.config.load import load_config
-from icpo_cli.track.journal import Entry, Journal
+from icpo_cli.runs.journal import Journal, JournalEntry
 
 ITERATIONS = 8
 FAIR = {"prompts": "aa", "order": "bb", "sampling_seeds": "cc", "noise_draws": "dd", "heldout": "ee"}
@@ -56,10 +56,10 @@ def write_run(
     for step in range(iterations + 1):
         if step:
             metrics = {"entropy": step / 10, "reward/verif": 0.5, "omega": 0.1 * step, "bonus/share": 0.2}
-            journal.append(Entry(step, 0, metrics | {"response_tokens/mean": 20.0 + job.seed}))
+            journal.append(JournalEntry(step, 0, metrics | {"response_tokens/mean": 20.0 + job.seed}))
         if step in accuracies:
             prefix = f"eval/{bench}"
-            journal.append(Entry(step, 0, {f"{prefix}/avg_at_k": accuracies[step], f"{prefix}/stderr": 4.0}))
+            journal.append(JournalEntry(step, 0, {f"{prefix}/avg_at_k": accuracies[step], f"{prefix}/stderr": 4.0}))
     if fairness is not None:
         (run / "fairness.json").write_text(json.dumps(fairness))
     return run

@@ -14,7 +14,8 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import load_prompts
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Prompt
-from icpo_cli.track.parquet import read_table, write_table
+from icpo_cli.runs.parquet import read_table, write_table
+from icpo_cli.runs.run_dir import RunDir
 from tests.train.tables import Graded, table_of
 
 
@@ -44,15 +45,15 @@ def prompts_of(config: Config) -> dict[str, Prompt]:
     return {prompt.id: prompt for prompt in found.train}
 
 
-def write_probe(run: Path, config: Config, *iterations: dict[str, str]) -> Path:
+def write_probe(folder: Path, config: Config, *iterations: dict[str, str]) -> RunDir:
     """A run's folder. An iteration: prompt id to verdicts, as tables.KINDS has them."""
-    (run / "responses").mkdir(parents=True)
-    (run / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    run = RunDir(folder)
+    run.responses_folder.mkdir(parents=True)
+    run.config_file.write_text(to_yaml(config), encoding="utf-8")
     prompts = prompts_of(config)
     for number, groups in enumerate(iterations, 1):
         rows = table_of([Graded(prompts[name], verdicts) for name, verdicts in groups.items()], config)
-        path = run / "responses" / f"iteration-{number:05d}.parquet"
-        write_table([{"iteration": number, **row} for row in rows], path)
+        write_table([{"iteration": number, **row} for row in rows], run.responses_file(number))
     return run
 
 
@@ -60,7 +61,7 @@ SUMS = [{"uid": f"sum-{n}", "question": f"Calculate {n} + 1.", "answer": str(n +
 
 
 @pytest.fixture
-def probe(tmp_path: Path) -> Path:
+def probe(tmp_path: Path) -> RunDir:
     """An epoch of six prompts in two iterations of four: the second begins the next epoch."""
     return write_probe(
         tmp_path / "runs" / "abc",
@@ -71,7 +72,7 @@ def probe(tmp_path: Path) -> Path:
     )
 
 
-def test_the_first_epochs_uniform_groups_are_kept(probe: Path, tmp_path: Path) -> None:
+def test_the_first_epochs_uniform_groups_are_kept(probe: RunDir, tmp_path: Path) -> None:
     found = select_coarse(probe, tmp_path / "study")
     rows = [json.loads(line) for line in (tmp_path / "study" / "coarse.jsonl").read_text().splitlines()]
     assert [(row["id"], row["reason"]) for row in rows] == [
@@ -105,8 +106,8 @@ def arm_config(probe: Config, study: Path) -> Config:
     return load_config([str(path)])
 
 
-def test_the_arms_prompts_are_the_probes_own(probe: Path, tmp_path: Path) -> None:
-    config = load_config([str(probe / "config.yaml")])
+def test_the_arms_prompts_are_the_probes_own(probe: RunDir, tmp_path: Path) -> None:
+    config = probe.config()
     select_coarse(probe, tmp_path / "study")
     asked = prompts_of(config)
     kept = prompts_of(arm_config(config, tmp_path / "study"))
@@ -134,14 +135,14 @@ def test_a_reasoning_gym_probes_source_becomes_a_file(tmp_path: Path) -> None:
     assert (source.path, source.id_column) == (str(tmp_path / "coarse.jsonl"), "id")
 
 
-def test_doing_it_again_changes_nothing_and_another_probe_is_refused(probe: Path, tmp_path: Path) -> None:
+def test_doing_it_again_changes_nothing_and_another_probe_is_refused(probe: RunDir, tmp_path: Path) -> None:
     study = tmp_path / "study"
     first = select_coarse(probe, study)
     files = {path.name: path.read_bytes() for path in study.iterdir()}
     assert files.keys() == {"coarse.jsonl", "coarse.json"}
     assert select_coarse(probe, study) == first
     assert {path.name: path.read_bytes() for path in study.iterdir()} == files
-    other = write_probe(tmp_path / "runs" / "def", load_config([str(probe / "config.yaml")]), {"sum-0": "+++"})
+    other = write_probe(tmp_path / "runs" / "def", probe.config(), {"sum-0": "+++"})
     with pytest.raises(
         UserError, match=r"^probe def: selects other questions than .*coarse.json holds, from probe abc; move .*study"
     ):
@@ -149,7 +150,7 @@ def test_doing_it_again_changes_nothing_and_another_probe_is_refused(probe: Path
     assert {path.name: path.read_bytes() for path in study.iterdir()} == files
 
 
-def refused(run: Path, folder: Path, message: str) -> None:
+def refused(run: RunDir, folder: Path, message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:
         select_coarse(run, folder)
     assert "\n" not in str(raised.value)
@@ -165,10 +166,10 @@ def test_an_empty_selection_is_refused_with_its_counts(tmp_path: Path) -> None:
     refused(run, tmp_path / "study", message)
 
 
-def test_a_run_without_verdicts_by_prompt_is_refused(probe: Path, tmp_path: Path) -> None:
-    bare = write_probe(tmp_path / "bare", load_config([str(probe / "config.yaml")]))
-    refused(bare, tmp_path / "study", r"^probe bare: has no verdicts by prompt: .*responses holds no iteration-\*")
-    path = probe / "responses" / "iteration-00002.parquet"
+def test_a_run_without_verdicts_by_prompt_is_refused(probe: RunDir, tmp_path: Path) -> None:
+    bare = write_probe(tmp_path / "bare", probe.config())
+    refused(bare, tmp_path / "study", r"^probe bare: has no verdicts by prompt: no tables of responses in .*responses$")
+    path = probe.responses_file(2)
     rows = read_table(path)
     for column in ("verdict", "prompt_id", "gold_kind"):
         write_table([{key: value for key, value in row.items() if key != column} for row in rows], path)
@@ -181,7 +182,6 @@ def test_a_run_without_verdicts_by_prompt_is_refused(probe: Path, tmp_path: Path
     refused(probe, tmp_path / "study", r"^probe abc: .*iteration-00002.parquet cannot be read: ")
 
 
-def test_a_probe_graded_by_other_questions_golds_is_refused(probe: Path, tmp_path: Path) -> None:
-    config = load_config([str(probe / "config.yaml"), "reward.control=shuffled_golds"])
-    (probe / "config.yaml").write_text(to_yaml(config))
+def test_a_probe_graded_by_other_questions_golds_is_refused(probe: RunDir, tmp_path: Path) -> None:
+    probe.config_file.write_text(to_yaml(probe.config(["reward.control=shuffled_golds"])))
     refused(probe, tmp_path / "study", r"^probe abc: was graded by shuffled golds")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.collect import State, benches_of, collect
+from icpo_cli.ablate.collect import benches_of, collect
 from icpo_cli.ablate.study import Study
+from icpo_cli.runs.run_dir import Status
 from tests.ablate.studies import FAIR, finish, job_of, jobs, make_study, write_run
 
 
@@ -22,10 +23,10 @@ def test_a_job_is_waiting_unfinished_failed_or_done(study: Study) -> None:
     (failed.folder / "failure.txt").write_text("no room\non the device\n")
     records = collect(jobs(study))
     assert [(record.arm, record.seed, record.state, record.iterations) for record in records] == [
-        ("grpo", 0, State.DONE, 8),
-        ("icpo", 0, State.UNFINISHED, 3),
-        ("grpo", 1, State.FAILED, 1),
-        ("icpo", 1, State.WAITING, 0),
+        ("grpo", 0, Status.DONE, 8),
+        ("icpo", 0, Status.UNFINISHED, 3),
+        ("grpo", 1, Status.FAILED, 1),
+        ("icpo", 1, Status.WAITING, 0),
     ]
     assert [record.failure for record in records] == ["", "", "no room on the device", ""]
     assert [record.run_id for record in records] == ["run0", "run0", "run0", None]

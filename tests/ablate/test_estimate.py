@@ -6,7 +6,7 @@ import pytest
 from icpo_cli.ablate.estimate import Estimate, estimate, evaluations, past_runs
 from icpo_cli.config.load import load_config, to_yaml
 from icpo_cli.config.schema import Config
-from icpo_cli.track.journal import Entry, Journal
+from icpo_cli.runs.journal import Journal, JournalEntry
 
 QUICKSTART = str(Path(__file__).parents[2] / "experiments" / "quickstart.yaml")
 
@@ -20,9 +20,9 @@ def write_run(folder: Path, config: Config, seconds: Sequence[float], evaluation
     (folder / "config.yaml").write_text(to_yaml(config))
     journal = Journal(folder / "journal.jsonl")
     for value in evaluations:
-        journal.append(Entry(0, 0, {"seconds/eval": value}))
+        journal.append(JournalEntry(0, 0, {"seconds/eval": value}))
     for step, value in enumerate(seconds, 1):
-        journal.append(Entry(step, 0, {"seconds/iteration": value, "entropy": 1.0}))
+        journal.append(JournalEntry(step, 0, {"seconds/iteration": value, "entropy": 1.0}))
 
 
 @pytest.mark.parametrize(

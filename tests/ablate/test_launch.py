@@ -11,9 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from icpo_cli.ablate.launch.launcher import Standing, State
+from icpo_cli.ablate.launch.launcher import Standing
 from icpo_cli.ablate.launch.local import LocalLauncher, Share, shares
 from icpo_cli.errors import UserError
+from icpo_cli.runs.run_dir import Status
 from tests.ablate.jobs import (
     ENVIRONMENT,
     HERE,
@@ -55,8 +56,8 @@ def test_a_failed_job_does_not_stop_the_others(tmp_path: Path) -> None:
     names = {"a": "fine", "b": "fails", "c": "fine"}
     folders = [make_job(tmp_path / place, name) for place, name in names.items()]
     a, b, c = (run_all(LocalLauncher(NO_GPU, JOB), folders)[folder] for folder in folders)
-    assert (a.state, c.state) == (State.DONE, State.DONE)
-    assert b == Standing(State.FAILED, "iteration 2: the loss was not finite; log: there")
+    assert (a.state, c.state) == (Status.DONE, Status.DONE)
+    assert b == Standing(Status.FAILED, "iteration 2: the loss was not finite; log: there")
 
 
 def test_one_at_a_time_where_the_machine_is_one_share(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_one_at_a_time_where_the_machine_is_one_share(tmp_path: Path) -> None:
     with LocalLauncher(NO_GPU, JOB) as launcher:
         launcher.begin(folders)
         while not all(standing.state.ended for standing in launcher.poll().values()):
-            assert [standing.state for standing in launcher.poll().values()].count(State.RUNNING) <= 1
+            assert [standing.state for standing in launcher.poll().values()].count(Status.RUNNING) <= 1
             time.sleep(0.05)
 
 
@@ -165,6 +166,6 @@ def test_a_job_process_that_is_killed_is_a_failed_job(tmp_path: Path, monkeypatc
         process.kill()
         until(lambda: launcher.poll()[folder].state.ended)
         standing = launcher.poll()[folder]
-    assert standing.state is State.FAILED
+    assert standing.state is Status.FAILED
     assert standing.why == f"the job's process ended with signal SIGKILL; log: {folder / 'job.log'}"
     assert (folder / "failure.txt").read_text().strip() == standing.why

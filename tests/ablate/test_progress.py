@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.launch.launcher import Standing, State
-from icpo_cli.ablate.progress import JobView, JournalReader, Progress
+from icpo_cli.ablate.launch.launcher import Standing
+from icpo_cli.ablate.progress import JobView, Progress, ProgressReader
 from icpo_cli.ablate.study import Job
 from icpo_cli.config.schema import Config, TrainConfig
+from icpo_cli.runs.job_dir import JobDir
+from icpo_cli.runs.run_dir import Status
 
 
 def line(step: int, **metrics: float) -> str:
@@ -26,11 +28,11 @@ def journal(tmp_path: Path) -> Path:
 
 
 def test_nothing_is_known_before_the_run_begins(tmp_path: Path) -> None:
-    assert JournalReader(tmp_path).read() == Progress()
+    assert ProgressReader(JobDir(tmp_path)).read() == Progress()
 
 
 def test_it_reads_what_was_added(journal: Path) -> None:
-    reader = JournalReader(journal.parents[1])
+    reader = ProgressReader(JobDir(journal.parents[1]))
     journal.write_text(line(0, heldout=40.0) + line(1, reward=0.5, entropy=2.0, omega=0.1, seconds=2.0))
     assert reader.read() == Progress(1, 0, 40.0, 0.5, 2.0, 0.1, 2.0)
     with journal.open("a") as file:
@@ -39,7 +41,7 @@ def test_it_reads_what_was_added(journal: Path) -> None:
 
 
 def test_a_half_written_line_waits_for_its_end(journal: Path) -> None:
-    reader = JournalReader(journal.parents[1])
+    reader = ProgressReader(JobDir(journal.parents[1]))
     second = line(2, reward=0.7)
     journal.write_text(line(1, reward=0.5) + second[:10])
     assert reader.read().reward == 0.5
@@ -49,7 +51,7 @@ def test_a_half_written_line_waits_for_its_end(journal: Path) -> None:
 
 
 def test_a_journal_that_a_resume_wrote_anew_is_read_anew(journal: Path) -> None:
-    reader = JournalReader(journal.parents[1])
+    reader = ProgressReader(JobDir(journal.parents[1]))
     journal.write_text(line(1, reward=0.5) + line(2, reward=0.6) + line(3, reward=0.7))
     assert reader.read().iteration == 3
     aside = journal.with_suffix(".tmp")
@@ -61,5 +63,5 @@ def test_a_journal_that_a_resume_wrote_anew_is_read_anew(journal: Path) -> None:
 def test_time_left_is_that_of_the_iterations_to_come() -> None:
     config = Config(train=TrainConfig(iterations=10))
     job = Job("grpo", 0, config, Path("job"))
-    assert JobView(job, Standing(State.RUNNING), Progress(iteration=4, seconds=2.5)).seconds_left == 15.0
-    assert JobView(job, Standing(State.RUNNING), Progress()).seconds_left is None
+    assert JobView(job, Standing(Status.RUNNING), Progress(iteration=4, seconds=2.5)).seconds_left == 15.0
+    assert JobView(job, Standing(Status.RUNNING), Progress()).seconds_left is None

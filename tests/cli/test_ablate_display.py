@@ -5,11 +5,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from icpo_cli.ablate.launch.launcher import Standing, State
+from icpo_cli.ablate.launch.launcher import Standing
 from icpo_cli.ablate.progress import JobView, Progress
 from icpo_cli.ablate.study import Job
 from icpo_cli.cli.ablate_display import StudyProgress, table_of
 from icpo_cli.config.schema import Config, TrainConfig
+from icpo_cli.runs.run_dir import Status
 
 
 class Terminal(io.StringIO):
@@ -17,7 +18,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def view(arm: str, state: State, progress: Progress | None = None, why: str = "") -> JobView:
+def view(arm: str, state: Status, progress: Progress | None = None, why: str = "") -> JobView:
     job = Job(arm, 0, Config(train=TrainConfig(iterations=20)), Path(arm))
     return JobView(job, Standing(state, why), progress or Progress())
 
@@ -28,10 +29,10 @@ HALFWAY = Progress(10, 10, 61.5, 0.512, 1.25, 0.75, 2.0)
 def test_a_line_when_something_changes_and_none_otherwise() -> None:
     stream = io.StringIO()
     lines = StudyProgress(stream, "schedule")
-    lines.show([view("grpo", State.RUNNING), view("icpo", State.WAITING)])
-    lines.show([view("grpo", State.RUNNING, Progress(3, reward=0.4)), view("icpo", State.WAITING)])
-    lines.show([view("grpo", State.RUNNING, HALFWAY), view("icpo", State.WAITING)])
-    lines.show([view("grpo", State.FAILED, HALFWAY, "the loss was not finite"), view("icpo", State.RUNNING)])
+    lines.show([view("grpo", Status.RUNNING), view("icpo", Status.WAITING)])
+    lines.show([view("grpo", Status.RUNNING, Progress(3, reward=0.4)), view("icpo", Status.WAITING)])
+    lines.show([view("grpo", Status.RUNNING, HALFWAY), view("icpo", Status.WAITING)])
+    lines.show([view("grpo", Status.FAILED, HALFWAY, "the loss was not finite"), view("icpo", Status.RUNNING)])
     assert stream.getvalue().splitlines() == [
         "grpo seed 0: running  0/20",
         "grpo seed 0: running  10/20  held-out 61.5 % after 10  reward 0.512  entropy 1.250  omega 0.75  "
@@ -44,7 +45,7 @@ def test_a_line_when_something_changes_and_none_otherwise() -> None:
 
 def test_names_cannot_write_to_the_terminal() -> None:
     stream = io.StringIO()
-    StudyProgress(stream, "schedule").show([view("a\x1b[2Jb", State.RUNNING)])
+    StudyProgress(stream, "schedule").show([view("a\x1b[2Jb", Status.RUNNING)])
     assert "\x1b" not in stream.getvalue()
 
 
@@ -56,16 +57,16 @@ def drawn(views: list[JobView], rows: int) -> str:
 
 
 def test_the_table_has_every_job_and_how_many_are_in_each_state() -> None:
-    text = drawn([view("grpo", State.DONE, HALFWAY), view("icpo", State.RUNNING, HALFWAY)], 20)
+    text = drawn([view("grpo", Status.DONE, HALFWAY), view("icpo", Status.RUNNING, HALFWAY)], 20)
     [row] = [line for line in text.splitlines() if " running " in line and line.startswith("icpo ")]
     assert row.split() == ["icpo", "0", "running", "10/20", "61.5", "%", "0.512", "1.250", "0.75", "2.0", "0:00:20"]
     assert "1 running, 1 done of 2 jobs" in text
 
 
 def test_where_not_all_jobs_have_room_those_at_work_are_shown() -> None:
-    views = [view(f"arm{place}", State.DONE) for place in range(30)]
-    views[17] = view("arm17", State.RUNNING)
-    views[25] = view("arm25", State.FAILED)
+    views = [view(f"arm{place}", Status.DONE) for place in range(30)]
+    views[17] = view("arm17", Status.RUNNING)
+    views[25] = view("arm25", Status.FAILED)
     text = drawn(views, 3)
     assert [line.split()[0] for line in text.splitlines() if line.startswith("arm")][1:] == ["arm0", "arm17", "arm25"]
     assert "1 running, 28 done, 1 failed of 30 jobs" in text
@@ -74,6 +75,6 @@ def test_where_not_all_jobs_have_room_those_at_work_are_shown() -> None:
 def test_the_live_table_says_why_a_job_failed() -> None:
     stream = Terminal()
     with StudyProgress(stream, "schedule") as table:
-        table.show([view("grpo", State.FAILED, why="the loss was not finite")])
-        table.show([view("grpo", State.FAILED, why="the loss was not finite")])
+        table.show([view("grpo", Status.FAILED, why="the loss was not finite")])
+        table.show([view("grpo", Status.FAILED, why="the loss was not finite")])
     assert stream.getvalue().count("the loss was not finite") == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from icpo_cli.track.parquet import read_table, write_table
+from icpo_cli.runs.parquet import read_table, write_table
 from tests.report.stores import Made
 
 

@@ -35,13 +35,14 @@ def arm(moment: str, count: int) -> None:
 
         die_at(deepspeed_learner.SkippableAdamW, "step", count)
     elif moment == "log":
-        from icpo_cli.track.journal import Journal
+        from icpo_cli.runs.journal import Journal
 
         die_at(Journal, "append", count)
     elif moment == "save":
-        from icpo_cli.train import checkpoint
+        from icpo_cli.runs import checkpoints
 
-        die_at(checkpoint, "_sync", count)
+        # Of a checkpoint's two syncs the first comes when everything is written and nothing renamed.
+        die_at(checkpoints, "sync", 2 * count - 1)
     elif moment == "judge":
         from icpo_cli.grading.judge.cache import JudgeCache
 

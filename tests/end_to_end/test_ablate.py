@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from icpo_cli.track.journal import Journal
+from icpo_cli.runs.journal import Journal
 
 pytestmark = pytest.mark.engine
 ITERATIONS = 6

@@ -10,9 +10,9 @@ import pytest
 from icpo_cli.config.schema import NoiseConfig
 from icpo_cli.rewards.noise import noise_of
 from icpo_cli.rng import SeedKey
-from icpo_cli.track.journal import Journal
-from icpo_cli.track.parquet import Row, read_table
-from icpo_cli.train.fairness import FAIRNESS
+from icpo_cli.runs.journal import Journal
+from icpo_cli.runs.parquet import Row, read_table
+from icpo_cli.runs.run_dir import RunDir
 
 pytestmark = pytest.mark.engine
 NOISE = NoiseConfig(fraction=0.4, magnitude=0.3)
@@ -69,7 +69,7 @@ def test_the_second_arm_takes_the_starting_evaluation_over(arms: dict[str, Path]
 def test_both_are_given_the_same(arms: dict[str, Path]) -> None:
     from mlflow.tracking import MlflowClient
 
-    given = [json.loads((run / FAIRNESS).read_text()) for run in arms.values()]
+    given = [RunDir(run).input_parity() for run in arms.values()]
     assert given[0] == given[1]
     assert {"prompts", "order", "sampling_seeds", "noise_draws", "heldout"} <= given[0].keys()
     client = MlflowClient(f"sqlite:///{arms['grpo'].parents[1] / 'mlflow.db'}")

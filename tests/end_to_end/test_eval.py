@@ -15,7 +15,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from icpo_cli.track.journal import Journal
+from icpo_cli.runs.journal import Journal
 
 pytestmark = pytest.mark.engine
 KILLER = Path(__file__).with_name("killed_eval.py")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.track.journal import Journal
+from icpo_cli.runs.journal import Journal
 from tests.grading.faulty_server import FaultyServer
 
 pytestmark = pytest.mark.engine

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from icpo_cli.track.parquet import read_table
+from icpo_cli.runs.parquet import read_table
 from tests.end_to_end.test_resume import KILLER, journal_of, only_run
 from tests.grading.faulty_server import Action, Asked, FaultyServer, says
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from icpo_cli.track.journal import Journal
+from icpo_cli.runs.journal import Journal
 from icpo_cli.track.tracker import CLOCKED
 
 pytestmark = pytest.mark.engine

@@ -13,7 +13,7 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
-from icpo_cli.track.journal import Journal
+from icpo_cli.runs.journal import Journal
 from icpo_cli.track.tracker import CLOCKED
 
 pytestmark = pytest.mark.engine

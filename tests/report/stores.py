@@ -39,8 +39,9 @@ from icpo_cli.records import (
     Verdict,
     VerdictKind,
 )
+from icpo_cli.runs.parquet import Row
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.mlflow_store import MlflowStore
-from icpo_cli.track.parquet import Row
 from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
 from icpo_cli.train.record import RunRecord
@@ -103,7 +104,7 @@ def make_store(folder: Path) -> Made:
             study=study,
             grpo=grpo,
             icpo=icpo,
-            failed=train("failed", iterations=1, status="FAILED"),
+            failed=train("failed", iterations=1, status=Status.FAILED),
             running=train("running", iterations=2, status=None),
             eval_base=evaluate("Qwen2.5-7B", SHARES),
             eval_grpo=evaluate(f"{grpo}/iteration-00003", {name: s + 0.05 for name, s in SHARES.items()}, grpo),
@@ -121,7 +122,7 @@ def make_study(name: str = "schedule") -> str:
     table.write_text("| arm | Avg@1 |\n| --- | --- |\n| icpo | 50.0 |\n")
     store.log_artifact(table)
     table.unlink()
-    store.end("FINISHED")
+    store.end(Status.DONE)
     return store.run_id
 
 
@@ -129,7 +130,7 @@ def train(
     name: str,
     iterations: int = 3,
     parent: str | None = None,
-    status: str | None = "FINISHED",
+    status: Status | None = Status.DONE,
     settings: Sequence[str] = (),
     texts: Sequence[str] = HOSTILE,
 ) -> str:

@@ -12,7 +12,7 @@ from icpo_cli.report.distributions import response_figures, verdict_figure
 from icpo_cli.report.figure import ReportFigure
 from icpo_cli.report.results import evaluations_of
 from icpo_cli.report.settings import comparisons_of
-from icpo_cli.track.parquet import write_table
+from icpo_cli.runs.parquet import write_table
 from icpo_cli.track.read import PastRun, Points
 from tests.report.runs import evaluated, trained
 from tests.report.test_responses import Stored, iteration

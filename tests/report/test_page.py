@@ -155,7 +155,7 @@ def test_responses_are_filtered_and_show_the_derivation(opened: Callable, made_s
 
 
 def stored_rows(run: str, made: Made) -> list[dict[str, Any]]:
-    from icpo_cli.track.parquet import read_table
+    from icpo_cli.runs.parquet import read_table
 
     return read_table(made.folder / "runs" / run / "responses" / "iteration-00002.parquet")
 

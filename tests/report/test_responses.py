@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from icpo_cli.report.responses import RESPONSES_A_RUN, confidences_of, responses_of, spread
+from icpo_cli.runs.parquet import write_table
 from icpo_cli.text import shortened, visible
-from icpo_cli.track.parquet import write_table
 from icpo_cli.track.read import Points
 from tests.report.runs import evaluated, trained
 

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from icpo_cli.config.load import load_config
 from icpo_cli.errors import UserError
-from icpo_cli.track.journal import Entry, Journal
+from icpo_cli.runs.journal import Journal, JournalEntry
 from icpo_cli.track.mlflow_store import MlflowStore
 from icpo_cli.track.tracker import Tracker
 
@@ -55,7 +55,7 @@ def test_a_resumed_run_has_one_point_a_step(tracker: Tracker) -> None:
     for step in (1, 2, 3):
         tracker.log(step, {"loss": float(step), "seconds/update": step + 0.5})
     config = load_config(["data.train.task=basic_arithmetic"])
-    resumed = Tracker.resume(config, tracker.folder, 1)
+    resumed = Tracker.resume(config, tracker.run, 1)
     assert [entry.step for entry in resumed.entries()] == [1]
     for step in (2, 3, 4):
         resumed.log(step, {"loss": float(step), "seconds/update": 99.0})
@@ -66,12 +66,12 @@ def test_a_resumed_run_has_one_point_a_step(tracker: Tracker) -> None:
 
 def test_a_half_written_line_of_the_journal_is_dropped(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    journal.append(Entry(1, 0, {"loss": 1.0}))
+    journal.append(JournalEntry(1, 0, {"loss": 1.0}))
     with journal.path.open("a") as file:
         file.write('{"step": 2, "time_ms": 0, "metr')
     assert [entry.step for entry in journal.entries()] == [1]
     journal.truncate(1)
-    journal.append(Entry(2, 0, {"loss": 2.0}))
+    journal.append(JournalEntry(2, 0, {"loss": 2.0}))
     assert [entry.step for entry in journal.entries()] == [1, 2]
 
 
@@ -95,7 +95,7 @@ def test_a_process_killed_while_it_makes_the_database_leaves_none(tmp_path: Path
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     )
-    while not list(tmp_path.glob(".mlflow-*/mlflow.db")):
+    while not list(tmp_path.glob(".mlflow.db-*/mlflow.db")):
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()

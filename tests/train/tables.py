@@ -12,7 +12,7 @@ from icpo_cli.objective.selection import KEEP, Candidates
 from icpo_cli.records import Group, Prompt, Response, RuleName, Scores, Verdict, VerdictKind
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rng import SeedKey
-from icpo_cli.track.parquet import Row
+from icpo_cli.runs.parquet import Row
 from icpo_cli.train.round import Round
 from icpo_cli.train.table import response_table
 from tests.rewards.rewarding import credit_of

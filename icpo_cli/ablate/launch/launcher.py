@@ -2,32 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from icpo_cli.ablate.job import FAILURE, OUTCOME
-
-
-class State(StrEnum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    STOPPED = "stopped"
-    """Asked to stop, and saved: starting it again goes on with it."""
-
-    @property
-    def ended(self) -> bool:
-        return self not in (State.WAITING, State.RUNNING)
+from icpo_cli.runs.job_dir import JobDir
+from icpo_cli.runs.run_dir import Status
 
 
 @dataclass(frozen=True)
 class Standing:
     """Where a job stands, and why, where that needs saying."""
 
-    state: State
+    state: Status
     why: str = ""
 
 
@@ -56,8 +43,6 @@ class Launcher(Protocol):
 
 def standing_on_disk(folder: Path) -> Standing | None:
     """Done or failed, as the job's own files say; None where they say neither."""
-    if (folder / OUTCOME).is_file():
-        return Standing(State.DONE)
-    if (folder / FAILURE).is_file():
-        return Standing(State.FAILED, (folder / FAILURE).read_text(encoding="utf-8").strip())
-    return None
+    job = JobDir(folder)
+    status = job.status()
+    return Standing(status, job.failure()) if status.ended else None

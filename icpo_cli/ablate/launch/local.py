@@ -11,9 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from icpo_cli.ablate.job import DONE, FAILURE, JOB, LOG, STOPPED
-from icpo_cli.ablate.launch.launcher import Standing, State, standing_on_disk
+from icpo_cli.ablate.job import DONE, JOB, STOPPED
+from icpo_cli.ablate.launch.launcher import Standing, standing_on_disk
 from icpo_cli.errors import UserError
+from icpo_cli.runs.job_dir import JobDir
+from icpo_cli.runs.run_dir import Status
 
 POLL_SECONDS = 0.2
 
@@ -79,7 +81,7 @@ class LocalLauncher:
             time.sleep(POLL_SECONDS)
 
     def begin(self, folders: Sequence[Path]) -> None:
-        self._standings |= {folder: Standing(State.WAITING) for folder in folders}
+        self._standings |= {folder: Standing(Status.WAITING) for folder in folders}
 
     def poll(self) -> Mapping[Path, Standing]:
         for folder, (process, share) in list(self._running.items()):
@@ -87,16 +89,16 @@ class LocalLauncher:
                 del self._running[folder]
                 self._free.append(share)
                 self._standings[folder] = self._ended(folder, status)
-        waiting = [folder for folder, standing in self._standings.items() if standing.state is State.WAITING]
+        waiting = [folder for folder, standing in self._standings.items() if standing.state is Status.WAITING]
         for folder in [] if self._stopping else waiting[: len(self._free)]:
             share = self._free.pop(0)
             self._running[folder] = (self._start(folder, share), share)
-            self._standings[folder] = Standing(State.RUNNING)
+            self._standings[folder] = Standing(Status.RUNNING)
         return dict(self._standings)
 
     @property
     def finished(self) -> bool:
-        waiting = any(standing.state is State.WAITING for standing in self._standings.values())
+        waiting = any(standing.state is Status.WAITING for standing in self._standings.values())
         return not self._running and (self._stopping or not waiting)
 
     def stop(self, number: int) -> str:
@@ -107,7 +109,7 @@ class LocalLauncher:
 
     def _start(self, folder: Path, share: Share) -> subprocess.Popen[bytes]:
         ranks = str(max(1, len(share.gpus)))
-        with (folder / LOG).open("ab") as log:
+        with JobDir(folder).log.open("ab") as log:
             process = subprocess.Popen(
                 # --wait: a job of a coordinator that was killed may still be saving.
                 [*self._job, str(folder), "--parent", str(os.getpid()), "--ranks", ranks, "--wait"],
@@ -123,13 +125,14 @@ class LocalLauncher:
 
     def _ended(self, folder: Path, status: int) -> Standing:
         if status in STOPPED or (self._stopping and status < 0):
-            return Standing(State.STOPPED)
+            return Standing(Status.STOPPED)
         told = standing_on_disk(folder)
-        if told is None or (status == DONE) != (told.state is State.DONE):  # job.py itself was killed, or broke
+        if told is None or (status == DONE) != (told.state is Status.DONE):  # job.py itself was killed, or broke
+            job = JobDir(folder)
             how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-            why = f"the job's process ended with {how}; log: {folder / LOG}"
-            (folder / FAILURE).write_text(f"{why}\n", encoding="utf-8")
-            return Standing(State.FAILED, why)
+            why = f"the job's process ended with {how}; log: {job.log}"
+            job.failure_file.write_text(f"{why}\n", encoding="utf-8")
+            return Standing(Status.FAILED, why)
         return told
 
 

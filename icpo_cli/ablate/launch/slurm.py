@@ -12,10 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from icpo_cli.ablate.job import FAILURE, JOB
-from icpo_cli.ablate.launch.launcher import Standing, State, standing_on_disk
+from icpo_cli.ablate.job import JOB
+from icpo_cli.ablate.launch.launcher import Standing, standing_on_disk
 from icpo_cli.ablate.launch.slurm_settings import SlurmSettings, parameters, require_slurm
 from icpo_cli.errors import RunFailed
+from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.job_dir import JobDir
+from icpo_cli.runs.run_dir import Status
 
 MOST_TIME_LIMITS = 1000
 """Requeues after a time limit, which submitit counts down: a study goes on until it is done."""
@@ -104,11 +107,11 @@ class SlurmLauncher:
         self.ids |= {folder: known[str(folder)] for folder in folders if known.get(str(folder)) in queued}
         fresh = [folder for folder in folders if folder not in self.ids]
         for folder in fresh:
-            (folder / FAILURE).unlink(missing_ok=True)
+            JobDir(folder).failure_file.unlink(missing_ok=True)
         if fresh:
             self.ids |= dict(zip(fresh, self._submit(fresh), strict=True))
         self._store_ids(known | {str(folder): job for folder, job in self.ids.items()})
-        self._standings |= {folder: Standing(State.WAITING) for folder in folders}
+        self._standings |= {folder: Standing(Status.WAITING) for folder in folders}
 
     def poll(self) -> Mapping[Path, Standing]:
         if time.monotonic() - self._asked >= ASK_SECONDS:
@@ -136,13 +139,13 @@ class SlurmLauncher:
             self._missed.pop(folder, None)
             if state == "COMPLETING":
                 return self._standings[folder]
-            return Standing(State.WAITING if state in QUEUED else State.RUNNING)
+            return Standing(Status.WAITING if state in QUEUED else Status.RUNNING)
         told = standing_on_disk(folder)
         if told is not None:
             return told
         if time.monotonic() - self._missed.setdefault(folder, time.monotonic()) < LOST_SECONDS:
             return self._standings[folder]
-        return Standing(State.STOPPED, f"left the queue before it was done; SLURM's log of it is in {self._folder}")
+        return Standing(Status.STOPPED, f"left the queue before it was done; SLURM's log of it is in {self._folder}")
 
     def _submit(self, folders: Sequence[Path]) -> list[str]:
         import submitit
@@ -171,6 +174,5 @@ class SlurmLauncher:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
     def _store_ids(self, ids: Mapping[str, str]) -> None:
-        aside = self._folder / "jobs.tmp"
-        aside.write_text(json.dumps(ids), encoding="utf-8")
-        aside.replace(self._folder / "jobs.json")
+        with atomic_write(self._folder / "jobs.json") as tmp:
+            tmp.write_text(json.dumps(ids), encoding="utf-8")

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Sourc
 from icpo_cli.data.benchmarks.registry import BENCHMARKS, resolve_names
 from icpo_cli.errors import UserError
 from icpo_cli.records import Question
+from icpo_cli.runs.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -194,11 +194,9 @@ def _fetch(benchmark: Benchmark, source: Source, path: Path) -> LoadedBenchmark:
     assert source.hub is not None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent) as folder:
-            aside = Path(folder) / path.name
-            _download(source.hub, aside)
-            loaded = Found(benchmark, source, aside, source.hub).load()
-            aside.replace(path)
+        with atomic_write(path) as tmp:
+            _download(source.hub, tmp)
+            loaded = Found(benchmark, source, tmp, source.hub).load()
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
     return loaded

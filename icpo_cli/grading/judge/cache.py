@@ -1,14 +1,12 @@
 """A judge's settled verdicts on disk, so that no run or process asks again what was answered before a kill."""
 
-import contextlib
-import os
 import sqlite3
-import tempfile
 import threading
 from pathlib import Path
 
 from icpo_cli.errors import UserError
 from icpo_cli.records import VerdictKind
+from icpo_cli.runs.files import atomic_create
 
 APPLICATION_ID = 0x6963706F
 """In the file's header: "icpo". Another program's database is left alone."""
@@ -63,16 +61,12 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """Whole or not at all, whoever else makes the same file at the same moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        aside = Path(folder) / path.name
-        connection = _open(aside)
+    with atomic_create(path) as tmp:
+        connection = _open(tmp)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(
             "CREATE TABLE verdicts (key TEXT PRIMARY KEY, verdict TEXT NOT NULL, reply TEXT NOT NULL) WITHOUT ROWID"
         )
         connection.close()
-        with contextlib.suppress(FileExistsError):  # another process was first
-            os.link(aside, path)

@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from icpo_cli.train.checkpoint import Checkpoints, LoopState, read_state
+from icpo_cli.runs.checkpoints import Checkpoint, Checkpoints
 
 
-def save(checkpoints: Checkpoints, iteration: int, best: int | None = None) -> Path:
-    aside = checkpoints.begin(iteration)
-    (aside / "model.safetensors").write_text(str(iteration))
-    return checkpoints.finish(aside, LoopState(iteration=iteration, best_iteration=best))
+def save(checkpoints: Checkpoints, iteration: int, best: int | None = None) -> Checkpoint:
+    tmp = checkpoints.begin(iteration)
+    (tmp.folder / "model.safetensors").write_text(str(iteration))
+    return checkpoints.finish(tmp, iteration, best, {"iteration": iteration})
 
 
 def names(folder: Path) -> list[str]:
@@ -21,14 +21,14 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "last" / "model.safetensors").read_text() == "5"
     assert (tmp_path / "best" / "model.safetensors").read_text() == "2"
     last = checkpoints.last()
-    assert last is not None and read_state(last) == LoopState(iteration=5, best_iteration=2)
+    assert last is not None and last.state() == {"iteration": 5}
 
 
 def test_a_checkpoint_not_finished_is_not_there_and_is_cleared_away(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     save(checkpoints, 1)
-    (checkpoints.begin(2) / "model.safetensors").write_text("half")
+    (checkpoints.begin(2).folder / "model.safetensors").write_text("half")
     last = checkpoints.last()
-    assert last is not None and last.name == "iteration-00001"
+    assert last is not None and last.folder.name == "iteration-00001"
     checkpoints.clear_unfinished()
     assert names(tmp_path) == ["iteration-00001", "last"]

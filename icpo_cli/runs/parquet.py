@@ -4,31 +4,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from icpo_cli.runs.files import atomic_write
+
 Row = dict[str, Any]
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
-    """As parquet, written aside and then renamed."""
+    """Write the rows as a parquet file, atomically."""
     import pyarrow
     from pyarrow import parquet
 
-    aside = path.with_suffix(".tmp")
-    parquet.write_table(pyarrow.Table.from_pylist(_storable(rows)), aside, compression="zstd")
-    aside.replace(path)
+    with atomic_write(path) as tmp:
+        parquet.write_table(pyarrow.Table.from_pylist(_storable(rows)), tmp, compression="zstd")
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
-    """All columns, or those named, which must be there. Raises OSError or pyarrow.ArrowInvalid."""
+    """Read all columns or those named, which must exist. Raises OSError or pyarrow.ArrowInvalid."""
     from pyarrow import parquet
 
     return list(parquet.read_table(path, columns=columns and list(columns)).to_pylist())
 
 
-def read_rows(path: Path, columns: Sequence[str], places: Sequence[int]) -> list[Row]:
-    """Some rows of some columns: no more becomes Python objects. Raises as read_table does."""
+def read_rows(path: Path, columns: Sequence[str], indices: Sequence[int]) -> list[Row]:
+    """Read some rows of some columns; the others never become Python objects. Raises like read_table."""
     from pyarrow import parquet
 
-    return list(parquet.read_table(path, columns=list(columns)).take(list(places)).to_pylist())
+    return list(parquet.read_table(path, columns=list(columns)).take(list(indices)).to_pylist())
 
 
 def column_names(path: Path) -> list[str]:

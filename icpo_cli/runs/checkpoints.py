@@ -1,0 +1,114 @@
+"""Checkpoints of a run: written to a temporary folder, synced, then renamed, so that each is complete or absent.
+
+checkpoints/iteration-00010/          a Hugging Face folder: weights, tokenizer, chat template
+checkpoints/iteration-00010/resume/   DeepSpeed's state of every rank, and state.json
+checkpoints/last, checkpoints/best    links
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icpo_cli.runs.files import atomic_write, sync
+
+SAVING = ".saving-"
+REMOVING = ".removing-"
+ITERATION = "iteration-"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The folder of one checkpoint: a model, and below it what a resumed run continues from."""
+
+    folder: Path
+
+    @property
+    def resume(self) -> Path:
+        """State of the learner, for every rank."""
+        return self.folder / "resume"
+
+    @property
+    def process_model(self) -> Path:
+        """State of the process model, for every rank."""
+        return self.resume / "process_model"
+
+    @property
+    def state_file(self) -> Path:
+        return self.resume / "state.json"
+
+    def state(self) -> dict[str, Any]:
+        """Fields of the loop's state."""
+        return dict(json.loads(self.state_file.read_text(encoding="utf-8")))
+
+
+class Checkpoints:
+    """The checkpoints folder of one run."""
+
+    def __init__(self, folder: Path, keep: int = 1) -> None:
+        """`keep`: how many of the newest stay; the best stays too."""
+        self.folder = folder
+        self._keep = keep
+
+    def begin(self, iteration: int) -> Checkpoint:
+        """A temporary checkpoint, into which every rank writes its part before `finish`."""
+        tmp = Checkpoint(self.folder / f"{SAVING}{iteration_name(iteration)}")
+        tmp.resume.mkdir(parents=True, exist_ok=True)
+        return tmp
+
+    def finish(self, tmp: Checkpoint, iteration: int, best: int | None, state: Mapping[str, Any]) -> Checkpoint:
+        """Sync, rename, move the links, remove old checkpoints. Rank 0 calls it, after all ranks have written.
+
+        `best`: the iteration with the best accuracy so far.
+        """
+        tmp.state_file.write_text(json.dumps(state), encoding="utf-8")
+        sync(tmp.folder)
+        final = self.folder / iteration_name(iteration)
+        if final.exists():
+            _remove(final)
+        tmp.folder.rename(final)
+        _link(self.folder / "last", final.name)
+        if best == iteration:
+            _link(self.folder / "best", final.name)
+        sync(self.folder, recursive=False)
+        for old in self._complete()[: -self._keep]:
+            if best is None or old.name != iteration_name(best):
+                _remove(old)
+        return Checkpoint(final)
+
+    def last(self) -> Checkpoint | None:
+        """The newest complete checkpoint."""
+        complete = self._complete()
+        return Checkpoint(complete[-1]) if complete else None
+
+    def clear_unfinished(self) -> None:
+        """Remove what a killed process left half-written or half-removed."""
+        for prefix in (SAVING, REMOVING):
+            for path in self.folder.glob(f"{prefix}*"):
+                shutil.rmtree(path)
+
+    def _complete(self) -> list[Path]:
+        return sorted(self.folder.glob(f"{ITERATION}*"))
+
+
+def iteration_name(iteration: int) -> str:
+    return f"{ITERATION}{iteration:05d}"
+
+
+def iteration_of(path: Path) -> int:
+    """The iteration in the name of a checkpoint or a table of responses."""
+    return int(path.stem.removeprefix(ITERATION))
+
+
+def _remove(path: Path) -> None:
+    """Renamed first, so that a half-removed folder never looks complete."""
+    doomed = path.with_name(f"{REMOVING}{path.name}")
+    path.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def _link(link: Path, target: str) -> None:
+    with atomic_write(link, durable=False) as tmp:
+        tmp.symlink_to(target)

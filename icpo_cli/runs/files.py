@@ -1,0 +1,88 @@
+"""Files that are whole or absent: atomic writes, the package's one fsync and its one lock."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from icpo_cli.errors import UserError
+
+
+@contextmanager
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yields a temporary path in the same folder, which becomes `path` when the block ends without an error.
+
+    For a file or a folder. Whoever reads, and whenever the process is killed, finds the old content or the new one.
+    `durable`: so does a machine that loses power, for the price of an fsync.
+    """
+    tmp = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    _remove(tmp)  # a killed process may have had the same id
+    try:
+        yield tmp
+        publish(tmp, path, durable=durable)
+    finally:
+        _remove(tmp)
+
+
+@contextmanager
+def atomic_create(path: Path) -> Iterator[Path]:
+    """Like atomic_write for a new file, with room for companion files; where another process was first, its file stays.
+
+    The temporary path has the same name in a temporary folder.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        tmp = Path(folder) / path.name
+        yield tmp
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(tmp)
+
+
+def publish(tmp: Path, path: Path, *, durable: bool = True) -> None:
+    """Rename a complete temporary file or folder to its final name; `durable` as in atomic_write."""
+    if durable:
+        sync(tmp)
+    tmp.replace(path)
+    if durable:
+        sync(path.parent, recursive=False)
+
+
+def sync(path: Path, *, recursive: bool = True) -> None:
+    """Flush a file, or a folder with everything below it, to the disk."""
+    below = path.rglob("*") if recursive and path.is_dir() else ()
+    for each in (*below, path):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = False, busy: str | None = None) -> Iterator[int]:
+    """Holds an exclusive lock on a file, which is made if missing; yields its descriptor.
+
+    A child process that inherits the descriptor holds the lock too. Unless `wait`, raises where another process holds
+    it: UserError with the text of `busy`, else BlockingIOError.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            if busy is None:
+                raise
+            raise UserError(busy) from None
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
