@@ -15,10 +15,9 @@ LAYERS = [
     {"rewards"},
     {"objective", "grading", "data"},
     {"distributed", "models"},
-    {"runs", "figures"},
+    {"curves", "figures", "runs"},
     {
         "config",
-        "curves",
         "records",
         "rng",
         "statistics",
