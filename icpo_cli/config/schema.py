@@ -54,7 +54,7 @@ class DataConfig:
 
     train: SourceConfig = field(default_factory=SourceConfig)
     heldout: SourceConfig | None = setting(
-        None, "Questions for the accuracy in training; equal training questions are dropped."
+        None, "Held-out questions, keys as in data.train; equal training questions are dropped."
     )
     template: Literal["r1", "r1_answer_only", "few_shot", "plain"] = setting(
         "r1", "r1: the paper's Table 5. r1_answer_only: without think, for Gemma and Llama. few_shot: base models."
@@ -76,7 +76,7 @@ class RolloutConfig:
     """Sampling of groups, and the choice of the groups to train on."""
 
     prompts_per_iteration: int = setting(768, "Prompts of an iteration, over all ranks.", ge=1)
-    group_size: int = setting(5, "Responses of a prompt in a group (G); training needs 2.", ge=1)
+    group_size: int = setting(5, "Responses in a prompt's group (G); training needs 2 or more.", ge=1)
     votes: int | None = setting(
         None, "majority: responses sampled of a prompt; the first group_size are trained on. null: group_size.", ge=1
     )
@@ -344,7 +344,7 @@ class TrackConfig:
 
     uri: str | None = setting(None, "Any MLflow store; null is mlflow.db and mlartifacts/ in the working directory.")
     experiment: str = setting("icpo", "MLflow experiment.")
-    parent: str | None = setting(None, "Parent MLflow run, as the study's is of its runs.")
+    parent: str | None = setting(None, "Parent MLflow run: for a study's runs, the study's.")
 
 
 @dataclass(frozen=True)
