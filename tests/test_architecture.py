@@ -1,35 +1,37 @@
-"""Who may import whom; what each heavy library is allowed to touch."""
+"""Layers, heavy libraries, gradients, class names and docstrings: the structure that docs/ARCHITECTURE.md describes."""
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "icpo_cli"
 LAYERS = [
+    {"__main__"},
     {"cli"},
-    {"train", "ablate", "report"},
-    {"evaluate"},
+    {"ablate", "report"},
+    {"train"},
+    {"evaluate", "rewards"},
     {"rollout", "learner", "track"},
-    {"rewards"},
     {"objective", "grading", "data"},
-    {"distributed", "models"},
-    {"curves", "figures", "runs"},
-    {
-        "config",
-        "records",
-        "rng",
-        "statistics",
-        "errors",
-        "device",
-        "interrupt",
-        "tables",
-        "text",
-        "__init__",
-    },
+    {"distributed", "models", "curves"},
+    {"figures"},
+    {"runs", "device", "tables"},
+    {"config", "interrupt"},
+    {"__init__", "errors", "records", "rng", "statistics", "text"},
 ]
-"""Highest first; a part imports its own layer's and lower ones. evaluate stands under train, which may use it."""
+"""Highest first. A part imports only parts of lower layers."""
+
+DUPLICATE_CLASSES = set(
+    "Comparison Difference Ended Evaluation Found Layout Observer Outcome Progress Row Source Subject Wanted "
+    "Wish".split()
+)
+"""Class names that are still defined twice."""
+UNCLEAR_DOCSTRINGS = 301
+"""Docstrings that still begin with one of UNCLEAR_WORDS."""
+UNCLEAR_WORDS = {"Of", "What", "As", "Those"}
 
 
 def modules() -> list[Path]:
@@ -46,6 +48,10 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def icpo_imports(path: Path) -> set[str]:
+    return {module for module in imports(path) if module.split(".")[0] == "icpo_cli"}
+
+
 def part_of(module: str) -> str:
     return module.removeprefix("icpo_cli").strip(".").split(".")[0] or "__init__"
 
@@ -54,14 +60,82 @@ def layer(part: str) -> int:
     return next(index for index, parts in enumerate(LAYERS) if part in parts)
 
 
+def functions(path: Path) -> list[ast.FunctionDef]:
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+
+
+def calls_backward(node: ast.AST) -> bool:
+    return any(
+        isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "backward"
+        for call in ast.walk(node)
+    )
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Names and attributes that a function mentions, called or passed on."""
+    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    return names | {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+
+
+def test_every_part_has_one_layer() -> None:
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in modules()}
+    assert sorted(part for parts in LAYERS for part in parts) == sorted(parts)
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_part_imports_upwards(path: Path) -> None:
+def test_a_part_imports_only_lower_layers(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if own == "__main__":
-        return
-    for module in imports(path):
-        if module.split(".")[0] == "icpo_cli":
-            assert layer(part_of(module)) >= layer(own), f"{own} imports {module}"
+    for module in icpo_imports(path):
+        if part_of(module) != own:
+            assert layer(part_of(module)) > layer(own), f"{own} imports {module}"
+
+
+@pytest.mark.parametrize(("part", "other"), [("evaluate", "rewards"), ("train", "ablate")])
+def test_parts_that_must_not_meet(part: str, other: str) -> None:
+    users = [path.name for path in (PACKAGE / part).rglob("*.py") if other in map(part_of, icpo_imports(path))]
+    assert users == []
+
+
+def test_a_class_name_is_defined_once() -> None:
+    names = Counter(
+        node.name
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in names.items() if count > 1} - DUPLICATE_CLASSES == set()
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
+    """Attribute docstrings too: a docstring is any expression statement that is a text."""
+    unclear = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}: {node.value.value.splitlines()[0]}"
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        if re.match(r"\w*", node.value.value.strip()).group() in UNCLEAR_WORDS
+    ]
+    assert len(unclear) <= UNCLEAR_DOCSTRINGS, unclear
+
+
+def test_only_the_learner_and_the_lab_compute_gradients() -> None:
+    users = {str(path.relative_to(PACKAGE)) for path in modules() if calls_backward(ast.parse(path.read_text()))}
+    assert users == {"learner/deepspeed_learner.py", "models/lab/build.py"}
+
+
+def test_gradients_are_computed_only_below_update() -> None:
+    """No public function of the learner but `update` reaches one that calls backward, directly or by a closure."""
+    found = [function for path in (PACKAGE / "learner").rglob("*.py") for function in functions(path)]
+    mentions: dict[str, set[str]] = {}
+    for function in found:
+        mentions[function.name] = mentions.get(function.name, set()) | names_in(function)
+    reaching = {function.name for function in found if calls_backward(function)}
+    grown = True
+    while grown:
+        more = {name for name, names in mentions.items() if names & reaching} - reaching
+        reaching |= more
+        grown = bool(more)
+    assert {name for name in reaching if not name.startswith("_")} - {"passes"} == {"update"}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +168,6 @@ def test_the_objective_needs_torch_alone() -> None:
 )
 def test_the_loop_and_the_learner_know_no_method_by_name(path: Path) -> None:
     methods = "|".join(preset.stem for preset in (PACKAGE / "config" / "methods").iterdir())
-    # The product and the column of GRPO's advantage, kept beside every method's own, bear such names.
+    # The package and the commands contain the name of a method.
     said = path.read_text(encoding="utf-8").replace("icpo_cli", "").replace("icpo train", "").replace("icpo eval", "")
     assert re.search(rf"\b({methods})\b", said) is None
