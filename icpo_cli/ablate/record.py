@@ -14,7 +14,7 @@ from icpo_cli.ablate.table import to_csv, to_markdown
 from icpo_cli.config.load import flatten, to_tree
 from icpo_cli.errors import UserError
 from icpo_cli.runs.files import atomic_write
-from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.run_dir import KIND, Kind, Status
 from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
 from icpo_cli.track.tracker import code_version
 
@@ -40,6 +40,7 @@ class StudyRecord:
         # Seeds may come to a study later, and a parameter cannot be changed.
         params = {key: value for key, value in config.items() if key != "seed"}
         tags = {
+            KIND: Kind.STUDY,
             "study.name": self.study.name,
             "study.about": self.study.about,
             "study.folder": str(self.study.folder),

@@ -53,7 +53,7 @@ def report(
     request = _request(runs or [], rows, experiment, tag or [], mixed)
     from icpo_cli.report.report import table_report
     from icpo_cli.report.select import select
-    from icpo_cli.track.open import open_store
+    from icpo_cli.track.read import open_store
 
     opened = open_store(store)
     if kind is None and out is not None:

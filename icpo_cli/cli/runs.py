@@ -34,7 +34,7 @@ def list_(
 ) -> None:
     """List runs at a glance, newest first."""
     from icpo_cli.report.runs import glances
-    from icpo_cli.track.open import open_store
+    from icpo_cli.track.read import open_store
 
     found = glances(open_store(store).runs(), experiment, kind)
     if as_json:
@@ -51,9 +51,9 @@ def show(
 ) -> None:
     """Show a run: its configuration, facts, newest metrics and artifacts."""
     from icpo_cli.report.find import find_run
-    from icpo_cli.report.kind import Kind
     from icpo_cli.report.runs import glances
-    from icpo_cli.track.open import open_store
+    from icpo_cli.runs.run_dir import Kind
+    from icpo_cli.track.read import open_store
 
     opened = open_store(store)
     runs = opened.runs()
@@ -85,7 +85,7 @@ def diff(
     """Show in what two runs differ: configuration, data, code, packages, metrics."""
     from icpo_cli.report.difference import differences
     from icpo_cli.report.find import find_run
-    from icpo_cli.track.open import open_store
+    from icpo_cli.track.read import open_store
 
     runs = open_store(store).runs()
     one, other = find_run(runs, left, "LEFT"), find_run(runs, right, "RIGHT")
@@ -108,7 +108,7 @@ def _glance_json(glance: "Glance") -> dict[str, Any]:
         "experiment": run.experiment,
         "method": glance.method,
         "model": glance.model,
-        "status": run.status,
+        "status": run.status.mlflow,
         "started": _moment(run.start_ms),
         "ended": None if run.end_ms is None else _moment(run.end_ms),
         "iterations": done,

@@ -11,6 +11,7 @@ from rich.text import Text
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.report.difference import Difference
 from icpo_cli.report.runs import HELDOUT, MEANS, ROLLOUT, Glance, settings_of_note
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.tables.table import text_table
 from icpo_cli.tables.terminal import stdout_console, to_rich
 from icpo_cli.text import printable
@@ -158,7 +159,7 @@ def _print_sections(*sections: RenderableType | None) -> None:
 
 def _status(run: PastRun) -> str:
     """MLflow's word for a run that was told to stop, and saved, is killed."""
-    return {"KILLED": "stopped"}.get(run.status, run.status.lower())
+    return "stopped" if run.status is Status.STOPPED else run.status.mlflow.lower()
 
 
 def _there(value: str | None) -> str:

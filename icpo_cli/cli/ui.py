@@ -26,7 +26,7 @@ def ui(
     port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Of this machine, where it answers.")] = 5000,
 ) -> None:
     """Open MLflow's web interface on the store. Ctrl-C ends it."""
-    from icpo_cli.track.open import mlflow_uri, open_store
+    from icpo_cli.track.read import mlflow_uri, open_store
 
     uri = mlflow_uri(store)
     if uri.startswith(("http://", "https://")):

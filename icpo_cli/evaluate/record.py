@@ -22,7 +22,7 @@ from icpo_cli.grading.verifier import Verifier
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.runs.files import atomic_write
 from icpo_cli.runs.parquet import write_table
-from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.run_dir import Kind, Status
 from icpo_cli.tables.markdown import plain_table
 from icpo_cli.tables.table import text_table
 from icpo_cli.track.tracker import Tracker
@@ -140,7 +140,7 @@ def recorded(
             for each in loaded.benchmarks
             for what, value in (("source", each.source), ("fingerprint", each.fingerprint))
         }
-        tracker.describe(config, {**facts, **benchmarks, "verifier.version": verifier.version})
+        tracker.describe(Kind.EVAL, config, {**facts, **benchmarks, "verifier.version": verifier.version})
         for why in loaded.missing.values():
             observer.note(why)
         yield Record(config, tracker, observer, stop)

@@ -7,8 +7,8 @@ from icpo_cli.curves import over_seeds, window_of
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.figures import Panel
 from icpo_cli.report.figure import Histories, ReportFigure
-from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.settings import MOST_SEEDS, Comparison
+from icpo_cli.runs.run_dir import Kind
 from icpo_cli.track.read import PastRun, Points
 
 HELDOUT = "eval/heldout/avg_at_k"
@@ -110,7 +110,7 @@ def _scores(run: PastRun, runs: Sequence[PastRun], history: Mapping[str, Points]
     found: dict[str, dict[int, float]] = {}
     for other in runs:
         checkpoint = re.search(r"iteration-(\d+)/?$", other.tags.get("model.name", ""))
-        if other.parent == run.id and kind_of(other) is Kind.EVAL and checkpoint:
+        if other.parent == run.id and other.kind is Kind.EVAL and checkpoint:
             for bench in BENCHMARKS:
                 score = other.metrics.get(f"eval/{bench}/avg_at_k")
                 if score is not None and other.metrics.get(f"eval/{bench}/partial") == 0:

@@ -16,12 +16,12 @@ from icpo_cli.errors import UserError
 from icpo_cli.report.curves import METRICS
 from icpo_cli.report.figure import ReportFigure
 from icpo_cli.report.figures import figures_of, save_figures
-from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.page_data import Shown, as_script, moment, page_data
 from icpo_cli.report.responses import Responses, responses_of
 from icpo_cli.report.results import evaluations_of
 from icpo_cli.report.settings import Comparison, comparisons_of
 from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.run_dir import Kind, Status
 from icpo_cli.text import visible
 from icpo_cli.track.read import PastRun, RunStore
 
@@ -176,12 +176,12 @@ def _hash(source: str) -> str:
 
 def _summary(runs: Sequence[PastRun]) -> list[tuple[str, str]]:
     """(what, how much), for a reader's first look."""
-    kinds = [kind_of(run) for run in runs]
+    kinds = [run.kind for run in runs]
     titles = {Kind.TRAIN: "training runs", Kind.EVAL: "evaluations", Kind.STUDY: "studies"}
     rows = [(title, f"{kinds.count(kind):,}") for kind, title in titles.items() if kind in kinds]
-    for status in ("RUNNING", "FAILED", "KILLED"):
-        count = sum(run.status == status for run in runs)
-        rows += [(status.lower(), f"{count:,}")] if count else []
+    for status in (Status.RUNNING, Status.FAILED, Status.STOPPED):
+        count = sum(run.status is status for run in runs)
+        rows += [(status.mlflow.lower(), f"{count:,}")] if count else []
     partial = sum(run.tags.get("eval.partial") == "true" for run in runs)
     rows += [("partial evaluations", f"{partial:,}")] if partial else []
     rows.append(("experiments", _some([run.experiment for run in runs])))

@@ -10,9 +10,9 @@ from typing import Any
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.report import names
 from icpo_cli.report.figure import Histories
-from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.responses import Responses, spread
 from icpo_cli.report.results import MEANS, TITLES, Evaluation, Subject
+from icpo_cli.runs.run_dir import Kind
 from icpo_cli.text import shortened, visible
 from icpo_cli.track.read import PastRun, Points
 
@@ -43,8 +43,8 @@ def page_data(runs: Sequence[PastRun], evaluations: Sequence[Evaluation], shown:
             {
                 "id": run.id,
                 "name": visible(run.name),
-                "kind": kind_of(run).value,
-                "status": run.status,
+                "kind": run.kind.value,
+                "status": run.status.mlflow,
                 "parent": run.parent,
                 "started": moment(run.start_ms),
                 "seconds": None if run.end_ms is None else round((run.end_ms - run.start_ms) / 1000),
@@ -73,7 +73,7 @@ def accuracy_of(run: PastRun) -> str:
         for name, value in run.metrics.items()
         if name.startswith("eval/") and name.endswith("/avg_at_k")
     }
-    if kind_of(run) is Kind.TRAIN:
+    if run.kind is Kind.TRAIN:
         if "heldout" in scores:
             return f"{scores['heldout']:.1f} held-out"
         return f"{100 * run.metrics['accuracy']:.1f} training" if "accuracy" in run.metrics else ""
@@ -106,7 +106,7 @@ def _subject(run: PastRun, subject: Subject | None) -> tuple[str, str]:
     """Model and method, an evaluation's as the tables have them. A study has several, which its runs name."""
     if subject is not None:
         return subject.model, names.method_title(subject.method)
-    if kind_of(run) is not Kind.TRAIN:
+    if run.kind is not Kind.TRAIN:
         return run.tags.get("model.name", ""), ""
     return names.model_title(run.params.get("model.path", "")), names.method_title(run.params.get("method.name", ""))
 

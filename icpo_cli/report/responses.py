@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from icpo_cli.data.benchmarks import BENCHMARKS
-from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.runs.checkpoints import iteration_of
 from icpo_cli.runs.parquet import Row, column_names, read_rows, read_table
-from icpo_cli.runs.run_dir import ARTIFACTS, responses_in
+from icpo_cli.runs.run_dir import ARTIFACTS, Kind, responses_in
 from icpo_cli.text import shortened, visible
 from icpo_cli.track.read import PastRun, RunStore
 
@@ -69,7 +68,7 @@ def responses_of(store: RunStore, run: PastRun) -> Responses | None:
     stored = 0
     for file in shown:
         try:
-            found, there = _trained(file, len(shown)) if kind_of(run) is Kind.TRAIN else _evaluated(file)
+            found, there = _trained(file, len(shown)) if run.kind is Kind.TRAIN else _evaluated(file)
         except (OSError, ValueError) as error:  # deleted meanwhile, or half written by a run that goes on
             notes.append(f"{file.name} cannot be read ({type(error).__name__})")
             continue
@@ -84,7 +83,7 @@ def confidences_of(store: RunStore, run: PastRun) -> list[Confidence]:
     """Of all responses of the last iteration that can be read, or of an evaluation; empty where none are known."""
     for file in reversed(_files(store, run)):
         try:
-            if kind_of(run) is Kind.TRAIN:
+            if run.kind is Kind.TRAIN:
                 rows = read_table(file, ["prompt_id", "confidence", "verdict"])
             else:
                 rows = [
@@ -111,7 +110,7 @@ def spread(count: int, wanted: int) -> list[int]:
 
 def _files(store: RunStore, run: PastRun) -> list[Path]:
     """By iteration, or an evaluation's one."""
-    if kind_of(run) is Kind.TRAIN:
+    if run.kind is Kind.TRAIN:
         folder = store.artifact(run.id, str(ARTIFACTS.responses_folder))
         return list(responses_in(folder).values()) if folder else []
     file = store.artifact(run.id, "responses.parquet")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
 from icpo_cli.report import names
+from icpo_cli.runs.run_dir import Kind
 from icpo_cli.track.read import PastRun
 
 MEANS = ("general", "math")
@@ -113,7 +114,7 @@ def evaluations_of(runs: Sequence[PastRun]) -> list[Evaluation]:
     by_id = {run.id: run for run in runs}
     found = []
     for run in sorted(runs, key=lambda run: run.start_ms, reverse=True):
-        cells = _cells(run) if "eval.source" in run.tags else {}
+        cells = _cells(run) if run.kind is Kind.EVAL else {}
         if cells:
             training = _training_of(run, by_id)
             found.append(Evaluation(run, training, _subject(run, training), cells))
@@ -154,9 +155,9 @@ def _grader(run: PastRun) -> str:
 def _training_of(run: PastRun, by_id: Mapping[str, PastRun]) -> PastRun | None:
     """The training run above it, or above the evaluation whose responses it graded anew."""
     above = by_id.get(run.parent or "")
-    while above is not None and "eval.source" in above.tags:
+    while above is not None and above.kind is Kind.EVAL:
         above = by_id.get(above.parent or "")
-    return above if above is not None and "study.name" not in above.tags else None
+    return above if above is not None and above.kind is Kind.TRAIN else None
 
 
 def _subject(run: PastRun, training: PastRun | None) -> Subject:

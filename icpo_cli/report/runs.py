@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from icpo_cli.config.load import flatten, load_config, nearest, preset_names, to_tree
 from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
 from icpo_cli.errors import UserError
-from icpo_cli.report.kind import Kind, kind_of
+from icpo_cli.runs.run_dir import Kind
 from icpo_cli.track.read import PastRun
 
 HELDOUT = "heldout"
@@ -56,13 +56,13 @@ def settings_of_note(run: PastRun) -> dict[str, str]:
 
 
 def _glance(run: PastRun, by_id: Mapping[str, PastRun]) -> Glance:
-    kind = kind_of(run)
+    kind = run.kind
     if kind is Kind.STUDY:
         model = run.params.get("model.path")
         return Glance(run, kind, None, model, None, {}, run.tags.get("study.jobs_done"), partial=False)
     if kind is Kind.EVAL:
         trained = by_id.get(run.parent or "")
-        method = trained.params.get("method.name") if trained and kind_of(trained) is Kind.TRAIN else None
+        method = trained.params.get("method.name") if trained and trained.kind is Kind.TRAIN else None
         partial = run.tags.get("eval.partial") == "true"
         return Glance(run, kind, method, run.tags.get("model.name"), None, _evaluated(run), None, partial)
     wanted = run.params.get("train.iterations")

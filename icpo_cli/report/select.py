@@ -7,10 +7,10 @@ from icpo_cli.config.load import nearest
 from icpo_cli.errors import UserError
 from icpo_cli.report import names
 from icpo_cli.report.find import find_run
-from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.results import BenchScore, EvalRow, Evaluation, Subject, evaluations_of
 from icpo_cli.report.rows_file import NamedRow
 from icpo_cli.report.versions import ANEW, Versions, clash, versions_of
+from icpo_cli.runs.run_dir import Kind
 from icpo_cli.track.read import PastRun
 
 ID_LETTERS = 8
@@ -131,7 +131,7 @@ def evaluations_under(run: PastRun, found: Sequence[Evaluation], option: str) ->
         if run.id == each.run.parent or (each.training and run.id in (each.training.id, each.training.parent))
     ]
     if not itself and not under:
-        elsewhere = "; its own outcome: icpo runs show, and --out DIR" if kind_of(run) is Kind.STUDY else ""
+        elsewhere = "; its own outcome: icpo runs show, and --out DIR" if run.kind is Kind.STUDY else ""
         raise UserError(
             f"{option} {run.id[:ID_LETTERS]} ({run.name}): has no finished evaluation among those asked for{elsewhere}"
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from icpo_cli.report import names
-from icpo_cli.report.kind import Kind, kind_of
+from icpo_cli.runs.run_dir import Kind, Status
 from icpo_cli.track.read import PastRun
 
 NOT_SETTINGS = ("name", "seed", "track.", "train.output_dir", "train.save_every", "train.keep_checkpoints", "eval.")
@@ -42,7 +42,7 @@ def comparisons_of(runs: Sequence[PastRun]) -> list[Comparison]:
     trained = [
         run
         for run in runs
-        if kind_of(run) is Kind.TRAIN and run.status != "FAILED" and "entropy" in run.metrics and _is_ours(run)
+        if run.kind is Kind.TRAIN and run.status is not Status.FAILED and "entropy" in run.metrics and _is_ours(run)
     ]
     alike = _grouped((_ground(run), run) for run in trained)
     titles = [_title(group[0]) for group in alike]
@@ -83,10 +83,10 @@ def _order(run: PastRun) -> tuple[float, int, str]:
 
 def _shown(label: str, runs: Sequence[PastRun]) -> Setting:
     """A mean over seeds of different lengths would jump where one of them ends."""
-    done = [run for run in runs if run.status == "FINISHED"]
+    done = [run for run in runs if run.status is Status.DONE]
     if done:
         return Setting(label, tuple(done[:MOST_SEEDS]), len(done[MOST_SEEDS:]))
-    return Setting(f"{label} ({runs[0].status.lower()})", (runs[0],))
+    return Setting(f"{label} ({runs[0].status.mlflow.lower()})", (runs[0],))
 
 
 def _ground(run: PastRun) -> tuple[str, ...]:

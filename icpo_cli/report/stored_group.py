@@ -8,12 +8,11 @@ from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
 from icpo_cli.report.find import find_run
-from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.runs.checkpoints import iteration_of
 from icpo_cli.runs.parquet import Row, read_rows, read_table
-from icpo_cli.runs.run_dir import ARTIFACTS, matching_runs
+from icpo_cli.runs.run_dir import ARTIFACTS, Kind, matching_runs
 from icpo_cli.runs.run_dir import find_run as find_folder
-from icpo_cli.track.open import DEFAULT, open_store
+from icpo_cli.track.read import DEFAULT, open_store
 
 RUNS = Path(Config().train.output_dir)
 COLUMNS = (
@@ -107,8 +106,8 @@ def _in_store(run: str, uri: str | None) -> _Files:
         raise UserError(f"RUN {run}: no such run in {RUNS}/, and there is no store {DEFAULT} here; --store names one")
     store = open_store(uri)
     found = find_run(store.runs(), run, "RUN")
-    if kind_of(found) is not Kind.TRAIN:
-        raise UserError(f"RUN {run}: is of kind {kind_of(found).value}: only a training run has groups to explain")
+    if found.kind is not Kind.TRAIN:
+        raise UserError(f"RUN {run}: is of kind {found.kind.value}: only a training run has groups to explain")
     config = store.artifact(found.id, str(ARTIFACTS.config_file))
     if config is None:
         raise UserError(f"RUN {run}: the store holds no {ARTIFACTS.config_file} of it on this machine")

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from icpo_cli.report.kind import Kind, kind_of
 from icpo_cli.report.page import PageTable
+from icpo_cli.runs.run_dir import Kind
 from icpo_cli.tables.html import html_tables
 from icpo_cli.tables.table import Cell, Column, Document, Table
 from icpo_cli.track.read import PastRun, RunStore
@@ -16,7 +16,7 @@ BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
 
 def study_tables(store: RunStore, runs: Sequence[PastRun]) -> Iterator[PageTable]:
     """Of the newest studies among `runs` that have come to a table."""
-    studies = [run for run in runs if kind_of(run) is Kind.STUDY][:MOST_STUDIES]
+    studies = [run for run in runs if run.kind is Kind.STUDY][:MOST_STUDIES]
     for run in studies:
         path = store.artifact(run.id, TABLE)
         document = None if path is None else outcome_of(run.name, path.read_text(encoding="utf-8"))

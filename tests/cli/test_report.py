@@ -18,6 +18,7 @@ import pytest
 from pyarrow import parquet
 
 from icpo_cli.data.benchmarks import BENCHMARKS
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.mlflow_store import MlflowStore
 from tests.report.stores import Made
 
@@ -302,7 +303,7 @@ def test_no_store_and_no_evaluation(icpo_here: Callable, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     done = icpo_here("report")
     assert done.status == 2 and "mlflow.db" in done.err and list(tmp_path.iterdir()) == []
-    MlflowStore.create(None, "icpo", "training").end("FINISHED")
+    MlflowStore.create(None, "icpo", "training").end(Status.DONE)
     done = icpo_here("report")
     assert (done.status, done.out) == (
         2,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.track.open import open_store
+from icpo_cli.track.read import open_store
 from icpo_cli.track.sqlite_runs import SqliteRuns
 from tests.report.stores import Made
 

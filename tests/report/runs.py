@@ -3,6 +3,7 @@
 from itertools import count
 
 from icpo_cli.config.load import flatten, load_config, to_tree
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.read import PastRun
 
 _clock = count(1)
@@ -22,7 +23,7 @@ def run(
         id,
         name or f"run {id}",
         experiment,
-        "FINISHED",
+        Status.DONE,
         next(_clock),
         None,
         parent,

@@ -40,7 +40,7 @@ from icpo_cli.records import (
     VerdictKind,
 )
 from icpo_cli.runs.parquet import Row
-from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.run_dir import Kind, Status
 from icpo_cli.track.mlflow_store import MlflowStore
 from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
@@ -142,7 +142,7 @@ def train(
     config = load_config([*base, "learner.mini_batch_prompts=5", f"name={name}", "train.iterations=3", *settings])
     tracker = Tracker.create(config, parent=parent)
     facts = {"data.fingerprint": "d" * 64, "data.train_prompts": "60", "verifier.version": "1", "device.type": "cpu"}
-    tracker.describe(config, facts)
+    tracker.describe(Kind.TRAIN, config, facts)
     record = RunRecord(tracker, k=1)
     record.evaluation(0, heldout(0))
     for iteration in range(1, iterations + 1):

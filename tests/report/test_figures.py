@@ -13,6 +13,7 @@ from icpo_cli.report.figure import ReportFigure
 from icpo_cli.report.results import evaluations_of
 from icpo_cli.report.settings import comparisons_of
 from icpo_cli.runs.parquet import write_table
+from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.read import PastRun, Points
 from tests.report.runs import evaluated, trained
 from tests.report.test_responses import Stored, iteration
@@ -20,7 +21,7 @@ from tests.report.test_responses import Stored, iteration
 LAST = {"entropy": 0.1, "accuracy": 0.5}
 
 
-def ran(id: str, *settings: str, status: str = "FINISHED", **tags: str) -> PastRun:
+def ran(id: str, *settings: str, status: Status = Status.DONE, **tags: str) -> PastRun:
     return replace(trained(id, *settings, **tags), metrics=LAST, status=status)
 
 
@@ -43,9 +44,9 @@ def test_seeds_are_one_line_and_settings_one_figure() -> None:
         ran("b", "method=icpo", "seed=1", "name=two"),
         ran("c", "method=grpo"),
         ran("d", "method=icpo", "method.delta=0.3"),
-        ran("e", "method=icpo", "method.delta=0.3", status="RUNNING"),
-        ran("f", "method=dapo", status="RUNNING"),
-        ran("g", "method=icpo", status="FAILED"),
+        ran("e", "method=icpo", "method.delta=0.3", status=Status.RUNNING),
+        ran("f", "method=dapo", status=Status.RUNNING),
+        ran("g", "method=icpo", status=Status.FAILED),
         ran("h", "method=icpo", "reward.noise.fraction=0.4"),
         ran("i", "model.path=/models/other"),
         replace(ran("j"), metrics={}),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from icpo_cli.report.page import PageTable, write_page
-from icpo_cli.track.open import open_store
+from icpo_cli.track.read import open_store
 from tests.report.stores import HOSTILE, Made, train
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

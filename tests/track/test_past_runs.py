@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.errors import UserError
-from icpo_cli.track.open import open_store
-from icpo_cli.track.read import RunStore
+from icpo_cli.runs.run_dir import Status
+from icpo_cli.track.read import RunStore, open_store
 from icpo_cli.track.sqlite_runs import READABLE, SqliteRuns
 from tests.report.stores import Made
 
@@ -40,14 +40,14 @@ def test_a_run_is_read_with_all_that_was_logged_of_it(made_store: Made) -> None:
     runs = store.runs()
     assert [run.id for run in runs[-3:]] == [made_store.icpo, made_store.grpo, made_store.study]  # newest first
     run = runs[-3]
-    assert (run.name, run.experiment, run.status, run.parent) == ("icpo", "icpo", "FINISHED", made_store.study)
+    assert (run.name, run.experiment, run.status, run.parent) == ("icpo", "icpo", Status.DONE, made_store.study)
     assert run.params["method.name"] == "icpo" and run.params["rollout.group_size"] == "4"
     assert run.tags["data.fingerprint"] == "d" * 64 and not any(key.startswith("mlflow.") for key in run.tags)
     assert run.end_ms is not None and run.start_ms <= run.end_ms
     assert run.metrics["eval/heldout/avg_at_k"] == 65.0  # 13 of 20 right after the third iteration
     assert run.last_step == 3
     running = next(run for run in runs if run.id == made_store.running)
-    assert (running.status, running.end_ms, running.last_step) == ("RUNNING", None, 2)
+    assert (running.status, running.end_ms, running.last_step) == (Status.RUNNING, None, 2)
     history = store.history(made_store.icpo, ["eval/heldout/avg_at_k", "nothing"])
     assert history == {"eval/heldout/avg_at_k": ((0, 50.0), (1, 55.0), (2, 60.0), (3, 65.0))}
     path = store.artifact(made_store.icpo, "responses/iteration-00002.parquet")
@@ -139,7 +139,7 @@ def test_a_store_that_was_copied_with_its_artifacts(made_store: Made, tmp_path: 
 def test_artifacts_that_are_not_on_this_machine_are_brought_here(
     made_store: Made, database: Path, tmp_path: Path
 ) -> None:
-    from icpo_cli.track.mlflow_artifacts import download, remote_names
+    from icpo_cli.track.mlflow_client import download, remote_names
 
     uri, name = f"sqlite:///{made_store.folder}/mlflow.db", "responses/iteration-00001.parquet"
     straight = SqliteRuns(made_store.folder / "mlflow.db")
