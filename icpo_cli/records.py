@@ -184,40 +184,31 @@ class Reward:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What is known of the responses under the policy of the rollout (the old policy)."""
+class LogProbs:
+    """Per-token log-probs of the responses under the old policy, the policy of the rollout."""
 
     logprob: Tensor  # [P, G, T] float32, nats, at the rollout temperature; 0 on padding
-    ref_logprob: Tensor | None  # [P, G, T] the reference's; None where kl_coef is 0
-    entropy: Tensor | None  # [P, G, T] of the next-token distribution, nats; None where the sampler's word was taken
+    ref_logprob: Tensor | None  # [P, G, T] under the reference model; None where kl_coef is 0
+    entropy: Tensor | None  # [P, G, T] of the next-token distribution, nats; None with the sampler's log-probs
     mask: Tensor  # [P, G, T] 1 on response tokens, the end token included
-    self_certainty: Tensor | None = None  # [P, G, T] KL(uniform || policy) of the same, nats; None unless asked for
-
-
-@dataclass(frozen=True)
-class Batch:
-    """All that an update needs of one iteration, on this rank."""
-
-    groups: tuple[Group, ...]  # P groups
-    scores: Scores
-    advantage: Tensor  # [P, G, T] float32, what each token is weighed by
+    self_certainty: Tensor | None = None  # [P, G, T] KL(uniform || policy), nats; None unless requested
 
 
 @dataclass(frozen=True)
 class Update:
-    """One optimiser step, its numbers taken over the whole mini-batch and all ranks."""
+    """Statistics of one optimizer step, over the whole mini-batch and all ranks."""
 
     loss: float
     policy_loss: float
     kl: float
     clip_fraction: float
     log_ratio: float
-    """Mean of its absolute value over tokens, as the loss weighs them, nats."""
+    """Mean absolute log-ratio over tokens, under the token weights of the loss, nats."""
     entropy: float | None
-    """Mean over response tokens, nats; None where the rollout's is known."""
+    """Mean over response tokens, nats; None where the old log-probs came with an entropy."""
     grad_norm: float
     skipped: bool
-    """A loss or gradient was not finite, so weights and optimiser were left as they were."""
+    """True if a loss or gradient was not finite: weights and optimizer state are unchanged."""
 
 
 @dataclass(frozen=True)

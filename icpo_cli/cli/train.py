@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from icpo_cli.distributed import Ranks
     from icpo_cli.runs.run_dir import RunDir
     from icpo_cli.train.observer import Observer
-    from icpo_cli.train.session import Outcome, Resumed
+    from icpo_cli.train.session import Resumed, TrainResult
 
 
 def train(
@@ -103,7 +103,7 @@ def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> Non
         raise typer.Exit(128 + outcome.stopped_by)
 
 
-def _train(config: "Config", resumed: "Resumed | None", streams: "Streams", views: ExitStack) -> "Outcome":
+def _train(config: "Config", resumed: "Resumed | None", streams: "Streams", views: ExitStack) -> "TrainResult":
     from icpo_cli.cli.train_display import TrainProgress
     from icpo_cli.train.launch import ranks_of_environment
     from icpo_cli.train.preflight import preflight
@@ -199,7 +199,7 @@ def _room_text(config: "Config", required_gib: float) -> str:
     return f"; this machine has {available:.1f}{', too little' if required_gib > available else ''}"
 
 
-def _report(config: "Config", outcome: "Outcome", as_json: bool) -> None:
+def _report(config: "Config", outcome: "TrainResult", as_json: bool) -> None:
     from icpo_cli.cli.train_display import accuracy_text
     from icpo_cli.train.record import evaluation_json
 

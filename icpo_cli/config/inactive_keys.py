@@ -27,7 +27,7 @@ def inactive_keys(config: Config) -> dict[str, str]:
     if config.reward.source != "process":
         inactive |= {f"reward.process.{key}": "reward.source is not process" for key in ("beta", "learning_rate")}
     if config.rollout.keep != "spread":
-        inactive |= {f"rollout.{key}": "rollout.keep is not spread" for key in ("spread_share", "spread_decay")}
+        inactive |= {f"rollout.{key}": "rollout.keep is not spread" for key in ("min_std_ratio", "std_ema_decay")}
     return inactive
 
 

@@ -19,6 +19,11 @@ from icpo_cli.errors import UserError
 
 PACKAGE = Path(__file__).parent.parent
 PRESETS = PACKAGE / "config" / "methods"
+RENAMED_KEYS = {
+    "rollout.spread_share": "rollout.min_std_ratio",
+    "rollout.spread_decay": "rollout.std_ema_decay",
+}
+"""{key of an earlier version: its name now}."""
 
 TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list"}
 
@@ -286,6 +291,8 @@ def _check_keys(values: Any, expected: Any, prefix: str, origin: str, schema: An
         raise UserError(f"{origin}: {prefix}: {values!r} is not a section; its keys: {', '.join(_keys(expected))}")
     for key, value in values.items():
         path = f"{prefix}.{key}" if prefix else str(key)
+        if path in RENAMED_KEYS and schema is Config:
+            raise UserError(f"{origin}: '{path}' is now called {RENAMED_KEYS[path]}")
         if key not in _keys(expected):
             raise UserError(f"{origin}: unknown key '{path}'{_nearest_key(path, schema)}")
         _check_keys(value, field_type(expected, [str(key)]), path, origin, schema)

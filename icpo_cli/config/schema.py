@@ -83,13 +83,13 @@ class RolloutConfig:
     keep: Literal["all", "unequal", "spread", "accuracy"] = setting(
         "all",
         "Groups to train on. unequal: groups with different final rewards; equal ones have no gradient (DAPO). "
-        "spread: groups whose std of final rewards is at least spread_share of the run's running std (RLPR). "
+        "spread: groups whose std of final rewards is at least min_std_ratio of the run's running std (RLPR). "
         "accuracy: groups whose accuracy is from least_accuracy to most_accuracy (PRIME).",
     )
     least_accuracy: float = setting(0.2, "keep=accuracy: lowest accuracy of a group.", ge=0, le=1)
     most_accuracy: float = setting(0.8, "keep=accuracy: highest accuracy of a group.", ge=0, le=1)
-    spread_share: float = setting(0.5, "keep=spread: the lowest std, as a fraction of the running std.", ge=0)
-    spread_decay: float = setting(0.99, "keep=spread: decay of the running std over iterations.", ge=0, lt=1)
+    min_std_ratio: float = setting(0.5, "keep=spread: the lowest std, as a fraction of the running std.", ge=0)
+    std_ema_decay: float = setting(0.99, "keep=spread: decay of the running std over iterations.", ge=0, lt=1)
     max_rounds: int = setting(
         1,
         "Maximum rounds of sampling in an iteration; each after the first replaces dropped groups by other prompts.",

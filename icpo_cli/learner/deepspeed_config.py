@@ -1,4 +1,4 @@
-"""The learner's settings in DeepSpeed's words."""
+"""DeepSpeed's configuration for the learner's settings."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ from icpo_cli.config.schema import LearnerConfig
 
 
 def deepspeed_config(learner: LearnerConfig, stage: int, dtype: torch.dtype, ranks: int) -> dict[str, Any]:
-    """`stage`: ZeRO's, as `learner` has it or the device."""
-    # Alone, stage 2 shares out nothing, and copies each gradient once more than stage 1.
+    """`stage`: the ZeRO stage, from `learner.zero_stage` or the device's default."""
+    # On one rank stage 2 partitions nothing, and copies each gradient once more than stage 1.
     stage = 1 if stage == 2 and ranks == 1 else stage
     low_precision = dtype == torch.bfloat16
-    # DeepSpeed offers no float32 accumulation beside bfloat16 weights without ZeRO.
+    # DeepSpeed has no float32 gradient accumulation for bfloat16 weights without ZeRO.
     accumulated = "fp32" if stage > 0 or not low_precision else "bf16"
     return {
-        # One forward is one micro-batch of ours, whatever its rows: sizes here are only formal.
+        # Micro-batches are formed by the learner, one forward each; these two sizes have no effect.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
-        # step() is the boundary: an update has as many micro-batches as its tokens need.
+        # engine.step() is the accumulation boundary: an update has as many micro-batches as its tokens need.
         "managed_gradient_accumulation": False,
-        "gradient_clipping": 0.0 if runs_optimizer_bare(stage, dtype) else learner.max_grad_norm,
-        # Without ZeRO 2: each gradient goes into float32 as it comes, and does not wait in bfloat16 for the others.
+        "gradient_clipping": 0.0 if clips_in_optimizer(stage, dtype) else learner.max_grad_norm,
+        # Below ZeRO 2, each gradient is added to its float32 buffer at once, and none waits in bfloat16.
         "bf16": {"enabled": low_precision, "immediate_grad_update": low_precision},
         "zero_optimization": {"stage": stage, "overlap_comm": False},
-        # Over micro-batches, and over ranks.
+        # Precision of the sum over micro-batches, and of the reduction over ranks.
         "data_types": {"grad_accum_dtype": accumulated},
         "communication_data_type": accumulated,
         "zero_allow_untested_optimizer": True,
@@ -32,6 +32,6 @@ def deepspeed_config(learner: LearnerConfig, stage: int, dtype: torch.dtype, ran
     }
 
 
-def runs_optimizer_bare(stage: int, dtype: torch.dtype) -> bool:
-    """Float32 without ZeRO: DeepSpeed runs the optimiser bare, and would clip without telling the norm."""
+def clips_in_optimizer(stage: int, dtype: torch.dtype) -> bool:
+    """True for float32 without ZeRO: DeepSpeed would clip there, but does not report the gradient norm."""
     return stage == 0 and dtype == torch.float32

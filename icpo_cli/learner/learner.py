@@ -1,47 +1,40 @@
-"""What the loop asks of a learner."""
+"""The interface between the training loop and the learner."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
 
-from icpo_cli.records import Batch, Group, Scores, Update
+from icpo_cli.records import Group, LogProbs, Update
 
-
-@dataclass(frozen=True)
-class Pass:
-    """A micro-batch of the first update, which is on-policy: one forward gives old log-probs and the loss."""
-
-    places: Sequence[int]
-    """Which of the groups it has."""
-    scores: Scores
-    learn: Callable[[Tensor], None]
-    """The pass goes backward, tokens weighed by advantages [P, G, T]; before the next one is drawn."""
+AdvantageOf = Callable[[Sequence[int], LogProbs], Tensor]
+"""(indices of groups, their old log-probs) -> the advantage of each token, [len(indices), G, T]."""
 
 
 class Learner(Protocol):
-    """Holds the policy and its optimiser. Every method is called by all ranks together."""
+    """The policy and its optimizer. All ranks call every method together."""
 
     def cost(self, group: Group) -> float:
-        """Of computing on it, beside other groups: what ranks are balanced by."""
+        """Relative compute cost of a forward and backward over a group; ranks are balanced by it."""
         ...
 
-    def score(self, groups: Sequence[Group], with_self_certainty: bool = False) -> Scores:
-        """Log-probs and entropy of this rank's responses under the current weights."""
+    def logprobs(self, groups: Sequence[Group], with_self_certainty: bool = False) -> LogProbs:
+        """Log-probs and entropy of this rank's responses under the current weights, without gradient."""
         ...
 
-    def passes(self, groups: Sequence[Group]) -> Iterator[Pass]:
-        """The same of all groups of an update, each pass to be learned from: the next `update` begins with them."""
+    def sampler_logprobs(self, groups: Sequence[Group]) -> LogProbs:
+        """The log-probs that the sampler returned, without entropy; only the reference model runs a forward."""
         ...
 
-    def scores_of_sampler(self, groups: Sequence[Group]) -> Scores:
-        """The same with the sampler's own log-probs, which cost nothing, and without entropy."""
-        ...
+    def update(
+        self, groups: Sequence[Group], advantage_of: AdvantageOf, old: LogProbs | None
+    ) -> tuple[LogProbs, list[Update]]:
+        """One optimizer step per mini-batch, in order; returns all old log-probs, [P, G, T], and the statistics.
 
-    def update(self, batch: Batch) -> list[Update]:
-        """One optimiser step a mini-batch, in order; of one whose `passes` were learned from nothing but the step."""
+        old=None: the old log-probs are this policy's before the first step. The first mini-batch is then on-policy
+        (ratio 1), and one forward gives both its old log-probs and its loss.
+        """
         ...
 
     def probe(self, tokens: Sequence[int]) -> list[float]:
@@ -49,21 +42,21 @@ class Learner(Protocol):
         ...
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Every weight, whole, under its Hugging Face name."""
+        """Every weight, unpartitioned, under its Hugging Face name."""
         ...
 
     def save_model(self, folder: Path) -> None:
-        """The policy as a Hugging Face folder, without its tokenizer."""
+        """Write the policy as a Hugging Face folder, without its tokenizer."""
         ...
 
     def save_state(self, folder: Path) -> None:
-        """All that an exact resume by as many ranks needs."""
+        """Write weights and optimizer state, for an exact resume with the same number of ranks."""
         ...
 
     def load_state(self, folder: Path) -> None:
-        """The state that `save_state` wrote."""
+        """Load the state that `save_state` wrote."""
         ...
 
     def close(self) -> None:
-        """Give back memory."""
+        """Free memory."""
         ...

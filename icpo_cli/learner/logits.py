@@ -1,8 +1,8 @@
-"""From hidden states to what is wanted of the vocabulary's distributions: never more logits than one chunk's.
+"""Token log-probs from hidden states without storing the logits of all tokens.
 
-A forward takes some tokens at a time, and keeps no logits. The backward makes them again, of all tokens and a block of
-the vocabulary at a time, and turns them into their own gradient where they stand. Within a chunk or block a few rows
-at a time are worked on in float32, on CPU few enough to stay in its cache.
+The forward computes logits for a chunk of tokens at a time and keeps none. The backward recomputes them for all tokens
+and a block of the vocabulary at a time, and turns them into their gradient in place. Float32 arithmetic runs on a few
+rows at a time; on CPU, on as many as stay in the cache.
 """
 
 import math
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 CACHED_VALUES = 2**20
-"""Logits in float32 at once, on CPU."""
+"""Float32 logits processed at once on CPU."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Of which distribution, and what beside the log-probs."""
+class LogitOptions:
+    """How logits become a distribution, and which statistics to return besides log-probs."""
 
     temperature: float
     softcap: float | None = None
@@ -27,96 +27,96 @@ class Wanted:
 
 
 class TokenValues(NamedTuple):
-    """[N] each, float32, nats; zeros where not wanted."""
+    """[N] each, float32, nats; zeros if not requested."""
 
-    logprob: Tensor  # of the target, with gradient
+    logprob: Tensor  # of the target token, with gradient
     entropy: Tensor
     self_certainty: Tensor  # KL(uniform || policy)
 
 
-def token_values(hidden: Tensor, weight: Tensor, target: Tensor, wanted: Wanted, chunk_tokens: int) -> TokenValues:
-    """[N, H], [V, H], [N] -> TokenValues; `weight`: of the output head."""
-    values = _TokenValues.apply(hidden, weight, target, wanted, chunk_tokens)  # type: ignore[no-untyped-call]
+def token_values(hidden: Tensor, weight: Tensor, target: Tensor, options: LogitOptions, chunk: int) -> TokenValues:
+    """[N, H], LM head weight [V, H], target tokens [N] -> TokenValues; `chunk`: tokens per chunk."""
+    values = _TokenValues.apply(hidden, weight, target, options, chunk)  # type: ignore[no-untyped-call]
     return TokenValues(*values)
 
 
 class _TokenValues(torch.autograd.Function):
-    """The weight is an input of its own: it has one gradient a backward, which ZeRO counts on."""
+    """The LM head weight is a direct input, so it gets one gradient per backward, as ZeRO expects."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, wanted: Wanted, chunk_tokens: int
+        ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, options: LogitOptions, chunk_tokens: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         logprob, entropy, self_certainty, log_sum = (
             hidden.new_zeros(len(target), dtype=torch.float32) for _ in range(4)
         )
-        room = hidden.new_empty(min(chunk_tokens, len(target)), len(weight))
+        buffer = hidden.new_empty(min(chunk_tokens, len(target)), len(weight))
         for chunk in _slices(len(target), chunk_tokens):
-            logits = torch.mm(hidden[chunk], weight.T, out=room[: chunk.stop - chunk.start])  # [C, V]
-            for rows in _slices(len(logits), _at_once(logits)):
-                place = slice(chunk.start + rows.start, chunk.start + rows.stop)
-                tempered = _tempered(logits[rows], wanted)  # [R, V]
-                logprobs = tempered.log_softmax(-1)
-                logprob[place] = logprobs.gather(-1, target[place, None]).squeeze(-1)
-                log_sum[place] = tempered.gather(-1, target[place, None]).squeeze(-1) - logprob[place]
-                if wanted.self_certainty:  # -log V - mean over the vocabulary of log-probs
-                    self_certainty[place] = -math.log(logprobs.shape[-1]) - logprobs.mean(-1)
-                if wanted.entropy:
-                    entropy[place] = -(logprobs.exp() * logprobs).sum(-1)
+            logits = torch.mm(hidden[chunk], weight.T, out=buffer[: chunk.stop - chunk.start])  # [C, V]
+            for rows in _slices(len(logits), _rows_at_once(logits)):
+                tokens = slice(chunk.start + rows.start, chunk.start + rows.stop)
+                scaled = _scaled(logits[rows], options)  # [R, V]
+                logprobs = scaled.log_softmax(-1)
+                logprob[tokens] = logprobs.gather(-1, target[tokens, None]).squeeze(-1)
+                log_sum[tokens] = scaled.gather(-1, target[tokens, None]).squeeze(-1) - logprob[tokens]
+                if options.self_certainty:  # -log V - mean over the vocabulary of log-probs
+                    self_certainty[tokens] = -math.log(logprobs.shape[-1]) - logprobs.mean(-1)
+                if options.entropy:
+                    entropy[tokens] = -(logprobs.exp() * logprobs).sum(-1)
         ctx.save_for_backward(hidden, weight, target, log_sum)
-        ctx.wanted, ctx.at_once = wanted, room.numel()
+        ctx.options, ctx.buffer_size = options, buffer.numel()
         ctx.mark_non_differentiable(entropy, self_certainty)
         return logprob, entropy, self_certainty
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """Of all tokens, a block of the vocabulary at a time: its rows of the weight have their gradient at once."""
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """All tokens and a block of the vocabulary at a time: each block completes its rows of the weight gradient."""
         hidden, weight, target, log_sum = ctx.saved_tensors
-        by_hidden = torch.zeros_like(hidden, dtype=torch.float32)  # in which the blocks' parts add up
-        by_weight = torch.empty_like(weight)
-        block_size = max(1, ctx.at_once // len(target)) if len(target) else len(weight)
-        room = hidden.new_empty(len(target) * min(block_size, len(weight)))
+        grad_hidden = torch.zeros_like(hidden, dtype=torch.float32)  # accumulates over blocks
+        grad_weight = torch.empty_like(weight)
+        block_size = max(1, ctx.buffer_size // len(target)) if len(target) else len(weight)
+        buffer = hidden.new_empty(len(target) * min(block_size, len(weight)))
         for block in _slices(len(weight), block_size):
             size = block.stop - block.start
-            logits = torch.mm(hidden, weight[block].T, out=room[: len(target) * size].view(-1, size))  # [N, B]
-            for rows in _slices(len(logits), _at_once(logits)):
-                at = target[rows] - block.start
-                by_logit = _gradient_by_logit(logits[rows], at, log_sum[rows], gradient[rows], ctx.wanted)
-                logits[rows] = by_logit
-            torch.mm(logits.T, hidden, out=by_weight[block])
-            by_hidden += logits @ weight[block]
-        return by_hidden.to(hidden.dtype), by_weight, None, None, None
+            logits = torch.mm(hidden, weight[block].T, out=buffer[: len(target) * size].view(-1, size))  # [N, B]
+            for rows in _slices(len(logits), _rows_at_once(logits)):
+                index = target[rows] - block.start
+                logits[rows] = _grad_logits(logits[rows], index, log_sum[rows], grad[rows], ctx.options)
+            torch.mm(logits.T, hidden, out=grad_weight[block])
+            grad_hidden += logits @ weight[block]
+        return grad_hidden.to(hidden.dtype), grad_weight, None, None, None
 
 
-def _gradient_by_logit(logits: Tensor, at: Tensor, log_sum: Tensor, gradient: Tensor, wanted: Wanted) -> Tensor:
-    """d log p(target) / d logit = (1 at the target - p) / temperature, times `gradient`; float32.
+def _grad_logits(logits: Tensor, index: Tensor, log_sum: Tensor, grad: Tensor, options: LogitOptions) -> Tensor:
+    """d log p(target) / d logit = (1 at the target - p) / temperature, times `grad`; float32.
 
-    Of a block of the vocabulary, [R, B]; `at` is where in it the target stands, if it does; the rest [R].
+    `logits`: [R, B] of a block of the vocabulary; `index`: [R] the target's index in the block, which may lie outside
+    of it; `log_sum`, `grad`: [R].
     """
-    tempered = _tempered(logits, wanted)
-    by_logit = (tempered - log_sum[:, None]).exp_().neg_()
-    inside = (at >= 0) & (at < logits.shape[1])
-    by_logit.scatter_add_(-1, at.clamp(0, logits.shape[1] - 1)[:, None], inside[:, None].float())
-    by_logit *= gradient[:, None] / wanted.temperature
-    if wanted.softcap is not None:
-        by_logit *= 1 - (tempered * wanted.temperature / wanted.softcap) ** 2
-    return by_logit
+    scaled = _scaled(logits, options)
+    grad_logits = (scaled - log_sum[:, None]).exp_().neg_()
+    inside = (index >= 0) & (index < logits.shape[1])
+    grad_logits.scatter_add_(-1, index.clamp(0, logits.shape[1] - 1)[:, None], inside[:, None].float())
+    grad_logits *= grad[:, None] / options.temperature
+    if options.softcap is not None:
+        grad_logits *= 1 - (scaled * options.temperature / options.softcap) ** 2
+    return grad_logits
 
 
-def _at_once(logits: Tensor) -> int:
-    """Rows that are worked on together: on CPU as many as stay in its cache."""
+def _rows_at_once(logits: Tensor) -> int:
+    """Rows processed together: on CPU as many as stay in the cache."""
     return CACHED_VALUES // logits.shape[1] if logits.device.type == "cpu" else len(logits)
 
 
 def _slices(count: int, size: int) -> list[slice]:
-    """0..count in pieces of at most `size`, at least 1."""
+    """range(count) in slices of at most `size`, and at least 1."""
     step = max(1, size)
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-def _tempered(logits: Tensor, wanted: Wanted) -> Tensor:
-    """In float32, capped softly where the model says so, at the temperature. [R, V] -> [R, V]"""
+def _scaled(logits: Tensor, options: LogitOptions) -> Tensor:
+    """Logits in float32, soft-capped if the model is, divided by the temperature. [R, V] -> [R, V]"""
     logits = logits.float()
-    if wanted.softcap is not None:
-        logits = torch.tanh(logits / wanted.softcap) * wanted.softcap
-    return logits / wanted.temperature if wanted.temperature != 1 else logits
+    if options.softcap is not None:
+        logits = torch.tanh(logits / options.softcap) * options.softcap
+    return logits / options.temperature if options.temperature != 1 else logits

@@ -1,4 +1,4 @@
-"""AdamW that can leave an update out, and the gauge that says when it must."""
+"""AdamW that can skip a step, and the monitor that decides when it must."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 class SkippableAdamW(torch.optim.AdamW):
-    """AdamW that can be told to leave everything as it is; DeepSpeed clears the gradients all the same."""
+    """AdamW whose next step can be skipped; DeepSpeed clears the gradients in either case."""
 
     skip = False
     max_grad_norm: float | None = None
-    """Clip here, and keep the norm, where DeepSpeed would clip without telling the norm."""
+    """If set, clip here and keep the norm: without ZeRO, DeepSpeed clips float32 gradients but does not report it."""
     grad_norm = 0.0
 
     def step(self, closure: Any = None) -> Any:
@@ -23,13 +23,20 @@ class SkippableAdamW(torch.optim.AdamW):
         return super().step(closure)
 
 
-def poison_gauge(module: nn.Module, device: torch.device) -> Tensor:
-    """A number that is not finite once any gradient since its last zeroing was not. []"""
-    gauge = torch.zeros((), device=device)
+class NonFiniteGradMonitor:
+    """Watches every gradient of a module through hooks, as AMP's GradScaler does with found_inf."""
 
-    def watch(gradient: Tensor) -> None:
-        gauge.add_(gradient.sum().float() * 0)
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        self._sum = torch.zeros((), device=device)
+        for parameter in module.parameters():
+            parameter.register_hook(self._add)  # type: ignore[no-untyped-call]
 
-    for parameter in module.parameters():
-        parameter.register_hook(watch)  # type: ignore[no-untyped-call]
-    return gauge
+    def pop_found_inf(self) -> bool:
+        """Whether any gradient since the last call was infinite or NaN."""
+        found = not bool(torch.isfinite(self._sum))
+        self._sum.zero_()
+        return found
+
+    def _add(self, gradient: Tensor) -> None:
+        # 0 * finite is 0; 0 * inf and 0 * NaN are NaN. Nothing waits for the device here.
+        self._sum.add_(gradient.sum().float() * 0)

@@ -1,12 +1,12 @@
-"""Groups to one flat row: what their prompts begin with once, then each prompt's rest, then the responses.
+"""Pack groups into one row without padding: the prompts' shared prefix once, each prompt's rest, then the responses.
 
-    tokens      h0 h1 | p0 q0 q1 | a0 a1 b0 c0 c1 c2
+    tokens      s0 s1 | p0 q0 q1 | a0 a1 b0 c0 c1 c2
     positions    0  1 |  2  2  3 |  3  4  3  4  5  6
-    levels       head |  prompts | responses (a and b are p's, c is q's)
+    depth       0     |  1       |  2  (a and b answer prompt p, c answers q)
 
-A token sees its own segment up to itself, and the segments it stands under: a response its prompt, a prompt the head.
-Nothing is padded but within attention. The model predicts the first token of every response from the prompt's last
-token, and each later token from the one before it; a response's last token predicts nothing and is left out.
+A token attends to its own segment up to itself, and to its ancestors: a response to its prompt, a prompt to the shared
+prefix. Only attention pads, per depth. The first token of every response is predicted from the last token of the
+prompt, each later token from the one before it; the last token of a response predicts nothing and is left out.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ from icpo_cli.records import Gold, Group, Prompt, Response
 
 @dataclass(frozen=True)
 class Level:
-    """Segments of one depth: S of them, of at most W tokens. Each stands under one of the level before, in order.
+    """All segments of one depth: S segments of at most W tokens, the children of one parent next to each other.
 
-    It sees M tokens: those of the segments above it, padded as they are, and its own.
+    A token of it sees M keys: those of its ancestors, padded as they are, and its own segment's.
     """
 
     start: int
-    """Of its first token in the flat row; its segments follow one another from there."""
-    position: Tensor  # [S, W] of each token in its text
+    """Index of its first token in the packed row; its segments follow one another from there."""
+    position: Tensor  # [S, W] position of each token in its text
     real: Tensor  # bool [S, W] False on padding
-    slot: Tensor  # [n] where its tokens stand in a [S * W] tensor
+    slot: Tensor  # [n] index of each of its n tokens in a [S * W] tensor
     key_position: Tensor  # [S, M]
     key_real: Tensor  # bool [S, M]
 
@@ -45,14 +45,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Packed:
-    """A micro-batch of P groups: a row of L tokens, and where the N response tokens are predicted and belong."""
+    """A micro-batch of P groups: a row of L tokens, and where the log-probs of its N response tokens come from."""
 
     input_ids: Tensor  # [1, L]
     position_ids: Tensor  # [1, L]
     levels: tuple[Level, ...]
-    source: Tensor  # [N] index into the L hidden states that predicts each response token
+    source: Tensor  # [N] index of the hidden state, of L, that predicts each response token
     target: Tensor  # [N] the response token
-    slot: Tensor  # [N] index into a [P, G, T] tensor where the token belongs
+    slot: Tensor  # [N] index of the token in a flattened [P, G, T] tensor
     shape: tuple[int, int, int]  # P, G, T
 
     def to(self, device: torch.device) -> "Packed":
@@ -67,27 +67,27 @@ class Packed:
         )
 
     def unpack(self, values: Tensor) -> Tensor:
-        """Values of the response tokens to their places, 0 elsewhere. [N] -> [P, G, T]"""
+        """Scatter values of the response tokens, 0 elsewhere. [N] -> [P, G, T]"""
         prompts, group, length = self.shape
         return values.new_zeros(prompts * group * length).index_copy(0, self.slot, values).view(self.shape)
 
 
 def pack(groups: Sequence[Group]) -> Packed:
-    """Groups of equally many responses."""
-    head = shared_head(groups)
+    """Pack groups that have equally many responses."""
+    prefix = shared_prefix(groups)
     prompts = [group.prompt.tokens for group in groups]
-    rests = [prompt[head:] for prompt in prompts]
+    rests = [prompt[prefix:] for prompt in prompts]
     responses = [response.tokens for group in groups for response in group.responses]
     group_size, longest = len(groups[0].responses), longest_response(groups)
-    heads = [(0, prompts[0][:head])] if head else []
-    parts = [heads, [(head, rest) for rest in rests]]
-    parts.append([(len(prompts[number // group_size]), tokens[:-1]) for number, tokens in enumerate(responses)])
-    segments = [segment for part in parts for segment in part]
+    # Segments by depth, each as (position of its first token, its tokens).
+    depths: list[list[tuple[int, Sequence[int]]]] = [[(0, prompts[0][:prefix])]] if prefix else []
+    depths.append([(prefix, rest) for rest in rests])
+    depths.append([(len(prompts[number // group_size]), tokens[:-1]) for number, tokens in enumerate(responses)])
+    segments = [segment for depth in depths for segment in depth]
     levels: list[Level] = []
-    for part in parts:
-        if part:
-            levels.append(_level(part, levels[-1] if levels else None))
-    ends = list(accumulate(map(len, rests), initial=head))[1:]  # of each prompt
+    for depth in depths:
+        levels.append(_level(depth, levels[-1] if levels else None))
+    ends = list(accumulate(map(len, rests), initial=prefix))[1:]  # end of each prompt in the row
     starts = list(accumulate((max(len(tokens) - 1, 0) for tokens in responses), initial=ends[-1]))
     source: list[int] = []
     slot: list[int] = []
@@ -107,13 +107,13 @@ def pack(groups: Sequence[Group]) -> Packed:
 
 
 def text_as_group(tokens: Sequence[int]) -> Group:
-    """Its first token as a prompt, the rest as the one response."""
+    """One text as a group: its first token is the prompt, the rest the only response."""
     prompt = Prompt("", "", Gold(""), tuple(tokens[:1]))
     return Group(prompt, (Response("", tuple(tokens[1:]), (), "stop"),))
 
 
-def shared_head(groups: Sequence[Group]) -> int:
-    """Tokens with which all their prompts begin, each prompt's last left to itself; 0 of one group alone."""
+def shared_prefix(groups: Sequence[Group]) -> int:
+    """Number of tokens that all prompts begin with; at most all but a prompt's last, and 0 for one group alone."""
     first, *others = [group.prompt.tokens for group in groups]
     if not others:
         return 0
@@ -121,9 +121,9 @@ def shared_head(groups: Sequence[Group]) -> int:
     return min(sum(1 for _ in alike), min(len(tokens) for tokens in (first, *others)) - 1)
 
 
-def own_length(group: Group, head: int) -> int:
-    """Tokens that a group takes beside a head of so many."""
-    return len(group.prompt.tokens) - head + sum(max(len(response.tokens) - 1, 0) for response in group.responses)
+def packed_length(group: Group, prefix: int) -> int:
+    """Tokens that a group adds to a packed row whose shared prefix has `prefix` tokens."""
+    return len(group.prompt.tokens) - prefix + sum(max(len(response.tokens) - 1, 0) for response in group.responses)
 
 
 def longest_response(groups: Sequence[Group]) -> int:
@@ -132,23 +132,22 @@ def longest_response(groups: Sequence[Group]) -> int:
 
 
 def response_mask(groups: Sequence[Group]) -> Tensor:
-    """1 on response tokens. [P, G, T] float32"""
+    """1 on response tokens, 0 on padding. [P, G, T] float32"""
     lengths = torch.tensor([[len(response.tokens) for response in group.responses] for group in groups])  # [P, G]
     return (torch.arange(longest_response(groups)) < lengths[..., None]).float()
 
 
-def sampled_logprob(groups: Sequence[Group]) -> Tensor:
-    """The sampler's log-probs; 0 on padding. [P, G, T] float32"""
-    longest = longest_response(groups)
-    rows = [[[*r.logprobs, *[0.0] * (longest - len(r.logprobs))] for r in group.responses] for group in groups]
+def sampled_logprob(groups: Sequence[Group], length: int) -> Tensor:
+    """The sampler's log-probs, padded with 0 to `length` tokens. [P, G, length] float32"""
+    rows = [[[*r.logprobs, *[0.0] * (length - len(r.logprobs))] for r in group.responses] for group in groups]
     return torch.tensor(rows)
 
 
 def micro_batches(lengths: Sequence[int], budget: int, at_least: int = 1) -> list[list[int]]:
-    """Indices of groups, cut into micro-batches of at most `budget` tokens.
+    """Split group indices into micro-batches of at most `budget` tokens.
 
-    Groups of like length go together; one over the budget goes alone. `at_least` micro-batches are made by halving
-    the largest, so that every rank can run as many as the rank that needs most.
+    Groups of similar length go together; a group over the budget gets a micro-batch of its own. The largest
+    micro-batches are halved until there are `at_least`, so that all ranks run equally many.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     batches: list[list[int]] = []
@@ -164,23 +163,23 @@ def micro_batches(lengths: Sequence[int], budget: int, at_least: int = 1) -> lis
     return batches
 
 
-def _level(segments: Sequence[tuple[int, Sequence[int]]], above: Level | None) -> Level:
-    """Of segments as (position of the first token, tokens)."""
+def _level(segments: Sequence[tuple[int, Sequence[int]]], parent: Level | None) -> Level:
+    """The level of segments given as (position of the first token, tokens)."""
     width = max(1, *(len(tokens) for _, tokens in segments))
     first = torch.tensor([at for at, _ in segments])  # [S]
     length = torch.tensor([len(tokens) for _, tokens in segments])  # [S]
-    place = torch.arange(width)
-    position, real = first[:, None] + place, place < length[:, None]  # [S, W]
+    index = torch.arange(width)
+    position, real = first[:, None] + index, index < length[:, None]  # [S, W]
     key_position, key_real = position, real
-    if above is not None:
+    if parent is not None:
         count = len(segments)
-        key_position = torch.cat([handed_down(above.key_position, count), position], 1)
-        key_real = torch.cat([handed_down(above.key_real, count), real], 1)
+        key_position = torch.cat([broadcast_to_children(parent.key_position, count), position], 1)
+        key_real = torch.cat([broadcast_to_children(parent.key_real, count), real], 1)
     slot = real.flatten().nonzero().squeeze(-1)
-    return Level(above.end if above else 0, position, real, slot, key_position, key_real)
+    return Level(parent.end if parent else 0, position, real, slot, key_position, key_real)
 
 
-def handed_down(values: Tensor, count: int) -> Tensor:
-    """From a level's segments to the `count` of the next that stand under them. [S, M, ...] -> [count, M, ...]"""
-    each = count // len(values)
-    return values[:, None].expand(-1, each, *values.shape[1:]).flatten(0, 1)
+def broadcast_to_children(values: Tensor, count: int) -> Tensor:
+    """Expand a level's values to the `count` segments of the next level. [S, M, ...] -> [count, M, ...]"""
+    children = count // len(values)
+    return values[:, None].expand(-1, children, *values.shape[1:]).flatten(0, 1)

@@ -1,35 +1,51 @@
-"""Tensors with a row a group, [P, ...], alone and as fields of a record: some rows, and several tensors as one."""
+"""Tensors with one row per group, [P, ...], and LogProbs made of them: select, concatenate, reorder."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
-R = TypeVar("R")
+from icpo_cli.records import LogProbs
 
 
-def rows_of(record: R, places: Sequence[int], length: int) -> R:
-    """Some groups, cut to so many tokens. Of fields [P, G, T], or None."""
-    return type(record)(**{name: None if v is None else v[places, :, :length] for name, v in vars(record).items()})
+def select(logprobs: LogProbs, indices: Sequence[int]) -> LogProbs:
+    """The groups at `indices`."""
+    rows: dict[str, Any] = {name: values[indices] for name, values in _tensors(logprobs).items()}
+    return replace(logprobs, **rows)
 
 
-def joined(records: Sequence[R], rows: Sequence[int]) -> R:
-    """These rows of all records' one after another."""
-    fields = {name: tensors_joined([vars(each)[name] for each in records], rows) for name in vars(records[0])}
-    return type(records[0])(**fields)
+def resize(logprobs: LogProbs, length: int) -> LogProbs:
+    """Pad with zeros, or cut off padding, to `length` tokens."""
+    resized: dict[str, Any] = {
+        name: pad(values, (0, length - values.shape[-1])) for name, values in _tensors(logprobs).items()
+    }
+    return replace(logprobs, **resized)
 
 
-def tensors_joined(tensors: Sequence[Any], rows: Sequence[int]) -> Any:
-    """The same of tensors [P, ..., N], as wide as the widest; None of nothing but None."""
-    if tensors[0] is None:
-        return None
-    widest = max(each.shape[-1] for each in tensors)
-    return torch.cat([pad(each, (0, widest - each.shape[-1])) for each in tensors])[rows]
+def concat(parts: Sequence[LogProbs], rows: Sequence[int]) -> LogProbs:
+    """Concatenate along the groups, padded to the longest, then take `rows`."""
+    whole: dict[str, Any] = {
+        name: concat_tensors([vars(part)[name] for part in parts], rows) for name in _tensors(parts[0])
+    }
+    return replace(parts[0], **whole)
 
 
-def in_order(places: Iterable[Sequence[int]]) -> list[int]:
-    """The rows, of parts with these places one after another, that put each in its place."""
-    flat = list(chain.from_iterable(places))
+def concat_tensors(parts: Sequence[Tensor], rows: Sequence[int]) -> Tensor:
+    """Concatenate [P, ..., T] tensors along the groups, padded to the longest, then take `rows`."""
+    longest = max(part.shape[-1] for part in parts)
+    return torch.cat([pad(part, (0, longest - part.shape[-1])) for part in parts])[rows]
+
+
+def original_order(indices: Iterable[Sequence[int]]) -> list[int]:
+    """The rows that undo a split: for parts that hold the groups at `indices`, their order after concatenation."""
+    flat = list(chain.from_iterable(indices))
     return sorted(range(len(flat)), key=flat.__getitem__)
+
+
+def _tensors(logprobs: LogProbs) -> dict[str, Tensor]:
+    """The fields that are not None."""
+    return {name: values for name, values in vars(logprobs).items() if values is not None}

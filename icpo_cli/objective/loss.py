@@ -1,8 +1,7 @@
 """The clipped objective with its KL term (Eq. 4), over the padded responses of a micro-batch.
 
-Every function keeps the token axis: a loss is the weighted sum of its tokens, and the weights
-(`token_weight`) carry the normalisation. Weights use the counts of the whole mini-batch over all
-ranks, so micro-batches and ranks add up to one and the same loss however they are cut.
+A loss is a weighted sum over tokens; the weights (`token_weight`) normalize it. They use the counts of the whole
+mini-batch over all ranks, so the sum over micro-batches and ranks does not depend on how the mini-batch is split.
 """
 
 from collections.abc import Callable
@@ -20,22 +19,22 @@ class Totals(NamedTuple):
 
 
 class LossOutput(NamedTuple):
-    """The loss of a micro-batch and what it is made of: scalars that add up over micro-batches and ranks."""
+    """Loss and statistics of a micro-batch: scalars to be summed over micro-batches and ranks."""
 
-    loss: Tensor  # [] what is differentiated: policy_loss + kl_coef * kl
+    loss: Tensor  # [] policy_loss + kl_coef * kl, with gradient
     policy_loss: Tensor  # []
-    kl: Tensor  # [] k3, nats per token under the same weights
-    clipped: Tensor  # [] share of the weight on tokens whose ratio was clipped
-    log_ratio: Tensor  # [] its absolute value, nats per token under the same weights
+    kl: Tensor  # [] k3 estimate, token-weighted, nats
+    clipped: Tensor  # [] token weight on tokens whose ratio was clipped
+    log_ratio: Tensor  # [] absolute log-ratio, token-weighted, nats
 
 
 class TokenRows(NamedTuple):
     """R responses of a micro-batch, padded to T tokens."""
 
-    logprob: Tensor  # [R, T] under the weights that are trained, with gradient
-    old_logprob: Tensor  # [R, T] under those of the rollout
-    ref_logprob: Tensor | None  # [R, T] the reference's; None where there is none
-    advantage: Tensor  # [R, T] what each token is weighed by
+    logprob: Tensor  # [R, T] under the current policy, with gradient
+    old_logprob: Tensor  # [R, T] under the old policy
+    ref_logprob: Tensor | None  # [R, T] under the reference model; None without one
+    advantage: Tensor  # [R, T]
     mask: Tensor  # [R, T] 1 on response tokens
 
 
@@ -43,9 +42,9 @@ Loss = Callable[[TokenRows, Totals], LossOutput]
 
 
 def token_weight(mask: Tensor, mean: str, totals: Totals, constant_length: int) -> Tensor:
-    """What each token counts in the loss. [R, T] -> [R, T]
+    """The weight of each token in the loss. [R, T] -> [R, T]
 
-    "response": 1 / (its response's length * responses), Eq. 4. "token": 1 / tokens, DAPO.
+    "response": 1 / (length of its response * responses), Eq. 4. "token": 1 / tokens, DAPO.
     "constant": 1 / (constant_length * responses), Dr.GRPO.
     """
     if mean == "response":
@@ -56,25 +55,25 @@ def token_weight(mask: Tensor, mean: str, totals: Totals, constant_length: int) 
 
 
 def k3_kl(logprob: Tensor, ref_logprob: Tensor) -> Tensor:
-    """Unbiased, never negative estimate of KL(policy || reference) per token. [R, T] -> [R, T]"""
+    """The k3 estimate of KL(policy || reference) per token: unbiased and nonnegative. [R, T] -> [R, T]"""
     log_ratio = ref_logprob - logprob
     return log_ratio.exp() - log_ratio - 1
 
 
 def clipped_loss(
     logprob: Tensor,  # [R, T] current policy, with gradient
-    old_logprob: Tensor,  # [R, T] policy of the rollout
-    ref_logprob: Tensor | None,  # [R, T] reference; None where kl_coef is 0
-    advantage: Tensor,  # [R, T] of each token; equal over a response where the method has one for it
+    old_logprob: Tensor,  # [R, T] old policy
+    ref_logprob: Tensor | None,  # [R, T] reference model; None if kl_coef is 0
+    advantage: Tensor,  # [R, T]
     weight: Tensor,  # [R, T] from token_weight; 0 on padding
     clip_low: float,
     clip_high: float,
     kl_coef: float,
     ratio_cap: float | None = None,
 ) -> LossOutput:
-    """Minus Eq. 4: -(min(r A, clip(r, 1 - low, 1 + high) A)) + kl_coef * k3, summed under `weight`.
+    """The negative of Eq. 4: -(min(r A, clip(r, 1 - low, 1 + high) A)) + kl_coef * k3, summed with `weight`.
 
-    `ratio_cap`: the most that r weighs, whatever the advantage's sign; its gradient stays that of log r.
+    `ratio_cap`: upper bound of the ratio r as a weight, for either sign of the advantage; the gradient of log r stays.
     """
     log_ratio = logprob - old_logprob  # [R, T]
     ratio = log_ratio.exp()  # [R, T]
@@ -87,3 +86,11 @@ def clipped_loss(
     was_clipped = ((clipped < unclipped) * weight).sum()
     moved = (log_ratio.detach().abs() * weight).sum()
     return LossOutput(policy_loss + kl_coef * kl, policy_loss.detach(), kl.detach(), was_clipped, moved)
+
+
+def truncated_importance(logprob: Tensor, sampler_logprob: Tensor, cap: float) -> Tensor:
+    """Truncated importance weights for the sampler/learner mismatch (TIS): min(pi_learner / pi_sampler, cap).
+
+    Both log-probs are of the old policy. [..., T], [..., T] nats -> [..., T]
+    """
+    return (logprob - sampler_logprob).exp().clamp(max=cap)

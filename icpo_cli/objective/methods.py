@@ -1,4 +1,4 @@
-"""From confidences and rewards of a group to its advantages: the composition that a method is."""
+"""A method as a composition: from confidences and rewards of a group to its advantages, and its loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ from torch import Tensor
 from icpo_cli.config.schema import AdvantageConfig, Config, MethodConfig
 from icpo_cli.objective.advantage import batch_advantage, group_advantage, leave_one_out_advantage
 from icpo_cli.objective.loss import Loss, LossOutput, TokenRows, Totals, clipped_loss, token_weight
-from icpo_cli.objective.perplexity import perplexity_score
-from icpo_cli.objective.preference import preference_score
+from icpo_cli.objective.preference import perplexity_score, preference_score
 from icpo_cli.objective.process import outcome_loss
 from icpo_cli.objective.shaping import cap, capped_bonus
 
@@ -18,7 +17,7 @@ SCORES: dict[str, Callable[[Tensor, MethodConfig], Tensor]] = {
     "preference": lambda confidence, method: preference_score(confidence, method.delta),
     "perplexity": lambda confidence, method: perplexity_score(confidence, method.alpha),
 }
-"""What a bonus is made of: [..., G] confidences -> [..., G] scores."""
+"""{method.bonus: score}, from [..., G] confidences to [..., G] scores."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,11 @@ class Derivation:
     confidence: Tensor
     reward: Tensor  # R_verif
     preference_score: Tensor  # S, Eq. 9
-    capped: Tensor  # bool: the bonus's score was above |R| / tau
+    capped: Tensor  # bool: the score was above |R| / tau
     bonus: Tensor  # omega * min(score, |R| / tau)
     final_reward: Tensor  # Eq. 11
-    advantage: Tensor  # of final_reward, Eq. 5
-    grpo_advantage: Tensor  # of reward alone, Eq. 3; of undecided groups too
+    advantage: Tensor  # from final_reward, Eq. 5
+    grpo_advantage: Tensor  # from reward alone, Eq. 3; also for undecided groups
 
 
 def derive(
@@ -45,9 +44,9 @@ def derive(
 ) -> Derivation:
     """Eq. 9, 11 and 5 in order. [..., G], [..., G] -> Derivation
 
-    Without a bonus nothing is added to the reward; the preference score is computed all the same, to be looked at.
-    `decided`: bool [...], False for a group that holds a response nobody could judge. Its advantages are 0: its mean
-    would take a guess for a fact. `gather`: from this rank's final rewards and rewards, [2, N], to those of all ranks.
+    Without a bonus nothing is added to the reward; the preference score is still computed, as a metric.
+    `decided`: bool [...], False for a group with an undecided response: its group mean is unknown, so its advantages
+    are 0. `gather`: concatenates this rank's (final rewards, rewards), [2, N], with those of all ranks.
     """
     preference = preference_score(confidence, method.delta)
     score = preference if method.bonus == "none" else SCORES[method.bonus](confidence, method)
@@ -74,7 +73,7 @@ def derive(
 
 
 def policy_loss(config: Config) -> Loss:
-    """Eq. 4 as the configuration has it."""
+    """The loss of Eq. 4 with the configured settings."""
     learner, mean, length = config.learner, config.method.loss_mean, config.rollout.max_response_tokens
 
     def loss(rows: TokenRows, totals: Totals) -> LossOutput:
@@ -87,7 +86,7 @@ def policy_loss(config: Config) -> Loss:
             clip_low=learner.clip_ratio,
             clip_high=learner.clip_ratio if learner.clip_ratio_high is None else learner.clip_ratio_high,
             kl_coef=learner.kl_coef,
-            # Of the learner's own old log-probs the ratio is the update's alone; the cap weighs advantages then.
+            # With old log-probs from the learner, the cap applies to the advantages instead (truncated_importance).
             ratio_cap=learner.importance_cap if learner.old_logprobs == "sampler" else None,
         )
 
@@ -95,7 +94,7 @@ def policy_loss(config: Config) -> Loss:
 
 
 def process_loss(config: Config) -> Loss:
-    """Of the model behind process rewards; a token's "advantage" is its response's outcome."""
+    """The loss of the process model; a token's "advantage" is the outcome of its response."""
     beta = config.reward.process.beta
 
     def loss(rows: TokenRows, totals: Totals) -> LossOutput:

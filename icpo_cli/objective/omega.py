@@ -13,7 +13,7 @@ from icpo_cli.config.schema import MethodConfig
 
 @dataclass(frozen=True)
 class OmegaCurve:
-    """The four numbers every schedule is drawn from."""
+    """The parameters of a schedule."""
 
     max: float
     min: float
@@ -22,11 +22,11 @@ class OmegaCurve:
 
     @property
     def warmup_iterations(self) -> float:
-        """T_w; need not be whole."""
+        """T_w; need not be an integer."""
         return self.warmup_fraction * self.iterations
 
     def fall(self, progress: float) -> float:
-        """A line from max at progress 0 to min at progress 1."""
+        """Linear from max at progress 0 to min at progress 1."""
         return self.max + (self.min - self.max) * progress
 
     def rise(self, t: float) -> float:
@@ -62,7 +62,7 @@ SCHEDULES: dict[str, Callable[[float, OmegaCurve], float]] = {
 
 
 def omega_at(iteration: int, method: MethodConfig, iterations: int) -> float:
-    """The bonus weight of an iteration in 0..iterations; 0 for a method without the bonus."""
+    """The bonus weight at an iteration in 0..iterations; 0 for a method without a bonus."""
     if method.bonus == "none":
         return 0.0
     curve = OmegaCurve(method.omega.max, method.omega.min, method.omega.warmup_fraction, iterations)

@@ -1,4 +1,4 @@
-"""The preference score S of each response of a group (Eq. 8 and 9)."""
+"""Scores behind a bonus: the preference score S of ICPO (Eq. 8 and 9) and the perplexity score of CDE."""
 
 import torch
 from torch import Tensor
@@ -12,12 +12,20 @@ def preference_score(confidence: Tensor, delta: float) -> Tensor:
     S_k = delta * (sum of log pi(o_j) over all j ranked strictly after k) / log pi(o_k) - delta * log pi(o_(G))
 
     Equal confidences form no pair. O(G log G): the sum over "ranked after k" is a suffix sum of the
-    sorted group, read where the first strictly greater confidence stands.
+    sorted group, read at the first strictly greater confidence.
     """
     logp = confidence.clamp(max=LOG_PROB_CEILING)  # [..., G]
     ascending = logp.sort(dim=-1).values.contiguous()  # [..., G]
     suffix = ascending.flip(-1).cumsum(-1).flip(-1)  # [..., G]  suffix[i] = sum of ascending[i:]
-    suffix = torch.nn.functional.pad(suffix, (0, 1))  # [..., G+1]  nothing stands after the last
+    suffix = torch.nn.functional.pad(suffix, (0, 1))  # [..., G+1]  0 after the last
     first_after = torch.searchsorted(ascending, logp.contiguous(), right=True)  # [..., G]
     pairs = suffix.gather(-1, first_after) / logp  # [..., G]
     return delta * pairs - delta * ascending[..., -1:]
+
+
+def perplexity_score(confidence: Tensor, alpha: float) -> Tensor:
+    """alpha * B, where B is the mean negative log-prob of the response's tokens (CDE's actor bonus).
+
+    [..., G] confidences, <= 0 -> [..., G]; they are -B if the confidence is `mean_logprob`.
+    """
+    return -alpha * confidence

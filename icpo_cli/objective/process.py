@@ -1,4 +1,4 @@
-"""PRIME: rewards by token from a second model that is taught the outcome alone (Eq. 3 to 6)."""
+"""PRIME: token rewards from a process model that is trained on outcomes alone (Eq. 3 to 6)."""
 
 import torch
 from torch import Tensor
@@ -12,19 +12,21 @@ def process_reward(logprob: Tensor, ref_logprob: Tensor, beta: float) -> Tensor:
 
 
 def process_advantage(reward: Tensor, mask: Tensor) -> Tensor:
-    """What a token and those after it are rewarded, each less the mean over the group's other responses of their mean
-    reward a token (Eq. 5, the process's part). [P, G, T], [P, G, T] -> [P, G, T]"""
+    """Return of each token: its reward and those after it, each minus a leave-one-out baseline (Eq. 5, process part).
+
+    The baseline is the mean, over the group's other responses, of their mean token reward. [P, G, T] x2 -> [P, G, T]
+    """
     mean = (reward * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # [P, G]
     size = mean.shape[-1]
-    of_others = (mean.sum(-1, keepdim=True) - mean) / (size - 1)  # [P, G]
-    centred = (reward - of_others[..., None]) * mask  # [P, G, T]
-    return centred.flip(-1).cumsum(-1).flip(-1) * mask
+    others = (mean.sum(-1, keepdim=True) - mean) / (size - 1)  # [P, G]
+    centered = (reward - others[..., None]) * mask  # [P, G, T]
+    return centered.flip(-1).cumsum(-1).flip(-1) * mask
 
 
 def outcome_loss(
     logprob: Tensor, ref_logprob: Tensor, outcome: Tensor, mask: Tensor, beta: float, n: int
 ) -> LossOutput:
-    """Cross-entropy of sigmoid(sum of the response's process rewards) and its outcome (Eq. 6), summed over / n.
+    """Cross-entropy of sigmoid(sum of the response's process rewards) and its outcome (Eq. 6), summed and divided by n.
 
     [R, T], [R, T], [R], [R, T]; `n`: responses of the mini-batch, over all ranks.
     """

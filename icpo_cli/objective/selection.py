@@ -1,4 +1,4 @@
-"""Which groups are trained on."""
+"""Filters that decide which groups are trained on (`rollout.keep`)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from icpo_cli.config.schema import RolloutConfig
 
 @dataclass(frozen=True)
 class Candidates:
-    """The groups of a round."""
+    """The groups of a round, as the filters see them."""
 
     final_reward: Tensor  # [P, G]
     correct: Tensor  # bool [P, G]
-    usual_std: float
-    """Of final rewards in a group, in this run so far; 0 before anything is known."""
+    running_std: float
+    """Running mean of the std of final rewards within a group; 0 before the first iteration."""
 
 
 def all_groups(groups: Candidates, rollout: RolloutConfig) -> Tensor:
@@ -24,7 +24,7 @@ def all_groups(groups: Candidates, rollout: RolloutConfig) -> Tensor:
 
 
 def unequal_groups(groups: Candidates, rollout: RolloutConfig) -> Tensor:
-    """Those whose final rewards are not all exactly equal: DAPO's dynamic sampling.
+    """Groups whose final rewards are not all equal: DAPO's dynamic sampling.
 
     A bonus that separates responses of equal reward keeps their group.
     """
@@ -32,12 +32,12 @@ def unequal_groups(groups: Candidates, rollout: RolloutConfig) -> Tensor:
 
 
 def spread_groups(groups: Candidates, rollout: RolloutConfig) -> Tensor:
-    """Those whose final rewards have at least `spread_share` of the usual std (ddof 1): RLPR's filter."""
-    return groups.final_reward.std(-1) >= rollout.spread_share * groups.usual_std
+    """Groups whose std of final rewards (ddof 1) is at least `min_std_ratio` of the running std: RLPR's filter."""
+    return groups.final_reward.std(-1) >= rollout.min_std_ratio * groups.running_std
 
 
 def accuracy_groups(groups: Candidates, rollout: RolloutConfig) -> Tensor:
-    """Those that are right neither too seldom nor too often: PRIME's filter, both bounds included."""
+    """Groups with an accuracy between two bounds, both included: PRIME's filter."""
     accuracy = groups.correct.double().mean(-1)
     return (accuracy >= rollout.least_accuracy) & (accuracy <= rollout.most_accuracy)
 
@@ -48,4 +48,4 @@ KEEP: dict[str, Callable[[Candidates, RolloutConfig], Tensor]] = {
     "spread": spread_groups,
     "accuracy": accuracy_groups,
 }
-"""By rollout.keep: -> bool [P]"""
+"""{rollout.keep: filter}, each returning bool [P]."""

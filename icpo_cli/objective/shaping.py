@@ -1,4 +1,4 @@
-"""How a score of the policy's own enters the reward (Eq. 11)."""
+"""The capped bonus that a score adds to the reward (Eq. 11)."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ from torch import Tensor
 def capped_bonus(reward: Tensor, score: Tensor, omega: float, tau: float) -> Tensor:
     """omega * min(S, |R| / tau), each response capped by its own reward. [..., G] each -> [..., G]
 
-    A reward of 0 gives no bonus. With omega 0 the bonus is exactly 0, so that ICPO is GRPO bit for bit.
+    A reward of 0 gives no bonus. With omega 0 the bonus is exactly 0, so ICPO equals GRPO bit for bit.
     """
     return omega * torch.minimum(score, cap(reward, tau))
 
 
 def cap(reward: Tensor, tau: float) -> Tensor:
-    """The largest score that Eq. 11 lets through: |R| / tau. [..., G] -> [..., G]"""
+    """The upper bound of the score in Eq. 11: |R| / tau. [..., G] -> [..., G]"""
     return reward.abs() / tau

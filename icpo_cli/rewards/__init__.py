@@ -1,1 +1,1 @@
-"""From text to verdict to reward."""
+"""Rewards: the answer reward of a source, the format reward, noise and length penalty."""

@@ -1,4 +1,4 @@
-"""The coarse selection (App. B.1): prompts whose group was uniform, so that GRPO's advantages there are all 0."""
+"""Coarse data selection (App. B.1): keep prompts with uniform groups, where all GRPO advantages are 0."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from icpo_cli.records import UNDECIDED, VerdictKind
 
 UNIFORM = ("all_right", "all_wrong")
-"""Of the reasons, those that keep a prompt."""
+"""The reasons that keep a prompt."""
 
 
 @dataclass(frozen=True)
 class CoarseSelection:
-    """Prompts by id, each with what decided it."""
+    """Kept and dropped prompts, {prompt id: reason}."""
 
     kept: dict[str, str]
     """all_right or all_wrong."""
@@ -26,7 +26,7 @@ class CoarseSelection:
 
 
 def select_uniform(verdicts: Mapping[str, Sequence[VerdictKind]]) -> CoarseSelection:
-    """Of a probe's verdicts, {prompt id: those of its responses}. An answer that is missing is not right."""
+    """Select from a probe's {prompt id: verdicts of its responses}. A missing answer counts as wrong."""
     reasons = {prompt: reason_of(kinds) for prompt, kinds in verdicts.items()}
     return CoarseSelection(
         kept={prompt: reason for prompt, reason in reasons.items() if reason in UNIFORM},
@@ -35,7 +35,7 @@ def select_uniform(verdicts: Mapping[str, Sequence[VerdictKind]]) -> CoarseSelec
 
 
 def reason_of(kinds: Sequence[VerdictKind]) -> str:
-    """What a group's verdicts are: all_right, all_wrong, mixed or undecided."""
+    """Classify a group's verdicts: all_right, all_wrong, mixed or undecided."""
     if any(kind in UNDECIDED for kind in kinds):
         return "undecided"
     right = sum(kind is VerdictKind.CORRECT for kind in kinds)

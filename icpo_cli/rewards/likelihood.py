@@ -1,44 +1,44 @@
-"""VeriFree: a response is worth how likely its reasoning makes the reference answer, which is taught along with it."""
+"""VeriFree: the reward is the likelihood of the reference answer after the response's reasoning.
 
-from icpo_cli.records import Group, Response
+The policy is trained on the reasoning followed by the reference answer, not on the response's own answer.
+"""
+
+from icpo_cli.records import Group
 from icpo_cli.rewards.reference import Encode, reference_mask, with_reference
-from icpo_cli.rewards.source import Credit, Sampled, Taught
+from icpo_cli.rewards.source import ReferenceTargets, SourceInput, SourceOutput
 
 CLOSING = "</answer>"
 
 
-def from_reference_likelihood(sampled: Sampled) -> Credit:
-    """R = pi(reference | prompt, reasoning): the product over the reference's tokens, the closing tag's among them.
+def from_reference_likelihood(inputs: SourceInput) -> SourceOutput:
+    """R = pi(reference | prompt, reasoning): the product over the reference's tokens and the closing tag's.
 
-    0 for a response without exactly one answer tag, and for one that was cut off; its own tokens are taught then.
+    0 for a response without exactly one answer tag or cut off at the length limit; it is trained on as it is.
     """
-    asked = [taught_texts(group, sampled.encode) for group in sampled.groups]
-    groups = [group for group, _ in asked]
-    scores = sampled.score(groups)  # [P, G, T]
-    reference = reference_mask(asked, scores.mask)
-    has_place = reference.sum(-1) > 0  # [P, G]
-    likelihood = (scores.logprob.double() * reference).sum(-1).exp() * has_place
+    texts = [reference_texts(group, inputs.encode) for group in inputs.groups]
+    groups = [group for group, _ in texts]
+    old = inputs.logprobs(groups)  # [P, G, T]
+    reference = reference_mask(texts, old.mask)
+    has_reference = reference.sum(-1) > 0  # [P, G]
+    likelihood = (old.logprob.double() * reference).sum(-1).exp() * has_reference
     answer = likelihood.tolist()
-    return Credit(
+    return SourceOutput(
         answer=answer,
-        decided=[True] * len(asked),
-        columns={"reference_likelihood": answer, "reference_placed": has_place.double().tolist()},
-        taught=Taught(groups, scores, reference),
+        decided=[True] * len(texts),
+        columns={"reference_likelihood": answer, "reference_placed": has_reference.double().tolist()},
+        targets=ReferenceTargets(groups, old, reference),
     )
 
 
-def taught_texts(group: Group, encode: Encode) -> tuple[Group, list[int]]:
-    """The reference and the closing tag behind each response's reasoning, and how many tokens they are; a response
-    that has no place for it stays as it is, with 0 of them."""
+def reference_texts(group: Group, encode: Encode) -> tuple[Group, list[int]]:
+    """Each response's reasoning followed by the reference and the closing tag, and how many tokens these two have.
+
+    A response without a place for the reference stays as it is, with a count of 0.
+    """
     placed, counts = with_reference(group, encode, CLOSING)
-    texts = list(
-        zip(group.responses, placed.responses, counts, strict=False)
-    )  # without the last, which reasons nothing
-    kept = [_kept(own, with_it, count) for own, with_it, count in texts]
-    return Group(group.prompt, tuple(text for text, _ in kept)), [count for _, count in kept]
-
-
-def _kept(own: Response, with_reference: Response, count: int) -> tuple[Response, int]:
-    if count == 0 or own.finish_reason == "length":
-        return own, 0
-    return with_reference, count
+    # The last text of `placed` is the reference without any reasoning, which VeriFree does not use.
+    own = [
+        (response, 0) if count == 0 or response.finish_reason == "length" else (text, count)
+        for response, text, count in zip(group.responses, placed.responses[:-1], counts[:-1], strict=True)
+    ]
+    return Group(group.prompt, tuple(text for text, _ in own)), [count for _, count in own]

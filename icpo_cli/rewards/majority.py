@@ -1,51 +1,52 @@
-"""TTRL: no gold answer; the answer that most of a prompt's responses give is taken for right."""
+"""TTRL: no gold answers; a response is rewarded for agreeing with the majority answer of its prompt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from icpo_cli.records import Gold, Group, RuleName, Verdict
-from icpo_cli.rewards.source import Credit, Sampled
+from icpo_cli.rewards.source import SourceInput, SourceOutput
 from icpo_cli.rng import SeedKey, stable_hash
 
 Pair = tuple[Gold, str]
 NO_ANSWERS = (RuleName.GOLD, RuleName.LIMITS)
-"""Rules by which a text is refused as something to compare with: it equals no other."""
+"""Rules that refuse a text as a gold answer; such a text equals no other."""
 
 
 @dataclass(frozen=True)
 class Vote:
-    """One prompt's."""
+    """The majority vote over one prompt's responses."""
 
     label: str | None
-    """The answer that won; None where no response has one."""
+    """The majority answer; None if no response has an answer."""
     share: float
-    """Of all responses, those that gave it."""
+    """Share of all responses that gave it."""
     agrees: tuple[bool, ...]
-    """A response: whether its answer is the label."""
+    """Per response: whether its answer equals the label."""
     decided: bool
-    """False where an answer could not be compared with the others."""
+    """False if an answer could not be compared with the others (timeout, error)."""
 
 
-def from_majority(sampled: Sampled) -> Credit:
-    """1 for a response whose answer is the majority's. Answers are one vote where the verifier takes them for equal."""
-    answers = [_extracted(group, sampled) for group in sampled.votes]  # [P][N]
-    equal = _compared(sampled.votes, answers, sampled)
+def from_majority(inputs: SourceInput) -> SourceOutput:
+    """1 for a response whose answer equals the majority answer, else 0. Answers that the verifier finds equal vote
+    together."""
+    answers = [_extracted(group, inputs) for group in inputs.votes]  # [P][N]
+    equal = _compared(inputs.votes, answers, inputs)
     votes = [
-        vote(texts, equal[p], sampled.seed_key.at(group.prompt.id))
-        for p, (group, texts) in enumerate(zip(sampled.votes, answers, strict=True))
+        vote(texts, equal[p], inputs.seed_key.at(group.prompt.id))
+        for p, (group, texts) in enumerate(zip(inputs.votes, answers, strict=True))
     ]
-    size = len(sampled.groups[0].responses)
-    return Credit(
+    size = len(inputs.groups[0].responses)
+    return SourceOutput(
         answer=[[float(agrees) for agrees in each.agrees[:size]] for each in votes],
         decided=[each.decided for each in votes],
-        columns={"majority_share": [[each.share] * size for each in votes]} | _right(votes, sampled),
+        columns={"majority_share": [[each.share] * size for each in votes]} | _right(votes, inputs),
     )
 
 
 def vote(answers: Sequence[str | None], equal: dict[tuple[str, str], Verdict], key: SeedKey) -> Vote:
-    """`equal`: the verdict on each pair of different texts. Of answers with as many votes, the one whose hash with
-    `key` (seed, iteration, prompt) is least."""
-    leaders: dict[str, str] = {}  # a text, and the first text that it equals
+    """`equal`: the verdict on each pair of different texts. Ties are broken by the smallest hash of the answer with
+    `key` (seed, iteration, prompt)."""
+    leaders: dict[str, str] = {}  # each text -> the first text that it equals
     decided = True
     for text in dict.fromkeys(text for text in answers if text is not None):
         verdicts = {leader: equal[leader, text] for leader in dict.fromkeys(leaders.values())}
@@ -62,41 +63,41 @@ def vote(answers: Sequence[str | None], equal: dict[tuple[str, str], Verdict], k
     )
 
 
-def _extracted(group: Group, sampled: Sampled) -> list[str | None]:
-    return sampled.verifier.extract([response.text for response in group.responses], sampled.grading)
+def _extracted(group: Group, inputs: SourceInput) -> list[str | None]:
+    return inputs.verifier.extract([response.text for response in group.responses], inputs.grading)
 
 
 def _compared(
-    groups: Sequence[Group], answers: Sequence[Sequence[str | None]], sampled: Sampled
+    groups: Sequence[Group], answers: Sequence[Sequence[str | None]], inputs: SourceInput
 ) -> list[dict[tuple[str, str], Verdict]]:
-    """[P] {(one, another): the verdict}, of every pair of different texts of a prompt, the earlier one first."""
-    places, pairs = [], list[Pair]()
+    """[P] {(one, other): verdict} for every pair of different texts of a prompt, the earlier one first."""
+    keys, pairs = [], list[Pair]()
     for p, (group, texts) in enumerate(zip(groups, answers, strict=True)):
         different = list(dict.fromkeys(text for text in texts if text is not None))
-        for at, one in enumerate(different):
-            for another in different[at + 1 :]:
-                places.append((p, (one, another)))
-                pairs.append((_as_gold(one, group), another))
+        for index, one in enumerate(different):
+            for other in different[index + 1 :]:
+                keys.append((p, (one, other)))
+                pairs.append((_as_gold(one, group), other))
     found: list[dict[tuple[str, str], Verdict]] = [{} for _ in groups]
-    for (p, key), verdict in zip(places, sampled.verifier.compare(pairs, sampled.grading), strict=True):
+    for (p, key), verdict in zip(keys, inputs.verifier.compare(pairs, inputs.grading), strict=True):
         found[p][key] = verdict
     return found
 
 
-def _right(votes: Sequence[Vote], sampled: Sampled) -> dict[str, list[list[float]]]:
-    """Whether each label is the gold answer, where there is one: logged, never learned from."""
-    if not all(group.prompt.gold.known for group in sampled.votes):
+def _right(votes: Sequence[Vote], inputs: SourceInput) -> dict[str, list[list[float]]]:
+    """Whether each label equals the gold answer, if all prompts have one: logged, not a reward."""
+    if not all(group.prompt.gold.known for group in inputs.votes):
         return {}
-    labelled = [(group.prompt.gold, each.label) for group, each in zip(sampled.votes, votes, strict=True)]
+    labelled = [(group.prompt.gold, each.label) for group, each in zip(inputs.votes, votes, strict=True)]
     verdicts = iter(
-        sampled.verifier.compare([(gold, label) for gold, label in labelled if label is not None], sampled.grading)
+        inputs.verifier.compare([(gold, label) for gold, label in labelled if label is not None], inputs.grading)
     )
     right = [label is not None and next(verdicts).correct for _, label in labelled]
-    size = len(sampled.groups[0].responses)
+    size = len(inputs.groups[0].responses)
     return {"majority_right": [[float(is_right)] * size for is_right in right]}
 
 
 def _as_gold(text: str, group: Group) -> Gold:
-    """An answer that others are compared with, of the question's kind."""
+    """An extracted answer as a gold answer of the question's kind."""
     gold = group.prompt.gold
     return Gold(text, kind=gold.kind, choices=gold.choices, ordered=gold.ordered)

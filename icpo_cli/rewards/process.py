@@ -1,23 +1,23 @@
-"""PRIME: the verdict as outcome, and a reward for every token from a second model that is taught the outcomes."""
+"""PRIME: the verdict as outcome reward, plus token rewards from a process model trained on the outcomes."""
 
 import torch
 
 from icpo_cli.objective.process import process_reward
-from icpo_cli.rewards.source import Credit, Process, Sampled, from_verdicts
+from icpo_cli.rewards.source import ProcessRewards, SourceInput, SourceOutput, from_verdicts
 
 
-def from_process(sampled: Sampled) -> Credit:
-    """The verifier's credit, with process rewards beside it."""
-    outcome = from_verdicts(sampled)
-    assert sampled.process_score is not None
-    scores = sampled.process_score(sampled.groups)
-    assert scores.ref_logprob is not None
-    reward = process_reward(scores.logprob.double(), scores.ref_logprob.double(), sampled.config.process.beta)
-    whole = (reward * scores.mask).sum(-1)  # [P, G]
-    said_right = (whole > 0) == (torch.tensor(outcome.answer) > 0)  # [P, G]
-    return Credit(
+def from_process(inputs: SourceInput) -> SourceOutput:
+    """The verifier's rewards, with process rewards per token."""
+    outcome = from_verdicts(inputs)
+    assert inputs.process_logprobs is not None
+    old = inputs.process_logprobs(inputs.groups)
+    assert old.ref_logprob is not None
+    reward = process_reward(old.logprob.double(), old.ref_logprob.double(), inputs.config.process.beta)
+    total = (reward * old.mask).sum(-1)  # [P, G]
+    agrees = (total > 0) == (torch.tensor(outcome.answer) > 0)  # [P, G]
+    return SourceOutput(
         answer=outcome.answer,
         decided=outcome.decided,
-        columns={"process_reward": whole.tolist(), "process_agrees": said_right.double().tolist()},
-        process=Process(scores, reward),
+        columns={"process_reward": total.tolist(), "process_agrees": agrees.double().tolist()},
+        process=ProcessRewards(old, reward),
     )

@@ -1,4 +1,4 @@
-"""R_verif = answer_weight * answer + format_weight * format (Eq. 10); noise and a length penalty where asked for."""
+"""R_verif = answer_weight * answer + format_weight * format (Eq. 10), plus optional noise and length penalty."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from icpo_cli.config.schema import OverlongConfig, RewardConfig
 from icpo_cli.records import Group, Reward, Verdict
 from icpo_cli.rewards.noise import noise_of
-from icpo_cli.rewards.source import Credit
+from icpo_cli.rewards.source import SourceOutput
 from icpo_cli.rng import SeedKey
 
 WITH_THINK = re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL)
@@ -16,19 +16,19 @@ ANSWER_ONLY = re.compile(r".*<answer>.*</answer>\s*", re.DOTALL)
 def rewards_of(
     groups: Sequence[Group],
     verdicts: Sequence[Sequence[Verdict]],
-    credit: Credit,
+    output: SourceOutput,
     think: bool,
     config: RewardConfig,
     max_response_tokens: int,
     key: SeedKey,
 ) -> list[list[Reward]]:
-    """[P][G] rewards. `key` (seed, iteration) seeds the noise."""
+    """[P][G] rewards. `key`: seed and iteration, from which the noise is drawn."""
     return [
         [
             reward_of(
                 response.text,
                 verdicts[p][g],
-                credit.answer[p][g],
+                output.answer[p][g],
                 overlong_penalty(len(response.tokens), config.overlong, max_response_tokens),
                 think,
                 config,
@@ -44,14 +44,14 @@ def reward_of(
     response: str, verdict: Verdict, answer: float, overlong: float, think: bool, config: RewardConfig, key: SeedKey
 ) -> Reward:
     """The reward of one response; `key` seeds its noise."""
-    format = float(is_well_formed(response, think))
+    well_formed = float(is_well_formed(response, think))
     noise = noise_of(config.noise, key)
-    verif = config.answer_weight * answer + config.format_weight * format + noise + overlong
-    return Reward(verdict, answer, format, noise, overlong, verif)
+    verif = config.answer_weight * answer + config.format_weight * well_formed + noise + overlong
+    return Reward(verdict, answer, well_formed, noise, overlong, verif)
 
 
 def overlong_penalty(tokens: int, config: OverlongConfig, max_response_tokens: int) -> float:
-    """DAPO, Eq. 13: 0 up to the buffer, then a line down to -penalty at the limit."""
+    """DAPO, Eq. 13: 0 up to the buffer, then linear down to -penalty at the limit."""
     if config.buffer_tokens == 0:
         return 0.0
     over = tokens - (max_response_tokens - config.buffer_tokens)
@@ -59,7 +59,7 @@ def overlong_penalty(tokens: int, config: OverlongConfig, max_response_tokens: i
 
 
 def is_well_formed(response: str, think: bool) -> bool:
-    """Each tag exactly once and in order, nothing after the answer; without `think`, reasoning stands in the open."""
+    """Each tag exactly once and in order, nothing after the answer; without `think`, reasoning needs no tags."""
     tags = ("<think>", "</think>", "<answer>", "</answer>") if think else ("<answer>", "</answer>")
     if any(response.count(tag) != 1 for tag in tags):
         return False

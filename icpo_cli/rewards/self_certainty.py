@@ -1,14 +1,14 @@
-"""INTUITOR: a response is worth how sure the policy was of its every token, whatever the answer."""
+"""INTUITOR: the reward is the policy's mean self-certainty over a response, whatever its answer."""
 
 import torch
 
-from icpo_cli.rewards.source import Credit, Sampled
+from icpo_cli.rewards.source import SourceInput, SourceOutput
 
 
-def from_self_certainty(sampled: Sampled) -> Credit:
-    """The mean over a response's tokens of KL(uniform || policy), nats; 0 for a response without tokens."""
-    assert sampled.scores is not None and sampled.scores.self_certainty is not None
-    per_token, mask = sampled.scores.self_certainty, sampled.scores.mask  # [P, G, T]
+def from_self_certainty(inputs: SourceInput) -> SourceOutput:
+    """Mean over a response's tokens of KL(uniform || policy), nats; 0 for a response without tokens."""
+    assert inputs.old is not None and inputs.old.self_certainty is not None
+    per_token, mask = inputs.old.self_certainty, inputs.old.mask  # [P, G, T]
     mean = (per_token.double() * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # [P, G]
     values: list[list[float]] = torch.Tensor.tolist(mean)
-    return Credit(answer=values, decided=[True] * len(values), columns={"self_certainty": values})
+    return SourceOutput(answer=values, decided=[True] * len(values), columns={"self_certainty": values})

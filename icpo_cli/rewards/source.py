@@ -1,4 +1,4 @@
-"""Where the answer's part of a reward comes from: the verifier, or what the responses and the policy say themselves."""
+"""Reward sources: where the answer part of a reward comes from. Their interface, and the verifier as a source."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,33 +7,32 @@ from torch import Tensor
 
 from icpo_cli.config.schema import RewardConfig
 from icpo_cli.grading.verifier import Grading, Verifier
-from icpo_cli.records import Group, Scores, Verdict
+from icpo_cli.records import Group, LogProbs, Verdict
 from icpo_cli.rewards.noise import coin_of, rewarded_as_correct
 from icpo_cli.rng import SeedKey
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """What a source may look at."""
+class SourceInput:
+    """Inputs of a reward source: a round of P groups of G responses on this rank."""
 
     groups: Sequence[Group]
-    """P groups of G responses: those that are trained on."""
     votes: Sequence[Group]
-    """The same with all that were sampled, the trained ones first."""
+    """The same prompts with all sampled responses (`rollout.votes`); those of `groups` come first."""
     verdicts: Sequence[Sequence[Verdict]]
     """[P][G]"""
-    scores: Scores | None
-    """The old policy's; None where it passes over the responses after they are rewarded."""
+    old: LogProbs | None
+    """Old log-probs of `groups`; None unless the source's `needs_logprobs` is set."""
     verifier: Verifier
     config: RewardConfig
     seed_key: SeedKey
-    """Seed and iteration: what its random draws are seeded by."""
+    """Seed and iteration, from which random draws are seeded."""
     encode: Callable[[str], list[int]]
-    """From text to tokens, nothing added."""
-    score: Callable[[Sequence[Group]], Scores]
-    """One more pass of the learner, over texts of one's own; every rank makes it together."""
-    process_score: Callable[[Sequence[Group]], Scores] | None
-    """The same of the model behind process rewards; None without one."""
+    """Text to tokens, without special tokens."""
+    logprobs: Callable[[Sequence[Group]], LogProbs]
+    """A forward of the policy over other texts; all ranks must call it together."""
+    process_logprobs: Callable[[Sequence[Group]], LogProbs] | None
+    """A forward of the process model; None unless the source's `needs_process_model` is set."""
 
     @property
     def grading(self) -> Grading:
@@ -41,68 +40,79 @@ class Sampled:
 
 
 @dataclass(frozen=True)
-class Taught:
-    """Texts that are trained on in place of the responses, G a prompt."""
+class ReferenceTargets:
+    """Texts with the reference answer, G per prompt, to train on in place of the responses (VeriFree)."""
 
     groups: Sequence[Group]
-    scores: Scores
+    old: LogProbs
     reference: Tensor
-    """[P, G, T] 1 on the tokens of a reference answer: they are weighed by the answer's credit, the others by the
-    response's advantage."""
+    """[P, G, T] 1 on the reference answer's tokens: their weight is the answer's probability, not the advantage."""
 
 
 @dataclass(frozen=True)
-class Process:
-    """Rewards of single tokens, from a second model."""
+class ProcessRewards:
+    """Token rewards from the process model (PRIME)."""
 
-    scores: Scores
-    """That model's, of the same responses."""
+    old: LogProbs
+    """Log-probs of the responses under the process model and its reference."""
     reward: Tensor
     """[P, G, T]"""
 
 
 @dataclass(frozen=True)
-class Credit:
-    """What a source gives."""
+class SourceOutput:
+    """Result of a reward source."""
 
     answer: Sequence[Sequence[float]]
-    """[P][G]"""
+    """[P][G] the answer part of the reward."""
     decided: Sequence[bool]
-    """[P] False for a group that holds a response nobody could judge: nothing is learned from it."""
+    """[P] False for a group with an undecided response (timeout, error): its advantages are 0."""
     columns: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
-    """{name: [P][G]} what it was made from; logged as credit/NAME, its mean over responses."""
-    taught: Taught | None = None
-    """None: the responses themselves."""
-    process: Process | None = None
+    """{name: [P][G]} intermediate values; stored, and their means logged as credit/NAME."""
+    targets: ReferenceTargets | None = None
+    """None: the responses themselves are trained on."""
+    process: ProcessRewards | None = None
 
-    def at(self, places: Sequence[int]) -> "Credit":
-        """Of some of the groups, where the responses themselves are trained on and no token has its own reward."""
-        return Credit(
-            answer=[self.answer[p] for p in places],
-            decided=[self.decided[p] for p in places],
-            columns={name: [values[p] for p in places] for name, values in self.columns.items()},
+    def select(self, indices: Sequence[int]) -> "SourceOutput":
+        """The groups at `indices`, for a source without reference targets and process rewards."""
+        assert self.targets is None and self.process is None
+        return SourceOutput(
+            answer=[self.answer[index] for index in indices],
+            decided=[self.decided[index] for index in indices],
+            columns={name: [values[index] for index in indices] for name, values in self.columns.items()},
         )
 
 
-Source = Callable[[Sampled], Credit]
+@dataclass(frozen=True)
+class RewardSource:
+    """A reward source and what it needs. The registry of all sources is rewards/registry.py."""
+
+    compute: Callable[[SourceInput], SourceOutput]
+    needs_logprobs: bool = False
+    """Old log-probs of all groups must be known before the rewards, or before the update's texts and token weights.
+    If False, the forward of the first update also computes them."""
+    needs_self_certainty: bool = False
+    needs_process_model: bool = False
+    needs_reference_tokens: bool = False
+    """Places the gold answer's tokens after a response's reasoning, so they must fit into the context."""
 
 
-def from_verdicts(sampled: Sampled) -> Credit:
-    """1 for a right answer, 0 for another; flipped by noise, or a coin in its stead, where that is asked for."""
-    return Credit(
+def from_verdicts(inputs: SourceInput) -> SourceOutput:
+    """1 for a correct answer, else 0; flipped by verdict noise, or a random coin, if configured."""
+    return SourceOutput(
         answer=[
             [
-                answer_of(verdict, sampled.config, sampled.seed_key.at(group.prompt.id, number))
+                answer_of(verdict, inputs.config, inputs.seed_key.at(group.prompt.id, number))
                 for number, verdict in enumerate(verdicts)
             ]
-            for group, verdicts in zip(sampled.groups, sampled.verdicts, strict=True)
+            for group, verdicts in zip(inputs.groups, inputs.verdicts, strict=True)
         ],
-        decided=[all(verdict.decided for verdict in verdicts) for verdicts in sampled.verdicts],
+        decided=[all(verdict.decided for verdict in verdicts) for verdicts in inputs.verdicts],
     )
 
 
 def answer_of(verdict: Verdict, config: RewardConfig, key: SeedKey) -> float:
-    """1 or 0: what a verdict is worth, its chances drawn by `key`."""
+    """1 or 0: the answer reward of a verdict; `key` seeds its random draws."""
     if config.control == "random":
         return float(coin_of(key))
     return float(rewarded_as_correct(verdict.correct, config.noise, key))

@@ -1,260 +1,301 @@
-"""The training loop: from prompts to new weights, as in the paper.
+"""The training loop: from prompts to new weights, in the order of the paper.
 
-prompts -> groups of responses -> verdicts -> rewards -> log-probs -> confidence -> preference score
-        -> final reward -> advantage -> clipped updates -> weights back to the sampler, checked
-
-A group's advantage needs its own log-probs alone, and the first update is on-policy: a pass that gives log-probs can go
-backward as soon as there are advantages. Where a method allows it the first update's passes do.
+prompts -> groups of responses -> verdicts -> rewards -> old log-probs -> confidence -> preference score
+        -> final reward -> advantage -> clipped updates -> weights synced to the sampler, and checked
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import iteration_prompts
+from icpo_cli.data.prompts import PromptSet, iteration_prompts
 from icpo_cli.data.templates import TEMPLATES, plain_tokens
+from icpo_cli.distributed import Ranks
 from icpo_cli.errors import RunFailed
+from icpo_cli.evaluate.evaluator import Evaluator
+from icpo_cli.evaluate.in_loop import Subset
+from icpo_cli.evaluate.table import result_text
 from icpo_cli.grading.background import BackgroundGrader
-from icpo_cli.grading.verifier import Grading, answers_of
-from icpo_cli.learner.balance import balanced
+from icpo_cli.grading.verifier import Grading, Verifier, answers_of
+from icpo_cli.interrupt import StopSignal
+from icpo_cli.learner.balance import balance_by_cost
 from icpo_cli.learner.learner import Learner
-from icpo_cli.learner.pack import sampled_logprob
-from icpo_cli.objective.confidence import CONFIDENCE
-from icpo_cli.objective.importance import truncated_importance
-from icpo_cli.objective.methods import derive
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.objective.selection import KEEP, Candidates
-from icpo_cli.records import Batch, Group, Scores, Update, Verdict
+from icpo_cli.records import Group, LogProbs, Update, Verdict
+from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rewards.reward import rewards_of
-from icpo_cli.rewards.source import Credit, Sampled
-from icpo_cli.rewards.sources import NEED_SELF_CERTAINTY, OF_RESPONSES, SOURCES
+from icpo_cli.rewards.source import SourceInput
 from icpo_cli.rng import SeedKey, sampling_seeds
+from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.rollout.weight_sync import WeightProbe, check_weight_sync
-from icpo_cli.train.between import evaluate, save
+from icpo_cli.runs.checkpoints import Checkpoints
 from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
-from icpo_cli.train.observer import PhaseClock
-from icpo_cli.train.parts import Parts
-from icpo_cli.train.round import Rewarded, Round, final_std_of, missing, round_of, trained_of
+from icpo_cli.train.observer import Observer, PhaseClock
+from icpo_cli.train.record import RunRecord
+from icpo_cli.train.round import (
+    Derived,
+    Round,
+    UpdateBatch,
+    derive_round,
+    mean_final_std,
+    missing,
+    outcome_batch,
+    select_for_update,
+    update_batch,
+)
 from icpo_cli.train.state import LoopState
 from icpo_cli.train.table import response_table
 
 PROBE_TOKENS = 256
-SKIPS_THAT_END_A_RUN = 3
+MAX_SKIPPED_IN_A_ROW = 3
 
 
 @dataclass(frozen=True)
-class Iteration:
-    """What one leaves to the next."""
+class IterationResult:
+    """The results of an iteration that the next one needs."""
 
-    updates: list[Update]
+    updates: Sequence[Update]
     probe: WeightProbe
     final_std: float
-    """Mean over its groups of the std of their final rewards."""
+    """Mean over groups of the std of their final rewards."""
 
 
-def train(parts: Parts, state: LoopState) -> LoopState:
-    """Iterate from `state` to the end, or to the iteration in which a stop was asked for."""
-    config = parts.config
-    probe = sync_weights(parts, None)
-    if state.iteration == 0:
-        evaluate(parts, 0)
-    stopping = parts.stop.requested(parts.ranks.most)
-    while state.iteration < config.train.iterations and not stopping:
-        iteration = state.iteration + 1
-        done = train_iteration(parts, iteration, probe, state.final_std)
-        probe, state = done.probe, _after(state, iteration, done, parts)
-        last = iteration == config.train.iterations
-        improved = False
-        if last or iteration % config.train.eval_every == 0:
-            accuracy = evaluate(parts, iteration)
-            improved = accuracy is not None and (state.best_accuracy is None or accuracy > state.best_accuracy)
-            if improved:
-                state = replace(state, best_iteration=iteration, best_accuracy=accuracy)
-        stopping = parts.stop.requested(parts.ranks.most)
-        if last or improved or stopping or iteration % config.train.save_every == 0:
-            save(parts, state)
-    return state
+@dataclass(frozen=True)
+class Trainer:
+    """Everything one training process owns: engines, data, trackers. Its methods are the steps of an iteration."""
 
+    config: Config
+    ranks: Ranks
+    prompts: PromptSet
+    benchmarks: tuple[Subset, ...]
+    tokenizer: PreTrainedTokenizerBase
+    sampler: Sampler
+    verifier: Verifier
+    evaluator: Evaluator
+    learner: Learner
+    process_model: Learner | None
+    """The model behind token rewards; None if the method has none."""
+    record: RunRecord | None
+    """On rank 0 only."""
+    checkpoints: Checkpoints
+    observer: Observer
+    stop: StopSignal
 
-def train_iteration(parts: Parts, iteration: int, probe: WeightProbe, usual_std: float | None) -> Iteration:
-    """Rounds of sampling until there are groups enough, and the updates on them. `usual_std`: LoopState.final_std."""
-    config, ranks, clock = parts.config, parts.ranks, PhaseClock(iteration, parts.observer, parts.stop)
-    size = config.rollout.prompts_per_iteration // ranks.size
-    rounds = [sample_round(parts, iteration, 0, usual_std, clock)]
-    while len(rounds) < config.rollout.max_rounds and ranks.most(missing(rounds, size)) > 0:
-        rounds.append(sample_round(parts, iteration, len(rounds), usual_std, clock))
-    trained = trained_of(rounds, size)
-    with clock.phase("update"):
-        process_updates = _teach(parts.process_model, trained.outcomes)
-        updates = parts.learner.update(trained.batch)
-    with clock.phase("sync"):
-        probe = sync_weights(parts, probe)
+    def train(self, state: LoopState) -> LoopState:
+        """Iterate from `state` to the last iteration, or until a stop is requested."""
+        config = self.config
+        probe = self.sync_weights(None)
+        if state.iteration == 0:
+            self.evaluate(0)
+        stopping = self.stop.requested(self.ranks.most)
+        while state.iteration < config.train.iterations and not stopping:
+            iteration = state.iteration + 1
+            result = self.train_iteration(iteration, probe, state.running_std)
+            probe, state = result.probe, self.next_state(state, iteration, result)
+            last = iteration == config.train.iterations
+            improved = False
+            if last or iteration % config.train.eval_every == 0:
+                accuracy = self.evaluate(iteration)
+                improved = accuracy is not None and (state.best_accuracy is None or accuracy > state.best_accuracy)
+                if improved:
+                    state = replace(state, best_iteration=iteration, best_accuracy=accuracy)
+            stopping = self.stop.requested(self.ranks.most)
+            if last or improved or stopping or iteration % config.train.save_every == 0:
+                self.save(state)
+        return state
 
-    table = ranks.gather_to_first(response_table(rounds, trained.had))
-    if table is not None and parts.record is not None:
-        rows = [row for part in table for row in part]
+    def train_iteration(self, iteration: int, probe: WeightProbe, running_std: float | None) -> IterationResult:
+        """Sample rounds until there are enough groups, update on them, sync the weights, record."""
+        config, ranks, clock = self.config, self.ranks, PhaseClock(iteration, self.observer, self.stop)
         omega = omega_at(iteration, config.method, config.train.iterations)
-        metrics = response_metrics(rows, config.rollout.group_size, omega)
-        metrics |= update_metrics(updates) | process_metrics(process_updates)
-        metrics |= {"logprob_gap/probe": probe.gap, "groups/rounds": float(len(rounds))}
-        metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
-        parts.observer.iteration(iteration, parts.record.iteration(iteration, rows, metrics))
-    return Iteration(updates, probe, final_std_of(rounds, ranks))
 
+        def derive(sampled: Round, old: LogProbs) -> Derived:
+            return derive_round(config, sampled, old, omega, running_std, ranks.gathered)
 
-def sample_round(parts: Parts, iteration: int, number: int, usual_std: float | None, clock: PhaseClock) -> Round:
-    """From prompts to advantages: round `number`, from 0, of the iteration."""
-    config, ranks = parts.config, parts.ranks
-    rollout, seed_key = config.rollout, SeedKey(config.seed, iteration)
-    all_prompts = iteration_prompts(parts.prompts.train, config.seed, iteration, rollout.prompts_per_iteration, number)
-    prompts = ranks.share(all_prompts)  # P
-    seeds = ranks.share(sampling_seeds(config.seed, iteration, len(all_prompts), number))
+        size = config.rollout.prompts_per_iteration // ranks.size
+        rounds: list[Round] = []
+        while not rounds or (len(rounds) < config.rollout.max_rounds and ranks.most(missing(rounds, size)) > 0):
+            groups, votes, verdicts = self.sample(iteration, len(rounds), clock)
+            old = self.old_logprobs(groups, clock) if needs_logprobs_first(config) else None
+            with clock.phase("reward"):
+                sampled = self.reward(iteration, groups, votes, verdicts, old)
+                rounds.append(sampled if old is None else replace(sampled, derived=derive(sampled, old)))
 
-    grading = Grading(config.reward.extract, config.reward.rule)
-    with BackgroundGrader[int](parts.verifier) as grader:
+        selected = select_for_update(rounds, size)
+        batch, outcomes = update_batch(rounds, selected), outcome_batch(rounds, selected)
 
-        def grade(index: int, group: Group) -> None:
-            grader.submit(index, answers_of(group.first(rollout.group_size)), grading)
+        def advantage_of(indices: Sequence[int], old: LogProbs) -> Tensor:
+            if batch.advantage is not None:
+                return batch.advantage[indices]
+            return derive(rounds[0].select(indices), old).advantage
 
-        with clock.phase("rollout"):
-            count = rollout.votes or rollout.group_size
-            votes = parts.sampler.sample(prompts, seeds, count, rollout.temperature, grade)
-        with clock.phase("reward"):
-            verdicts = [of_group for _, of_group in sorted(grader.rest())]  # [P][G]
-    with clock.phase("rollout"):  # whose slowest rank is waited for here
-        votes, verdicts = _balanced(parts, votes, verdicts)
-    groups = [group.first(rollout.group_size) for group in votes]
-    with clock.phase("logprobs"):
-        scores = None if learns_at_once(config) else _scores(parts, groups)
-    with clock.phase("reward"):
-        credit = _credit(parts, groups, votes, verdicts, scores, seed_key)
-        think = TEMPLATES[config.data.template].think
-        rewards = rewards_of(groups, verdicts, credit, think, config.reward, rollout.max_response_tokens, seed_key)
-    rewarded = Rewarded(groups, rewards, credit)
-    derived = partial(_derived, parts, iteration, usual_std)
-    return derived(rewarded, scores) if scores is not None else _learned_at_once(parts, rewarded, derived, clock)
-
-
-def _derived(parts: Parts, iteration: int, usual_std: float | None, rewarded: Rewarded, scores: Scores) -> Round:
-    """From rewards and log-probs to advantages."""
-    config, groups, credit = parts.config, rewarded.groups, rewarded.credit
-    verif = torch.tensor([[each.verif for each in group] for group in rewarded.rewards], dtype=torch.float64)  # [P, G]
-    confidence = CONFIDENCE[config.method.confidence](scores.logprob.double(), scores.mask)  # [P, G]
-    omega = omega_at(iteration, config.method, config.train.iterations)
-    derivation = derive(confidence, verif, omega, config.method, torch.tensor(credit.decided), parts.ranks.gathered)
-    correct = torch.tensor([[each.verdict.correct for each in group] for group in rewarded.rewards])  # [P, G]
-    candidates = Candidates(derivation.final_reward, correct, usual_std or 0.0)
-    kept = KEEP[config.rollout.keep](candidates, config.rollout)  # [P]
-    importance = _importance(parts, groups, scores)
-    return Round(groups, rewarded.rewards, credit, scores, derivation, importance, kept.tolist())
-
-
-def learns_at_once(config: Config) -> bool:
-    """Whether an update's groups are those that were sampled, and an advantage hangs on no other group's log-probs."""
-    as_sampled = config.rollout.keep == "all" and config.reward.source in OF_RESPONSES
-    return as_sampled and config.method.advantage.baseline != "batch" and config.learner.old_logprobs == "learner"
-
-
-def _learned_at_once(
-    parts: Parts, rewarded: Rewarded, derived: Callable[[Rewarded, Scores], Round], clock: PhaseClock
-) -> Round:
-    """The groups derived, and those of the first update learned from by the very passes that scored them."""
-    learner, groups = parts.learner, rewarded.groups
-    first = parts.config.learner.mini_batch_prompts // parts.ranks.size
-    done: list[tuple[Sequence[int], Round]] = []
-    if later := range(first, len(groups)):
-        with clock.phase("logprobs"):
-            scores = learner.score(groups[first:])
-        done.append((later, derived(rewarded.at(later), scores)))
-    for each in clock.drawing("logprobs", learner.passes(groups[:first])):
-        part = derived(rewarded.at(each.places), each.scores)
         with clock.phase("update"):
-            each.learn(part.taught.advantage)
-        done.append((each.places, part))
-    return round_of(rewarded, done)
+            process_updates = self.update_process_model(outcomes)
+            old, updates = self.learner.update(batch.groups, advantage_of, batch.old)
+        if batch.old is None:
+            rounds = [replace(rounds[0], derived=derive(rounds[0], old))]
+        with clock.phase("sync"):
+            probe = self.sync_weights(probe)
+
+        table = ranks.gather_to_first(response_table(rounds, selected))
+        if table is not None and self.record is not None:
+            rows = [row for part in table for row in part]
+            metrics = response_metrics(rows, config.rollout.group_size, omega)
+            metrics |= update_metrics(updates) | process_metrics(process_updates)
+            metrics |= {"logprob_gap/probe": probe.gap, "groups/rounds": float(len(rounds))}
+            metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
+            self.observer.iteration(iteration, self.record.iteration(iteration, rows, metrics))
+        return IterationResult(updates, probe, mean_final_std(rounds, ranks))
+
+    def sample(
+        self, iteration: int, round_index: int, clock: PhaseClock
+    ) -> tuple[list[Group], list[Group], list[list[Verdict]]]:
+        """Groups of this rank for one round: those to train on, the same with all votes, and verdicts [P][G].
+
+        Grading overlaps generation. Groups are then redistributed so that every rank has about equal compute cost.
+        """
+        config, ranks, rollout = self.config, self.ranks, self.config.rollout
+        seed, count = config.seed, rollout.prompts_per_iteration
+        prompts = ranks.share(iteration_prompts(self.prompts.train, seed, iteration, count, round_index))  # P
+        seeds = ranks.share(sampling_seeds(seed, iteration, count, round_index))
+        grading = Grading(config.reward.extract, config.reward.rule)
+        with BackgroundGrader[int](self.verifier) as grader:
+
+            def grade(index: int, group: Group) -> None:
+                grader.submit(index, answers_of(group.first(rollout.group_size)), grading)
+
+            with clock.phase("rollout"):
+                size = rollout.votes or rollout.group_size
+                votes = self.sampler.sample(prompts, seeds, size, rollout.temperature, grade)
+            with clock.phase("reward"):
+                verdicts = [of_group for _, of_group in sorted(grader.rest())]  # [P][G]
+        with clock.phase("rollout"):  # waits for the slowest rank
+            votes, verdicts = self._balance(votes, verdicts)
+        return [group.first(rollout.group_size) for group in votes], votes, verdicts
+
+    def old_logprobs(self, groups: Sequence[Group], clock: PhaseClock) -> LogProbs:
+        """Log-probs under the old policy: from a forward of the learner, or as the sampler returned them."""
+        with clock.phase("logprobs"):
+            if self.config.learner.old_logprobs == "sampler":
+                return self.learner.sampler_logprobs(groups)
+            source = REWARD_SOURCES[self.config.reward.source]
+            return self.learner.logprobs(groups, source.needs_self_certainty)
+
+    def reward(
+        self,
+        iteration: int,
+        groups: Sequence[Group],
+        votes: Sequence[Group],
+        verdicts: Sequence[Sequence[Verdict]],
+        old: LogProbs | None,
+    ) -> Round:
+        """R_verif of each response (Eq. 10), its answer part from the method's reward source."""
+        config, key = self.config, SeedKey(self.config.seed, iteration)
+        inputs = SourceInput(
+            groups=groups,
+            votes=votes,
+            verdicts=verdicts,
+            old=old,
+            verifier=self.verifier,
+            config=config.reward,
+            seed_key=key,
+            encode=partial(plain_tokens, self.tokenizer),
+            logprobs=self.learner.logprobs,
+            process_logprobs=None if self.process_model is None else self.process_model.logprobs,
+        )
+        output = REWARD_SOURCES[config.reward.source].compute(inputs)
+        think = TEMPLATES[config.data.template].think
+        limit = config.rollout.max_response_tokens
+        return Round(groups, rewards_of(groups, verdicts, output, think, config.reward, limit, key), output)
+
+    def update_process_model(self, outcomes: UpdateBatch | None) -> list[Update]:
+        """The updates of the model behind token rewards; none without one."""
+        if self.process_model is None or outcomes is None or outcomes.advantage is None:
+            return []
+        advantage = outcomes.advantage
+        return self.process_model.update(outcomes.groups, lambda indices, _: advantage[indices], outcomes.old)[1]
+
+    def sync_weights(self, before: WeightProbe | None) -> WeightProbe:
+        """Load the learner's weights into the sampler, and check by a probe that they arrived."""
+        self.sampler.load_weights(self.learner.named_weights())
+        tokens = self.prompts.train[0].tokens[:PROBE_TOKENS]
+        probe = WeightProbe(sampler=tuple(self.sampler.probe(tokens)), learner=tuple(self.learner.probe(tokens)))
+        check_weight_sync(probe, before, self.config.rollout.max_probe_gap)
+        return probe
+
+    def next_state(self, state: LoopState, iteration: int, result: IterationResult) -> LoopState:
+        """The state after the iteration. Raises RunFailed after too many skipped updates in a row."""
+        skipped = state.skipped_in_a_row
+        for update in result.updates:
+            skipped = skipped + 1 if update.skipped else 0
+            if skipped == MAX_SKIPPED_IN_A_ROW:
+                good = self.checkpoints.last()
+                raise RunFailed(
+                    f"iteration {iteration}: the loss or gradient of {skipped} updates in a row was not finite; "
+                    f"the last good checkpoint is {good or 'none: the run had not saved yet'}"
+                )
+        decay = self.config.rollout.std_ema_decay
+        before, now = state.running_std, result.final_std
+        std = now if before is None else decay * before + (1 - decay) * now
+        return replace(state, iteration=iteration, skipped_in_a_row=skipped, running_std=std)
+
+    def evaluate(self, iteration: int) -> float | None:
+        """Benchmarks, and held-out accuracy after `iteration` iterations, in percent; None without held-out data."""
+        for subset in self.benchmarks:
+            self.observer.phase(iteration, f"eval {subset.task.name}")
+            with self.stop.interruptible():
+                result = self.evaluator.benchmark(iteration, subset)
+            if self.record is not None:
+                self.record.benchmark(iteration, result)
+                self.observer.note(f"after {iteration} iterations: {result_text(result)}")
+        if not self.prompts.heldout:
+            return None
+        self.observer.phase(iteration, "eval")
+        with self.stop.interruptible():
+            evaluation = self.evaluator.heldout(iteration, self.prompts.heldout)
+        if self.record is not None:
+            self.record.evaluation(iteration, evaluation)
+            self.observer.evaluation(iteration, evaluation)
+        return evaluation.avg_at_k
+
+    def save(self, state: LoopState) -> None:
+        """Write a checkpoint atomically: it exists only once it is complete."""
+        self.observer.phase(state.iteration, "save")
+        tmp = self.checkpoints.begin(state.iteration)
+        self.ranks.wait()
+        self.learner.save_model(tmp.folder)
+        self.learner.save_state(tmp.resume)
+        if self.process_model is not None:
+            self.process_model.save_state(tmp.process_model)
+        self.ranks.wait()
+        if self.ranks.first:
+            self.tokenizer.save_pretrained(tmp.folder)
+            stored = replace(state, ranks=self.ranks.size)
+            self.checkpoints.finish(tmp, state.iteration, state.best_iteration, asdict(stored))
+        self.ranks.wait()
+
+    def _balance(self, votes: list[Group], verdicts: list[list[Verdict]]) -> tuple[list[Group], list[list[Verdict]]]:
+        """Redistribute groups so that every rank has about equal compute cost."""
+        config, ranks = self.config, self.ranks
+        if ranks.size == 1:
+            return votes, verdicts
+        by_rank = ranks.gather(list(zip(votes, verdicts, strict=True)))
+        sampled = [pair for pairs in zip(*by_rank, strict=True) for pair in pairs]  # in the order of the prompts
+        costs = [self.learner.cost(group.first(config.rollout.group_size)) for group, _ in sampled]
+        own = balance_by_cost(costs, config.learner.mini_batch_prompts, ranks.size)[ranks.rank]
+        return [sampled[index][0] for index in own], [sampled[index][1] for index in own]
 
 
-def _balanced(
-    parts: Parts, votes: list[Group], verdicts: list[list[Verdict]]
-) -> tuple[list[Group], list[list[Verdict]]]:
-    """Of what all ranks sampled, this rank's part: as dear to compute as the others' parts."""
-    config, ranks = parts.config, parts.ranks
-    if ranks.size == 1:
-        return votes, verdicts
-    by_rank = ranks.gather(list(zip(votes, verdicts, strict=True)))
-    sampled = [pair for pairs in zip(*by_rank, strict=True) for pair in pairs]  # in the order of the prompts
-    costs = [parts.learner.cost(group.first(config.rollout.group_size)) for group, _ in sampled]
-    own = balanced(costs, config.learner.mini_batch_prompts, ranks.size)[ranks.rank]
-    return [sampled[place][0] for place in own], [sampled[place][1] for place in own]
+def needs_logprobs_first(config: Config) -> bool:
+    """Whether old log-probs must be known before the update.
 
-
-def _scores(parts: Parts, groups: Sequence[Group]) -> Scores:
-    """Of the old policy: by the learner's own pass, or as the sampler gave them."""
-    if parts.config.learner.old_logprobs == "sampler":
-        return parts.learner.scores_of_sampler(groups)
-    return parts.learner.score(groups, parts.config.reward.source in NEED_SELF_CERTAINTY)
-
-
-def _importance(parts: Parts, groups: Sequence[Group], scores: Scores) -> torch.Tensor | None:
-    """[P, G, T] Where the learner's own old log-probs are to be weighed by how far the sampler's are from them."""
-    learner = parts.config.learner
-    if learner.importance_cap is None or learner.old_logprobs == "sampler":
-        return None
-    return truncated_importance(scores.logprob, sampled_logprob(groups), learner.importance_cap)
-
-
-def _credit(
-    parts: Parts,
-    groups: Sequence[Group],
-    votes: Sequence[Group],
-    verdicts: Sequence[Sequence[Verdict]],
-    scores: Scores | None,
-    seed_key: SeedKey,
-) -> Credit:
-    """The answer's part of the rewards, from the method's source."""
-    sampled = Sampled(
-        groups=groups,
-        votes=votes,
-        verdicts=verdicts,
-        scores=scores,
-        verifier=parts.verifier,
-        config=parts.config.reward,
-        seed_key=seed_key,
-        encode=partial(plain_tokens, parts.tokenizer),
-        score=parts.learner.score,
-        process_score=None if parts.process_model is None else parts.process_model.score,
-    )
-    return SOURCES[parts.config.reward.source](sampled)
-
-
-def _teach(process_model: Learner | None, outcomes: Batch | None) -> list[Update]:
-    """The updates of the model behind rewards by token; none without one."""
-    return [] if process_model is None or outcomes is None else process_model.update(outcomes)
-
-
-def sync_weights(parts: Parts, before: WeightProbe | None) -> WeightProbe:
-    """The learner's weights to the sampler, and the proof that they arrived."""
-    parts.sampler.load_weights(parts.learner.named_weights())
-    tokens = parts.prompts.train[0].tokens[:PROBE_TOKENS]
-    probe = WeightProbe(sampler=tuple(parts.sampler.probe(tokens)), learner=tuple(parts.learner.probe(tokens)))
-    check_weight_sync(probe, before, parts.config.rollout.max_probe_gap)
-    return probe
-
-
-def _after(state: LoopState, iteration: int, done: Iteration, parts: Parts) -> LoopState:
-    """The state past the iteration; too many skipped updates in a row end the run."""
-    in_a_row = state.skipped_in_a_row
-    for update in done.updates:
-        in_a_row = in_a_row + 1 if update.skipped else 0
-        if in_a_row == SKIPS_THAT_END_A_RUN:
-            good = parts.checkpoints.last()
-            raise RunFailed(
-                f"iteration {iteration}: the loss or gradient of {in_a_row} updates in a row was not finite; "
-                f"the last good checkpoint is {good or 'none: the run had not saved yet'}"
-            )
-    decay = parts.config.rollout.spread_decay
-    usual = done.final_std if state.final_std is None else decay * state.final_std + (1 - decay) * done.final_std
-    return replace(state, iteration=iteration, skipped_in_a_row=in_a_row, final_std=usual)
+    If not, the forward of the first update computes them: every sampled group is trained on, rewards depend on the
+    responses alone, and an advantage on no other group's log-probs.
+    """
+    if config.rollout.keep != "all" or REWARD_SOURCES[config.reward.source].needs_logprobs:
+        return True
+    return config.method.advantage.baseline == "batch" or config.learner.old_logprobs == "sampler"

@@ -1,4 +1,4 @@
-"""The metrics of an iteration, as pure functions of its table of responses and its updates."""
+"""Metrics of an iteration: pure functions of its table of responses and its updates."""
 
 import resource
 import sys
@@ -11,11 +11,12 @@ import torch
 from icpo_cli.records import Update, VerdictKind, count_kinds
 from icpo_cli.rewards.coarse import UNIFORM, reason_of
 from icpo_cli.runs.parquet import Row
+from icpo_cli.train.observer import PHASES
 from icpo_cli.train.table import CREDIT
 
 
 def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict[str, float]:
-    """Of all ranks' responses, `group_size` rows a group, groups one after another."""
+    """Metrics over all ranks' responses: `group_size` rows per group, one group after another."""
 
     def column(name: str) -> np.ndarray:  # [P, G]
         return np.array([row[name] for row in rows], dtype=float).reshape(-1, group_size)
@@ -53,7 +54,7 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "response_tokens/cut_off_share": np.mean([row["finish_reason"] == "length" for row in rows]),
         "tokens/response": tokens.sum(),
     }
-    if all(row["entropy_mean"] is not None for row in rows):  # the learner has had its say
+    if all(row["entropy_mean"] is not None for row in rows):  # the learner computed the old log-probs
         for name, by_response in (("entropy", "entropy_mean"), ("logprob_gap/mean", "logprob_gap_mean")):
             metrics[name] = float((column(by_response).ravel() * tokens).sum() / max(tokens.sum(), 1))
         metrics["logprob_gap/max"] = column("logprob_gap_max").max()
@@ -67,7 +68,7 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
 
 
 def update_metrics(updates: Sequence[Update]) -> dict[str, float]:
-    """Means over the iteration's updates; skipped ones are counted and left out."""
+    """Means over the iteration's updates; skipped updates are counted and left out."""
     done = [update for update in updates if not update.skipped]
     metrics = {"updates/done": float(len(done)), "updates/skipped": float(len(updates) - len(done))}
     if done:
@@ -79,7 +80,7 @@ def update_metrics(updates: Sequence[Update]) -> dict[str, float]:
 
 
 def process_metrics(updates: Sequence[Update]) -> dict[str, float]:
-    """Of the model behind rewards by token; empty without one."""
+    """Metrics of the process model's updates; empty without one."""
     done = [update for update in updates if not update.skipped]
     metrics = {"process/skipped": float(len(updates) - len(done))} if updates else {}
     for name in ("loss", "grad_norm") if done else ():
@@ -88,11 +89,11 @@ def process_metrics(updates: Sequence[Update]) -> dict[str, float]:
 
 
 def machine_metrics(seconds: Mapping[str, float], response_tokens: float, device: torch.device) -> dict[str, float]:
-    """Seconds of each phase, the sampler's speed, peak memory of this rank so far (GiB)."""
-    metrics = {f"seconds/{phase}": value for phase, value in seconds.items()}
+    """Seconds per phase, sampling speed, and peak memory of this rank so far, in GiB."""
+    metrics = {f"seconds/{phase}": seconds.get(phase, 0.0) for phase in PHASES}
     metrics["seconds/iteration"] = sum(seconds.values())
     metrics["tokens_per_second/rollout"] = response_tokens / max(seconds["rollout"], 1e-9)
-    # Linux counts the peak resident size in KiB, macOS in bytes.
+    # ru_maxrss is in KiB on Linux, in bytes on macOS.
     unit = 1024 if sys.platform.startswith("linux") else 1
     metrics["memory/peak_host_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
     if device.type == "cuda":
@@ -101,5 +102,5 @@ def machine_metrics(seconds: Mapping[str, float], response_tokens: float, device
 
 
 def _uniform(group: np.ndarray) -> bool:
-    """All exactly equal, as the advantage has it."""
+    """All exactly equal: the test that the group advantage uses."""
     return len(list(groupby(group))) == 1

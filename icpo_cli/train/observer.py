@@ -1,14 +1,15 @@
 """Events of the training loop, and the time of its phases."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.records import Evaluation
 
-T = TypeVar("T")
+PHASES = ("rollout", "reward", "logprobs", "update", "sync")
+"""The phases of an iteration. If the first update computes the old log-probs, they are timed under update."""
 
 
 class Observer(Protocol):
@@ -46,13 +47,3 @@ class PhaseClock:
         with self._stop.interruptible():
             yield
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
-
-    def drawing(self, name: str, items: Iterable[T]) -> Iterator[T]:
-        """The items, each of them made within the phase; what is done with it is not."""
-        source = iter(items)
-        while True:
-            with self.phase(name):
-                item = next(source, None)
-            if item is None:
-                return
-            yield item

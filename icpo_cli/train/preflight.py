@@ -18,8 +18,8 @@ from icpo_cli.grading.verifier import Verifier
 from icpo_cli.models.locate import Architecture, locate, read_config
 from icpo_cli.models.sizes import check_cache, check_lengths
 from icpo_cli.rewards.reference import reference_tokens
+from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
-from icpo_cli.rewards.sources import NEED_REFERENCE
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def preflight(config: Config, ranks: int) -> TrainInputs:
     verifier = Verifier(config.reward)
     try:
         prompts = load_prompts(config, tokenizer, verifier.check_golds)
-        if config.reward.source in NEED_REFERENCE:
+        if REWARD_SOURCES[config.reward.source].needs_reference_tokens:
             check_references(prompts, tokenizer, config.rollout, positions)
     except BaseException:
         verifier.close()

@@ -1,131 +1,158 @@
-"""A round of sampling, derived: what passes from the rollout to the update, and how rounds become one batch."""
+"""A round of sampling, the advantages derived from it, and the groups that an update trains on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from icpo_cli.config.schema import Config
 from icpo_cli.distributed import Ranks
-from icpo_cli.learner.rows import in_order, joined, tensors_joined
+from icpo_cli.learner.pack import sampled_logprob
+from icpo_cli.learner.rows import concat, concat_tensors
 from icpo_cli.objective.advantage import likelihood_advantage, token_advantage
-from icpo_cli.objective.methods import Derivation
+from icpo_cli.objective.confidence import CONFIDENCE
+from icpo_cli.objective.loss import truncated_importance
+from icpo_cli.objective.methods import Derivation, derive
 from icpo_cli.objective.process import process_advantage
-from icpo_cli.records import Batch, Group, Reward, Scores
-from icpo_cli.rewards.source import Credit
+from icpo_cli.objective.selection import KEEP, Candidates
+from icpo_cli.records import Group, LogProbs, Reward
+from icpo_cli.rewards.source import SourceOutput
 
 
 @dataclass(frozen=True)
-class Rewarded:
-    """P groups of this rank and their rewards."""
+class Derived:
+    """Everything that follows from a round's rewards and old log-probs."""
+
+    old: LogProbs
+    derivation: Derivation
+    advantage: Tensor
+    """[P, G, T] float32, of each token of the texts that are trained on."""
+    keep: Sequence[bool]
+    """[P] whether `rollout.keep` lets the group into the update."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """P groups of this rank, sampled together, and their rewards."""
 
     groups: Sequence[Group]
     rewards: Sequence[Sequence[Reward]]
-    credit: Credit
+    output: SourceOutput
+    derived: Derived | None = None
+    """None until the old log-probs are known."""
 
-    def at(self, places: Sequence[int]) -> "Rewarded":
-        """Some of the groups."""
-        return Rewarded([self.groups[p] for p in places], [self.rewards[p] for p in places], self.credit.at(places))
+    @property
+    def keep(self) -> Sequence[bool]:
+        return [True] * len(self.groups) if self.derived is None else self.derived.keep
+
+    def select(self, indices: Sequence[int]) -> "Round":
+        """The groups at `indices`, before their derivation."""
+        groups, rewards = [self.groups[i] for i in indices], [self.rewards[i] for i in indices]
+        return Round(groups, rewards, self.output.select(indices))
 
 
 @dataclass(frozen=True)
-class Round(Rewarded):
-    """The same from responses to advantages."""
+class UpdateBatch:
+    """The groups of this rank that an iteration's updates train on."""
 
-    scores: Scores
-    derivation: Derivation
-    importance: Tensor | None
-    """[P, G, T] What a token's advantage is multiplied by; None where every token counts alike."""
-    kept: Sequence[bool]
-    """[P] Whether the group is wanted for the update."""
-
-    @property
-    def taught(self) -> Batch:
-        """All of it, as an update would have it."""
-        advantage, taught, process = self.derivation.advantage, self.credit.taught, self.credit.process
-        if taught is None:
-            by_token = token_advantage(advantage, self.scores.mask)
-            if process is not None:
-                by_token = by_token + process_advantage(process.reward, self.scores.mask)
-            if self.importance is not None:
-                by_token = by_token * self.importance
-            return Batch(tuple(self.groups), self.scores, by_token.float())
-        probability = torch.tensor(self.credit.answer, dtype=torch.float64)  # [P, G]
-        by_token = likelihood_advantage(advantage, taught.scores.mask, taught.reference, probability)
-        return Batch(tuple(taught.groups), taught.scores, by_token.float())
-
-    @property
-    def outcomes(self) -> Batch:
-        """What the model behind process rewards is taught: each response's answer."""
-        process, answer = self.credit.process, torch.tensor(self.credit.answer)  # [P, G]
-        assert process is not None
-        return Batch(tuple(self.groups), process.scores, token_advantage(answer, process.scores.mask))
+    groups: tuple[Group, ...]
+    old: LogProbs | None
+    """None: the forward of the first update computes the old log-probs."""
+    advantage: Tensor | None
+    """[P, G, T]; None with `old`."""
 
 
-def round_of(whole: Rewarded, parts: Sequence[tuple[Sequence[int], Round]]) -> Round:
-    """One round of its parts, which have these places in it."""
-    rounds, rows = [part for _, part in parts], in_order(places for places, _ in parts)
-    kept = [kept for part in rounds for kept in part.kept]
-    return Round(
-        groups=whole.groups,
-        rewards=whole.rewards,
-        credit=whole.credit,
-        scores=joined([part.scores for part in rounds], rows),
-        derivation=joined([part.derivation for part in rounds], rows),
-        importance=tensors_joined([part.importance for part in rounds], rows),
-        kept=[kept[row] for row in rows],
-    )
+def derive_round(
+    config: Config,
+    sampled: Round,
+    old: LogProbs,
+    omega: float,
+    running_std: float | None,
+    gather: Callable[[Tensor], Tensor] = lambda values: values,
+) -> Derived:
+    """Confidence, preference score, final reward and advantage (Eq. 7, 9, 11, 5), and which groups to keep.
+
+    Pure. `running_std`: of final rewards within a group, over past iterations. `gather`: concatenates the values of
+    all ranks, for a baseline over the whole batch.
+    """
+    verif = torch.tensor([[each.verif for each in group] for group in sampled.rewards], dtype=torch.float64)  # [P, G]
+    confidence = CONFIDENCE[config.method.confidence](old.logprob.double(), old.mask)  # [P, G]
+    derivation = derive(confidence, verif, omega, config.method, torch.tensor(sampled.output.decided), gather)
+    correct = torch.tensor([[each.verdict.correct for each in group] for group in sampled.rewards])  # [P, G]
+    candidates = Candidates(derivation.final_reward, correct, running_std or 0.0)
+    keep = KEEP[config.rollout.keep](candidates, config.rollout)  # [P]
+    return Derived(old, derivation, _token_advantage(config, sampled, old, derivation.advantage), keep.tolist())
+
+
+def _token_advantage(config: Config, sampled: Round, old: LogProbs, advantage: Tensor) -> Tensor:
+    """The advantage of each token of the texts that are trained on. [P, G] -> [P, G, T] float32"""
+    targets, process = sampled.output.targets, sampled.output.process
+    if targets is not None:
+        probability = torch.tensor(sampled.output.answer, dtype=torch.float64)  # [P, G]
+        return likelihood_advantage(advantage, targets.old.mask, targets.reference, probability).float()
+    by_token = token_advantage(advantage, old.mask)
+    if process is not None:
+        by_token = by_token + process_advantage(process.reward, old.mask)
+    if config.learner.importance_cap is not None and config.learner.old_logprobs == "learner":
+        sampler_logprob = sampled_logprob(sampled.groups, old.mask.shape[-1])
+        by_token = by_token * truncated_importance(old.logprob, sampler_logprob, config.learner.importance_cap)
+    return by_token.float()
 
 
 def missing(rounds: Sequence[Round], size: int) -> int:
-    """Wanted groups that this rank still lacks."""
-    return size - sum(sum(each.kept) for each in rounds)
+    """How many more groups to keep this rank needs for an update of `size` groups."""
+    return size - sum(sum(each.keep) for each in rounds)
 
 
-def final_std_of(rounds: Sequence[Round], ranks: Ranks) -> float:
-    """Mean over the groups of all ranks of the std (ddof 1) of their final rewards."""
-    stds = torch.cat([each.derivation.final_reward.std(-1) for each in rounds])  # [P of all rounds]
+def select_for_update(rounds: Sequence[Round], size: int) -> list[int]:
+    """The `size` groups to train on, as indices into the groups of all rounds.
+
+    Groups to keep come first, in the order they were sampled. If there are too few, other groups fill the batch, so
+    that every rank has equally many; `update_batch` gives these an advantage of 0.
+    """
+    keep = _keep(rounds)
+    kept = [index for index, each in enumerate(keep) if each][:size]
+    others = [index for index, each in enumerate(keep) if not each]
+    return kept + others[: size - len(kept)]
+
+
+def update_batch(rounds: Sequence[Round], indices: Sequence[int]) -> UpdateBatch:
+    """The selected groups, or the texts that are trained on in their place, with old log-probs and advantages."""
+    derived = [each.derived for each in rounds if each.derived is not None]
+    if not derived:
+        groups = [group for each in rounds for group in each.groups]
+        return UpdateBatch(tuple(groups[index] for index in indices), None, None)
+    targets = [each.output.targets for each in rounds]
+    texts = [group for each, own in zip(targets, rounds, strict=True) for group in (each or own).groups]
+    old = [own.old if each is None else each.old for each, own in zip(targets, derived, strict=True)]
+    keep = _keep(rounds)
+    advantage = concat_tensors([each.advantage for each in derived], indices)
+    advantage[torch.tensor([not keep[index] for index in indices])] = 0
+    return UpdateBatch(tuple(texts[index] for index in indices), concat(old, indices), advantage)
+
+
+def outcome_batch(rounds: Sequence[Round], indices: Sequence[int]) -> UpdateBatch | None:
+    """The selected groups as training data of the process model, each token's "advantage" its response's outcome."""
+    outputs = [each.output for each in rounds]
+    process = [each.process for each in outputs if each.process is not None]
+    if not process:
+        return None
+    groups = [group for each in rounds for group in each.groups]
+    outcomes = [
+        token_advantage(torch.tensor(output.answer), each.old.mask)
+        for output, each in zip(outputs, process, strict=True)
+    ]
+    old = concat([each.old for each in process], indices)
+    return UpdateBatch(tuple(groups[index] for index in indices), old, concat_tensors(outcomes, indices))
+
+
+def mean_final_std(rounds: Sequence[Round], ranks: Ranks) -> float:
+    """Mean, over the groups of all ranks, of the std (ddof 1) of their final rewards."""
+    stds = torch.cat([each.derived.derivation.final_reward.std(-1) for each in rounds if each.derived is not None])
     total, count = ranks.total(torch.stack([stds.sum(), torch.tensor(float(len(stds)))]))
     return float(total / count)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What the update has of an iteration's rounds."""
-
-    batch: Batch
-    outcomes: Batch | None
-    """The same groups for the model behind process rewards."""
-    had: list[list[bool]]
-    """By round, [P]: whether it is among them."""
-
-
-def trained_of(rounds: Sequence[Round], size: int) -> Trained:
-    """The update's `size` groups.
-
-    Wanted groups come first, in the order they were sampled. Where they are too few, others make up the number, at
-    advantage 0: nothing is learned from them, and every rank has as many groups as the others.
-    """
-    wanted = [(r, p) for r, each in enumerate(rounds) for p, kept in enumerate(each.kept) if kept][:size]
-    others = [(r, p) for r, each in enumerate(rounds) for p, kept in enumerate(each.kept) if not kept]
-    chosen = dict.fromkeys(wanted + others[: size - len(wanted)])
-    starts = [sum(len(each.groups) for each in rounds[:r]) for r in range(len(rounds))]
-    rows = [starts[r] + p for r, p in chosen]
-    batch = _rows([each.taught for each in rounds], rows)
-    batch.advantage[len(wanted) :] = 0
-    with_process = rounds[0].credit.process is not None
-    return Trained(
-        batch=batch,
-        outcomes=_rows([each.outcomes for each in rounds], rows) if with_process else None,
-        had=[[(r, p) in chosen for p in range(len(each.groups))] for r, each in enumerate(rounds)],
-    )
-
-
-def _rows(batches: Sequence[Batch], rows: Sequence[int]) -> Batch:
-    """Some of their groups, as wide as the longest response of all."""
-    groups = [group for each in batches for group in each.groups]
-    return Batch(
-        groups=tuple(groups[row] for row in rows),
-        scores=joined([each.scores for each in batches], rows),
-        advantage=tensors_joined([each.advantage for each in batches], rows),
-    )
+def _keep(rounds: Sequence[Round]) -> list[bool]:
+    return [keep for each in rounds for keep in each.keep]

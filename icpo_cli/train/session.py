@@ -1,4 +1,4 @@
-"""A run from its configuration to its outcome: the parts are made, the loop runs, the record is closed."""
+"""A training run from its configuration to its result: build the Trainer, run the loop, close the records."""
 
 import json
 import platform
@@ -17,16 +17,15 @@ from icpo_cli.evaluate.heldout import heldout_k
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.learner.learner import Learner
 from icpo_cli.records import Evaluation
-from icpo_cli.rewards.sources import NEED_PROCESS_MODEL
+from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.runs.checkpoints import Checkpoint
 from icpo_cli.runs.files import atomic_write
 from icpo_cli.runs.run_dir import Kind, RunDir, Status, find_run
 from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.fairness import fairness_of
-from icpo_cli.train.loop import train
+from icpo_cli.train.loop import Trainer
 from icpo_cli.train.observer import Observer
-from icpo_cli.train.parts import Parts
 from icpo_cli.train.preflight import TrainInputs
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.state import LoopState
@@ -38,12 +37,12 @@ MAY_CHANGE = (
     "train.output_dir",
     "train.shared_start",
 )
-"""Settings that a resumed run may set anew: none of them changes what is computed."""
+"""Settings that may change on resume: none of them changes a result."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run leaves."""
+class TrainResult:
+    """Results of a training run."""
 
     run_id: str
     folder: Path
@@ -51,9 +50,9 @@ class Outcome:
     checkpoint: Path | None
     metrics: dict[str, float]
     evaluations: dict[int, Evaluation]
-    """By the number of iterations before each."""
+    """Held-out evaluations by iteration."""
     stopped_by: int
-    """The signal that ended it early; 0 when it ran to its end."""
+    """The signal that stopped the run early; 0 if it ran to its end."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Resumed:
 def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]:
     """The stored configuration of a run, and the run. Raises UserError.
 
-    Files and key=value beside --resume must agree with it, except in settings that change no result.
+    Files and key=value given with --resume must agree with it, except for settings that change no result.
     """
     folder = find_run(Path(load_config(arguments).train.output_dir), run, "--resume")
     stored, config = folder.config(), folder.config(arguments)
@@ -84,10 +83,10 @@ def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]
 
 def run_training(
     config: Config, prepared: TrainInputs, resumed: Resumed | None, watch: Callable[[RunDir, Ranks], Observer]
-) -> Outcome:
+) -> TrainResult:
     """Train in this process, one rank of the run. `watch` is called once the run's folder is known.
 
-    Raises UserError before an engine starts, RunFailed after; whatever is raised, the run's record says so.
+    Raises UserError before an engine starts, RunFailed afterwards; the run's status records every failure.
     """
     profile = device_profile(config)
     ranks = join(profile.backend, profile.type, config.train.collective_timeout_seconds)
@@ -109,11 +108,11 @@ def run_training(
                 checkpoints.clear_unfinished()
             ranks.wait()
             if state.iteration == config.train.iterations:
-                observer.note(f"this run has come to its end already: {state.iteration} iterations")
+                observer.note(f"this run is complete: {state.iteration} iterations")
             else:
-                prepared.verifier.start()  # beside the engines' loading
+                prepared.verifier.start()  # while the engines load
                 with _engines(config, prepared, resumed, ranks) as (learner, process_model, sampler):
-                    parts = Parts(
+                    trainer = Trainer(
                         config=config,
                         prompts=prepared.prompts,
                         benchmarks=prepared.benchmarks,
@@ -129,12 +128,12 @@ def run_training(
                         observer=observer,
                         stop=stop,
                     )
-                    state = train(parts, state)
-            # Told to stop in its last iteration, it has come to its end all the same.
+                    state = trainer.train(state)
+            # A stop request in the last iteration changes nothing: the run is complete.
             stopped_by = stop.signal if state.iteration < config.train.iterations else 0
             closing.status = Status.STOPPED if stopped_by else Status.DONE
         last = checkpoints.last()
-        return Outcome(
+        return TrainResult(
             run_id=run.id,
             folder=run.path,
             iterations=state.iteration,
@@ -152,7 +151,7 @@ def run_training(
 def _engines(
     config: Config, prepared: TrainInputs, resumed: Resumed | None, ranks: Ranks
 ) -> Iterator[tuple[Learner, Learner | None, Sampler]]:
-    """Learner, process model where there is one, then sampler: vLLM joins the process group that DeepSpeed works in."""
+    """Learner, process model if any, then sampler: vLLM joins the process group that DeepSpeed created."""
     from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
     from icpo_cli.objective.methods import policy_loss, process_loss
     from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler
@@ -160,8 +159,8 @@ def _engines(
     profile, model = device_profile(config), str(prepared.model)
     learner = DeepSpeedLearner(config, model, profile, ranks, policy_loss(config))
     process_model = None
-    if config.reward.source in NEED_PROCESS_MODEL:
-        own = of_process_model(config)
+    if REWARD_SOURCES[config.reward.source].needs_process_model:
+        own = process_model_config(config)
         process_model = DeepSpeedLearner(own, model, profile, ranks, process_loss(own))
     if resumed is not None and resumed.checkpoint is not None:
         learner.load_state(resumed.checkpoint.resume)
@@ -171,29 +170,29 @@ def _engines(
     try:
         yield learner, process_model, sampler
     finally:
-        # vLLM takes the process group down with it, so it goes last.
+        # vLLM destroys the process group on close, so it is closed last.
         learner.close()
         if process_model is not None:
             process_model.close()
         sampler.close()
 
 
-def of_process_model(config: Config) -> Config:
-    """The learner's settings for the model behind process rewards: its own learning rate, and always a reference."""
+def process_model_config(config: Config) -> Config:
+    """The learner's settings for the process model: its own learning rate, and always a reference model."""
     own = replace(config.learner, learning_rate=config.reward.process.learning_rate, kl_coef=1.0)
     return replace(config, learner=own)
 
 
 @dataclass
 class _Closing:
-    """What MLflow is told of the run in the end."""
+    """The final status that MLflow gets."""
 
     status: Status = Status.FAILED
 
 
 @contextmanager
 def _recorded(tracker: Tracker | None) -> Iterator[_Closing]:
-    """The run's status in MLflow, however the block ends."""
+    """Write the run's final status to MLflow, however the block ends."""
     closing = _Closing()
     try:
         yield closing
@@ -208,7 +207,7 @@ def _recorded(tracker: Tracker | None) -> Iterator[_Closing]:
 def _state(resumed: Resumed | None, ranks: Ranks) -> LoopState:
     if resumed is None or resumed.checkpoint is None:
         return LoopState()
-    state = LoopState(**resumed.checkpoint.state())
+    state = LoopState.load(resumed.checkpoint.state())
     if state.ranks != ranks.size:
         raise UserError(f"the run has {state.ranks} ranks, this start {ranks.size}: use --nproc {state.ranks}")
     return state
@@ -221,7 +220,7 @@ def _tracker(config: Config, resumed: Resumed | None, state: LoopState) -> Track
 
 
 def _facts(prepared: TrainInputs, device: str, ranks: Ranks) -> dict[str, str]:
-    """What a reader of the run must know beside its configuration."""
+    """Facts of the run that its configuration does not hold, for MLflow."""
     import torch
 
     prompts = prepared.prompts

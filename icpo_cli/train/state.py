@@ -1,6 +1,8 @@
-"""Where the training loop is after an iteration: all that a resumed run needs besides weights and optimizer."""
+"""The state of the training loop after an iteration: all that a resumed run needs besides weights and optimizer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,8 +15,14 @@ class LoopState:
     iteration: int = 0
     skipped_in_a_row: int = 0
     """Updates skipped for a non-finite loss or gradient since the last one done."""
-    final_std: float | None = None
-    """Running mean over iterations of their groups' std of final rewards; None before the first."""
+    running_std: float | None = None
+    """Running mean over iterations of the std of final rewards within a group; None before the first."""
     best_iteration: int | None = None
     best_accuracy: float | None = None
     ranks: int = 1
+
+    @classmethod
+    def load(cls, fields: Mapping[str, Any]) -> "LoopState":
+        """The state that a checkpoint stores. Before version 0.2 `running_std` was called `final_std`."""
+        current = {"running_std" if name == "final_std" else name: value for name, value in fields.items()}
+        return cls(**current)

@@ -1,4 +1,4 @@
-"""One row a response: what an iteration made of it. Metrics are taken from this table, and it is stored."""
+"""One row per response with every quantity an iteration derived for it. Metrics come from this table; it is stored."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,24 +6,29 @@ from torch import Tensor
 
 from icpo_cli.objective.confidence import is_clamped
 from icpo_cli.objective.methods import Derivation
-from icpo_cli.records import AnswerKind
+from icpo_cli.records import AnswerKind, LogProbs, Response
 from icpo_cli.runs.parquet import Row
-from icpo_cli.train.round import Round
+from icpo_cli.train.round import Derived, Round
 
 CREDIT = "credit_"
-"""Begins the names of columns that a reward's source was made from."""
+"""Prefix of the columns that hold a reward source's intermediate values."""
 
 
-def response_table(rounds: Sequence[Round], trained: Sequence[Sequence[bool]]) -> list[Row]:
-    """The rows of this rank's responses, groups in the order they were sampled, responses numbered from 1.
+def response_table(rounds: Sequence[Round], selected: Sequence[int]) -> list[Row]:
+    """This rank's responses, groups in the order they were sampled, responses numbered from 1.
 
-    `trained`: by round, which of its groups the update had.
+    `selected`: the groups that were trained on, as indices into the groups of all rounds.
     """
-    return [row for each, had in zip(rounds, trained, strict=True) for row in _round_rows(each, had)]
+    trained, start, rows = set(selected), 0, list[Row]()
+    for each in rounds:
+        assert each.derived is not None
+        rows += _round_rows(each, each.derived, [start + p in trained for p in range(len(each.groups))])
+        start += len(each.groups)
+    return rows
 
 
-def _round_rows(sampled: Round, trained: Sequence[bool]) -> Iterator[Row]:
-    clamped = is_clamped(sampled.derivation.confidence)  # [P, G]
+def _round_rows(sampled: Round, derived: Derived, trained: Sequence[bool]) -> Iterator[Row]:
+    derivation, clamped = derived.derivation, is_clamped(derived.derivation.confidence)  # [P, G]
     for p, group in enumerate(sampled.groups):
         of_group = {
             "prompt_id": group.prompt.id,
@@ -31,28 +36,27 @@ def _round_rows(sampled: Round, trained: Sequence[bool]) -> Iterator[Row]:
             "gold": group.prompt.gold.answer,
             "gold_kind": _value(group.prompt.gold.kind),
             "gold_choices": list(group.prompt.gold.choices),
-            "decided": sampled.credit.decided[p],
+            "decided": sampled.output.decided[p],
             "trained": trained[p],
         }
         for g in range(len(group.responses)):
-            derived = _derived(sampled.derivation, clamped, p, g)
-            yield of_group | _response(sampled, p, g) | _reward(sampled, p, g) | derived
+            own = _response(group.responses[g], derived.old, p, g) | _reward(sampled, p, g)
+            yield of_group | own | _derivation(derivation, clamped, p, g)
 
 
-def _response(sampled: Round, p: int, g: int) -> Row:
-    """What was written, and how sure learner and sampler were of it."""
-    response, scores = sampled.groups[p].responses[g], sampled.scores
+def _response(response: Response, old: LogProbs, p: int, g: int) -> Row:
+    """The text, and its log-probs under the learner and the sampler."""
     length = len(response.tokens)
-    logprob = scores.logprob[p, g, :length].tolist()
-    gaps = [abs(old - sampled) for old, sampled in zip(logprob, response.logprobs, strict=True)]
-    by_learner = scores.entropy is not None
+    logprob = old.logprob[p, g, :length].tolist()
+    gaps = [abs(a - b) for a, b in zip(logprob, response.logprobs, strict=True)]
+    by_learner = old.entropy is not None
     return {
         "response": g + 1,
         "text": response.text,
         "tokens": list(response.tokens),
         "logprob": logprob,
         "finish_reason": response.finish_reason,
-        "entropy_mean": _mean(scores.entropy[p, g, :length]) if scores.entropy is not None else None,
+        "entropy_mean": _mean(old.entropy[p, g, :length]) if old.entropy is not None else None,
         "logprob_gap_mean": sum(gaps) / max(length, 1) if by_learner else None,
         "logprob_gap_max": max(gaps, default=0.0) if by_learner else None,
     }
@@ -70,10 +74,10 @@ def _reward(sampled: Round, p: int, g: int) -> Row:
         "reward_noise": reward.noise,
         "reward_overlong": reward.overlong,
         "reward_verif": reward.verif,
-    } | {f"{CREDIT}{name}": values[p][g] for name, values in sampled.credit.columns.items()}
+    } | {f"{CREDIT}{name}": values[p][g] for name, values in sampled.output.columns.items()}
 
 
-def _derived(derivation: Derivation, clamped: Tensor, p: int, g: int) -> Row:
+def _derivation(derivation: Derivation, clamped: Tensor, p: int, g: int) -> Row:
     return {
         "confidence": float(derivation.confidence[p, g]),
         "confidence_clamped": bool(clamped[p, g]),

@@ -15,11 +15,10 @@ from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
 from icpo_cli.distributed import join, leave
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
-from icpo_cli.learner.pack import own_length, shared_head
-from icpo_cli.learner.rows import in_order, joined
+from icpo_cli.learner.pack import packed_length, shared_prefix
 from icpo_cli.models.locate import Architecture, read_config
 from icpo_cli.objective.methods import policy_loss
-from icpo_cli.records import Batch, Gold, Group, Prompt, Response
+from icpo_cli.records import Gold, Group, Prompt, Response
 
 SIDE = 2048
 """Of the square matrices whose product is the measure of what the machine can do."""
@@ -46,8 +45,8 @@ def useful_products(groups: list[Group], sizes: Architecture) -> float:
 
     Weights of the body a token, of the output head a response token, and the pairs that attention sees.
     """
-    head = shared_head(groups)
-    tokens = head + sum(own_length(group, head) for group in groups)
+    head = shared_prefix(groups)
+    tokens = head + sum(packed_length(group, head) for group in groups)
     predicted = sum(len(response.tokens) for group in groups for response in group.responses)
     pairs = head * (head + 1) / 2
     for group in groups:
@@ -74,16 +73,10 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def learn(learner: DeepSpeedLearner, groups: list[Group]) -> None:
-    """As the loop does: each pass goes backward as soon as it has scored."""
+def update(learner: DeepSpeedLearner, groups: list[Group]) -> None:
+    """An on-policy update, as in the loop: each forward also gives the old log-probs."""
     advantage = torch.randn(len(groups), len(groups[0].responses), 1, generator=torch.Generator().manual_seed(0))
-    places, parts = [], []
-    for each in learner.passes(groups):
-        each.learn(advantage[each.places] * each.scores.mask)
-        places.append(each.places)
-        parts.append(each.scores)
-    scores = joined(parts, in_order(places))
-    learner.update(Batch(tuple(groups), scores, advantage * scores.mask))
+    learner.update(groups, lambda indices, old: advantage[indices] * old.mask, None)
 
 
 def main(order: dict[str, Any]) -> None:
@@ -98,7 +91,7 @@ def main(order: dict[str, Any]) -> None:
     seconds, peaks = [], []
     for _ in range(order["repeats"]):
         peaks.append(product_peak(profile.dtype))
-        seconds.append(timed(lambda: learn(learner, groups)))
+        seconds.append(timed(lambda: update(learner, groups)))
     result = {
         "seconds": seconds,
         "useful_products": products,

@@ -19,7 +19,7 @@ def test_the_defaults_with_a_task_pass() -> None:
         (["method.tau=0"], "method.tau: 0.0 must be positive"),
         (["method.tau=.nan"], "method.tau: nan must be positive and finite"),
         (["learner.learning_rate=.inf"], "learner.learning_rate: inf must be positive and finite"),
-        (["rollout.spread_decay=1"], "rollout.spread_decay: 1.0 must be 0 or more and below 1"),
+        (["rollout.std_ema_decay=1"], "rollout.std_ema_decay: 1.0 must be 0 or more and below 1"),
         (["reward.noise.fraction=2"], "reward.noise.fraction: 2.0 must be from 0 to 1"),
         (["reward.judge.requests_at_once=1001"], "reward.judge.requests_at_once: 1001 must be from 1 to 1000"),
         (["eval.pass_at=[1,0]"], "eval.pass_at: 0 must be 1 or more"),

@@ -101,6 +101,7 @@ def test_every_shipped_experiment_resolves(path: Path) -> None:
     ("argument", "says"),
     [
         ("rollout.group_sise=3", "unknown key 'rollout.group_sise'; nearest: rollout.group_size"),
+        ("rollout.spread_share=1", "'rollout.spread_share' is now called rollout.min_std_ratio"),
         ("group_size=3", "unknown key 'group_size'; nearest: rollout.group_size"),
         ("learner.lr=1", "unknown key 'learner.lr'"),
         ("rollout.group_size=abc", "rollout.group_size: 'abc' is not a whole number"),

@@ -1,6 +1,6 @@
-"""One learner on fixed groups, as one or several ranks: prints what rank 0 saw. Run by test_ranks.py.
+"""One learner on fixed groups, as one or several ranks: prints the result of rank 0. Run by test_ranks.py.
 
-HOW: poison spoils an advantage; passes learns from the first update's passes as they come.
+HOW: "poison" makes an advantage NaN; "fused" lets the forward of the first update compute the old log-probs.
 """
 
 import json
@@ -14,21 +14,8 @@ from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
 from icpo_cli.distributed import join, leave
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
-from icpo_cli.learner.learner import Learner
-from icpo_cli.learner.rows import in_order, joined
 from icpo_cli.objective.methods import policy_loss
-from icpo_cli.records import Batch, Group, Prompt, Response, Scores
-
-
-def scores_in_passes(learner: Learner, groups: Sequence[Group], first: int, advantage: torch.Tensor) -> Scores:
-    later = range(first, len(groups))
-    places, scores = [later], [learner.score(groups[first:])]
-    for each in learner.passes(groups[:first]):
-        each.learn(advantage[each.places][..., None] * each.scores.mask)
-        places.append(each.places)
-        scores.append(each.scores)
-    assert len(places) > 2  # micro-batches of the first update
-    return joined(scores, in_order(places))
+from icpo_cli.records import Group, LogProbs, Prompt, Response
 
 
 def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
@@ -56,18 +43,26 @@ def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
     ]
     advantage = torch.randn(8, 5, generator=torch.Generator().manual_seed(3))
     if how == "poison":
-        advantage[5, 0] = float("nan")  # of the second mini-batch, and of one rank alone
+        advantage[5, 0] = float("nan")  # in the second mini-batch, on one rank only
     mine = ranks.share(range(8))
     groups = [groups[index] for index in mine]
     advantage = advantage[mine]
-    first = 4 // ranks.size if how == "passes" else 0
-    scores = scores_in_passes(learner, groups, first, advantage) if first else learner.score(groups)
-    updates = learner.update(Batch(tuple(groups), scores, advantage[..., None] * scores.mask))
+
+    def advantage_of(indices: Sequence[int], old: LogProbs) -> torch.Tensor:
+        return advantage[indices][..., None] * old.mask
+
+    old = None if how == "fused" else learner.logprobs(groups)
+    old, updates = learner.update(groups, advantage_of, old)
     weights = {name: weight.clone() for name, weight in learner.named_weights()}
     if ranks.first:
         total = {name: float(weight.double().sum()) for name, weight in weights.items()}
         finite = all(bool(torch.isfinite(weight).all()) for weight in weights.values())
-        print("RESULT", json.dumps({"updates": [vars(u) for u in updates], "weights": total, "finite": finite}))
+        print(
+            "RESULT",
+            json.dumps(
+                {"updates": [vars(u) for u in updates], "weights": total, "finite": finite, "old": old.logprob.tolist()}
+            ),
+        )
     learner.close()
     leave()
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from icpo_cli.learner.pack import micro_batches, own_length, pack, response_mask, shared_head
+from icpo_cli.learner.pack import micro_batches, pack, packed_length, response_mask, shared_prefix
 from icpo_cli.records import Group, Prompt, Response
 
 
@@ -38,10 +38,10 @@ def test_what_prompts_begin_with_stands_there_once() -> None:
 
 
 def test_a_prompt_keeps_its_last_token_to_itself() -> None:
-    assert shared_head([group([5, 6], [1]), group([5, 6], [1])]) == 1
-    assert shared_head([group([5, 6, 7], [1]), group([5, 6], [1])]) == 1
-    assert shared_head([group([4, 6], [1]), group([5, 6], [1])]) == 0
-    assert shared_head([group([5, 6], [1])]) == 0
+    assert shared_prefix([group([5, 6], [1]), group([5, 6], [1])]) == 1
+    assert shared_prefix([group([5, 6, 7], [1]), group([5, 6], [1])]) == 1
+    assert shared_prefix([group([4, 6], [1]), group([5, 6], [1])]) == 0
+    assert shared_prefix([group([5, 6], [1])]) == 0
 
 
 def test_an_empty_response_takes_no_place() -> None:
@@ -53,8 +53,8 @@ def test_an_empty_response_takes_no_place() -> None:
 
 def test_a_group_takes_its_own_tokens_beside_the_heads() -> None:
     one, other = group([5, 6, 7], [10, 11], [], [20, 21, 22]), group([5, 6, 8], [1], [1], [1])
-    assert own_length(one, 0) == pack([one]).input_ids.shape[1] == 6
-    assert 2 + own_length(one, 2) + own_length(other, 2) == pack([one, other]).input_ids.shape[1] == 7
+    assert packed_length(one, 0) == pack([one]).input_ids.shape[1] == 6
+    assert 2 + packed_length(one, 2) + packed_length(other, 2) == pack([one, other]).input_ids.shape[1] == 7
 
 
 @pytest.mark.parametrize(

@@ -39,24 +39,24 @@ def model_folder(request: pytest.FixtureRequest, tmp_path) -> str:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
-        for parameter in model.parameters():  # away from the tiny initial values, where caps and windows do nothing
+        for parameter in model.parameters():  # caps and windows have no effect on the tiny initial values
             parameter.add_(0.2 * torch.randn_like(parameter))
     model.save_pretrained(tmp_path)
     return str(tmp_path)
 
 
-HEAD = (3, 1, 4, 1, 5)
+PREFIX = (3, 1, 4, 1, 5)
 
 
-def random_groups(draw: random.Random, head: tuple[int, ...], size: int) -> list[Group]:
-    """Of uneven lengths; the first response has no token, and the second was cut off."""
+def random_groups(draw: random.Random, prefix: tuple[int, ...], size: int) -> list[Group]:
+    """Groups of uneven lengths; the first response has no token, and the second was cut off."""
 
     def tokens(low: int, high: int) -> tuple[int, ...]:
         return tuple(draw.randrange(97) for _ in range(draw.randint(low, high)))
 
     groups = [
         Group(
-            Prompt("", "", Gold(""), head + tokens(2, 12)),
+            Prompt("", "", Gold(""), prefix + tokens(2, 12)),
             tuple(Response("", tokens(1, 14), (), "stop") for _ in range(size)),
         )
         for _ in range(4)
@@ -85,25 +85,25 @@ def flat(policy_logprob: torch.Tensor, groups: list[Group]) -> list[torch.Tensor
     return [row[:length] for row, length in zip(rows, lengths, strict=True)]
 
 
-@pytest.mark.parametrize("head", [(), HEAD], ids=["apart", "shared head"])
+@pytest.mark.parametrize("prefix", [(), PREFIX], ids=["no prefix", "shared prefix"])
 @pytest.mark.parametrize("size", [2, 5])
-@pytest.mark.parametrize("few_keys", [attention.FEW_KEYS, 0], ids=["few keys", "PyTorch's attention"])
+@pytest.mark.parametrize("short_keys", [attention.SHORT_KEYS, 0], ids=["short", "PyTorch's attention"])
 def test_log_probs_and_gradients_equal_those_of_padded_rows(
-    few_keys: int, size: int, head: tuple[int, ...], model_folder: str, monkeypatch: pytest.MonkeyPatch
+    short_keys: int, size: int, prefix: tuple[int, ...], model_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention, "FEW_KEYS", few_keys)
-    monkeypatch.setattr(chunked_ops, "CACHED_VALUES", 300)  # a few rows: what is done to some at a time is done to all
-    groups = random_groups(random.Random(1), head, size)
+    monkeypatch.setattr(attention, "SHORT_KEYS", short_keys)
+    monkeypatch.setattr(chunked_ops, "CACHED_VALUES", 300)  # a few rows at a time, so that chunks matter
+    groups = random_groups(random.Random(1), prefix, size)
     weights = [torch.randn(14, generator=torch.Generator().manual_seed(i)) for i in range(4 * size)]
 
     def loss(rows: list[torch.Tensor]) -> torch.Tensor:
         return sum((row * weight[: len(row)]).sum() for row, weight in zip(rows, weights, strict=True))
 
-    policy = Policy(load_model(model_folder, None, torch.float32), chunk_tokens=7)
+    policy = Policy(load_model(model_folder, torch.float32), chunk_tokens=7)
     packed_rows = flat(policy(pack(groups), temperature=0.7).logprob, groups)
     loss(packed_rows).backward()
-    own = load_model(model_folder, None, torch.float32)
-    own.set_attn_implementation("eager")  # the one form in which Gemma2's soft-capping is exact
+    own = load_model(model_folder, torch.float32)
+    own.set_attn_implementation("eager")  # the only implementation with exact soft-capping for Gemma2
     own_rows = padded_reference(own, groups, temperature=0.7)
     loss(own_rows).backward()
 
@@ -114,11 +114,11 @@ def test_log_probs_and_gradients_equal_those_of_padded_rows(
 
 
 def test_entropy_and_self_certainty_are_those_of_the_whole_distribution(model_folder: str) -> None:
-    groups = random_groups(random.Random(2), HEAD, 3)
-    policy = Policy(load_model(model_folder, None, torch.float32), chunk_tokens=5)
+    groups = random_groups(random.Random(2), PREFIX, 3)
+    policy = Policy(load_model(model_folder, torch.float32), chunk_tokens=5)
     with torch.no_grad():
-        scores = policy(pack(groups), temperature=1.0, with_entropy=True, with_self_certainty=True)
-    entropy, self_certainty = scores.entropy, scores.self_certainty
+        stats = policy(pack(groups), temperature=1.0, with_entropy=True, with_self_certainty=True)
+    entropy, self_certainty = stats.entropy, stats.self_certainty
     group, response = groups[1], groups[1].responses[2]
     ids = torch.tensor([[*group.prompt.tokens, *response.tokens]])
     policy.model.set_attn_implementation("eager")
@@ -136,10 +136,10 @@ def test_entropy_and_self_certainty_are_those_of_the_whole_distribution(model_fo
 
 
 def test_what_is_made_again_has_the_same_gradients(model_folder: str) -> None:
-    groups = random_groups(random.Random(3), HEAD, 3)
+    groups = random_groups(random.Random(3), PREFIX, 3)
     gradients = []
     for again in (False, True):
-        policy = Policy(load_model(model_folder, None, torch.float32), 7, gradient_checkpointing=again).train()
+        policy = Policy(load_model(model_folder, torch.float32), 7, gradient_checkpointing=again).train()
         policy(pack(groups), temperature=1.0).logprob.sum().backward()
         gradients.append([parameter.grad for parameter in policy.parameters()])
     for kept, made_again in zip(*gradients, strict=True):
@@ -149,6 +149,6 @@ def test_what_is_made_again_has_the_same_gradients(model_folder: str) -> None:
 def test_groups_without_a_single_token_teach_nothing(model_folder: str) -> None:
     none = Response("", (), (), "stop")
     groups = [Group(Prompt("", "", Gold(""), (3, 1, 4)), (none, none))]
-    policy = Policy(load_model(model_folder, None, torch.float32), chunk_tokens=7)
+    policy = Policy(load_model(model_folder, torch.float32), chunk_tokens=7)
     policy(pack(groups), temperature=1.0).logprob.sum().backward()
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in policy.parameters())

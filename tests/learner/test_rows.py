@@ -1,29 +1,30 @@
-"""Records of parts to one record, every group in its place."""
+"""Log-probs of parts to one record, in the original order of the groups."""
 
 import torch
 
-from icpo_cli.learner.rows import in_order, joined, rows_of
-from icpo_cli.records import Scores
+from icpo_cli.learner.rows import concat, original_order, resize, select
+from icpo_cli.records import LogProbs
 
 
-def scores(*lengths: int) -> Scores:
-    """A group of one response for each length; a token's log-prob is minus the length."""
+def logprobs(*lengths: int) -> LogProbs:
+    """A group of one response per length; each token's log-prob is minus the length."""
     mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).float()[:, None]  # [P, 1, T]
-    return Scores(-torch.tensor(lengths)[:, None, None] * mask, None, mask, mask)
+    return LogProbs(-torch.tensor(lengths)[:, None, None] * mask, None, mask, mask)
 
 
-def test_parts_are_put_in_their_places_as_wide_as_the_widest() -> None:
-    whole = joined([scores(2, 5), scores(3)], in_order([[2, 0], [1]]))
+def test_parts_are_reordered_and_padded_to_the_longest() -> None:
+    whole = concat([logprobs(2, 5), logprobs(3)], original_order([[2, 0], [1]]))
     assert whole.logprob.tolist() == [
         [[-5.0, -5.0, -5.0, -5.0, -5.0]],
         [[-3.0, -3.0, -3.0, 0.0, 0.0]],
         [[-2.0, -2.0, 0.0, 0.0, 0.0]],
     ]
-    assert whole.ref_logprob is None and torch.equal(whole.mask, scores(5, 3, 2).mask)
+    assert whole.ref_logprob is None and torch.equal(whole.mask, logprobs(5, 3, 2).mask)
 
 
-def test_taken_apart_and_joined_again_it_is_what_it_was() -> None:
-    whole = scores(4, 1, 3, 2)
-    places = [[3, 1], [0, 2]]
-    again = joined([rows_of(whole, places[0], 2), rows_of(whole, places[1], 4)], in_order(places))
+def test_split_cut_and_concatenated_it_is_unchanged() -> None:
+    whole = logprobs(4, 1, 3, 2)
+    indices = [[3, 1], [0, 2]]
+    parts = [resize(select(whole, indices[0]), 2), resize(select(whole, indices[1]), 4)]
+    again = concat(parts, original_order(indices))
     assert torch.equal(again.logprob, whole.logprob) and torch.equal(again.mask, whole.mask)

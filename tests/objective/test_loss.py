@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from icpo_cli.objective.advantage import leave_one_out_advantage, likelihood_advantage
-from icpo_cli.objective.importance import truncated_importance
-from icpo_cli.objective.loss import Totals, clipped_loss, k3_kl, token_weight
+from icpo_cli.objective.loss import Totals, clipped_loss, k3_kl, token_weight, truncated_importance
 
 MASK = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
 TOTALS = Totals(responses=2, tokens=6)

@@ -8,8 +8,8 @@ REWARD = torch.tensor([[0.1, 0.1, 0.1], [1.0, 0.1, 0.1], [0.0, 0.0, 0.0]], dtype
 CONFIDENCE = torch.tensor([[-0.1, -0.2, -0.3]] * 3, dtype=torch.float64)
 
 
-def kept(keep: str, final_reward: torch.Tensor = REWARD, usual_std: float = 0.0, **rollout: float) -> list[bool]:
-    groups = Candidates(final_reward, final_reward > 0.5, usual_std)
+def kept(keep: str, final_reward: torch.Tensor = REWARD, running_std: float = 0.0, **rollout: float) -> list[bool]:
+    groups = Candidates(final_reward, final_reward > 0.5, running_std)
     wanted: list[bool] = KEEP[keep](groups, RolloutConfig(**rollout)).tolist()
     return wanted
 
@@ -25,8 +25,8 @@ def test_a_bonus_that_separates_a_uniform_group_keeps_it() -> None:
 
 
 def test_groups_of_little_spread_are_left_out() -> None:
-    assert kept("spread", usual_std=1.0) == [False, True, False]  # std 0, 0.52, 0 against half of 1
-    assert kept("spread", usual_std=1.0, spread_share=0.6) == [False] * 3
+    assert kept("spread", running_std=1.0) == [False, True, False]  # std 0, 0.52, 0 against half of 1
+    assert kept("spread", running_std=1.0, min_std_ratio=0.6) == [False] * 3
     assert kept("spread") == [True] * 3
 
 

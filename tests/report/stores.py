@@ -24,17 +24,16 @@ from icpo_cli.evaluate.score import Part, score
 from icpo_cli.evaluate.store import Stored
 from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.interrupt import StopSignal
-from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.records import (
     Evaluation,
     Gold,
     Group,
+    LogProbs,
     Prompt,
     Question,
     Response,
     RuleName,
-    Scores,
     Update,
     Verdict,
     VerdictKind,
@@ -183,10 +182,9 @@ def iteration_rows(config: Config, iteration: int, omega: float, texts: Sequence
             responses.append(Response(text, tuple(range(tokens)), sampled, "stop"))
         groups.append(Group(prompt, tuple(responses)))
         verdicts.append([_verdict(kind, response) for kind, response in zip(kinds, responses, strict=True)])
-    scores = Scores(logprob, None, entropy, mask)
-    confidence = CONFIDENCE[config.method.confidence](logprob.double(), mask)  # [P, G]
-    made = round_of(groups, verdicts, scores, confidence, omega, config, think=True, iteration=iteration)
-    return response_table([made], [[True] * len(groups)])
+    old = LogProbs(logprob, None, entropy, mask)
+    made = round_of(groups, verdicts, old, omega, config, think=True, iteration=iteration)
+    return response_table([made], range(len(groups)))
 
 
 def evaluate(

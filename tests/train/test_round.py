@@ -5,8 +5,9 @@ from dataclasses import replace
 import torch
 
 from icpo_cli.config.load import load_config
-from icpo_cli.records import Gold, Group, Prompt, Response, RuleName, Scores, Verdict
-from icpo_cli.train.round import Round, trained_of
+from icpo_cli.learner.rows import select
+from icpo_cli.records import Gold, Group, LogProbs, Prompt, Response, RuleName, Verdict
+from icpo_cli.train.round import Round, derive_round, select_for_update, update_batch
 from icpo_cli.train.table import response_table
 from tests.train.tables import KINDS, round_of
 
@@ -19,32 +20,38 @@ def made(name: str, tokens: int, *verdicts: str) -> Round:
     groups = [Group(Prompt(f"{name}{p}", "?", Gold("7"), (1, 2)), (response,) * 2) for p in range(len(verdicts))]
     kinds = [[Verdict(KINDS[kind], "7", RuleName.EXACT) for kind in each] for each in verdicts]
     ones = torch.ones(len(verdicts), 2, tokens)
-    confidence = torch.full((len(verdicts), 2), -0.1, dtype=torch.float64)
-    return round_of(groups, kinds, Scores(-0.1 * ones, None, ones, ones), confidence, 0.0, CONFIG)
+    return round_of(groups, kinds, LogProbs(-0.1 * ones, None, ones, ones), 0.0, CONFIG)
 
 
-def test_wanted_groups_come_in_the_order_they_were_sampled_up_to_the_number_asked_for() -> None:
+def advantages(rounds: list[Round], selected: list[int]) -> list[list[float]]:
+    """[P][G], of the first token."""
+    advantage = update_batch(rounds, selected).advantage
+    assert advantage is not None
+    values: list[list[float]] = advantage[..., 0].tolist()
+    return values
+
+
+def test_groups_to_keep_come_in_the_order_they_were_sampled_up_to_the_batch_size() -> None:
     rounds = [made("a", 3, "++", "+-", "--"), made("b", 5, "-+", "+-", "+-")]
-    made_up = trained_of(rounds, 3)
-    batch, trained = made_up.batch, made_up.had
+    selected = select_for_update(rounds, 3)
+    batch = update_batch(rounds, selected)
     assert [group.prompt.id for group in batch.groups] == ["a1", "b0", "b1"]
-    assert trained == [[False, True, False], [True, True, False]]
-    assert batch.advantage[..., 0].tolist() == [[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]]
-    assert batch.scores.mask.shape == (3, 2, 5)
-    assert batch.scores.mask.sum(-1).tolist() == [[3.0, 3.0], [5.0, 5.0], [5.0, 5.0]]
+    assert selected == [1, 3, 4]
+    assert advantages(rounds, selected) == [[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]]
+    assert batch.old is not None and batch.old.mask.shape == (3, 2, 5)
+    assert batch.old.mask.sum(-1).tolist() == [[3.0, 3.0], [5.0, 5.0], [5.0, 5.0]]
 
 
-def test_too_few_are_made_up_by_groups_that_teach_nothing() -> None:
-    made_up = trained_of([made("a", 3, "++", "+-", "t-")], 2)
-    batch, trained = made_up.batch, made_up.had
-    assert [group.prompt.id for group in batch.groups] == ["a1", "a0"]
-    assert batch.advantage[..., 0].tolist() == [[1.0, -1.0], [0.0, 0.0]]
-    assert trained == [[True, True, False]]
+def test_too_few_groups_are_filled_up_with_others_of_advantage_0() -> None:
+    rounds = [made("a", 3, "++", "+-", "t-")]
+    selected = select_for_update(rounds, 2)
+    assert [group.prompt.id for group in update_batch(rounds, selected).groups] == ["a1", "a0"]
+    assert advantages(rounds, selected) == [[1.0, -1.0], [0.0, 0.0]]
 
 
-def test_all_that_was_sampled_is_in_the_table_and_says_whether_it_was_trained_on() -> None:
+def test_the_table_holds_all_sampled_groups_and_whether_they_were_trained_on() -> None:
     rounds = [made("a", 3, "++", "+-"), made("b", 5, "-+", "--")]
-    rows = response_table(rounds, trained_of(rounds, 2).had)
+    rows = response_table(rounds, select_for_update(rounds, 2))
     assert [(row["prompt_id"], row["trained"]) for row in rows[::2]] == [
         ("a0", False),
         ("a1", True),
@@ -53,18 +60,37 @@ def test_all_that_was_sampled_is_in_the_table_and_says_whether_it_was_trained_on
     ]
 
 
-def test_importance_weighs_each_token_of_its_response() -> None:
+def test_importance_weights_multiply_each_tokens_advantage() -> None:
+    """Learner over sampler: exp(-0.1 + 0.1) for each token at first, then half and double that, then over the cap."""
+    config = load_config(["method=dapo", "rollout.group_size=2", "learner.importance_cap=2"])
     one = made("a", 3, "+-")
-    weights = torch.tensor([[[1.0, 0.5, 2.0], [1.0, 1.0, 0.25]]])
-    weighed = replace(one, importance=weights).taught.advantage
-    assert torch.equal(weighed, one.derivation.advantage.float()[..., None] * weights)
+    ones = torch.ones(1, 2, 3)
+    old = LogProbs(-0.1 + torch.tensor([[[0.5, 2.0, 8.0]]]).log() * ones, None, ones, ones)
+    derived = derive_round(config, replace(one, derived=None), old, 0.0, None)
+    expected = torch.tensor([[[0.5, 2.0, 2.0], [-0.5, -2.0, -2.0]]])
+    assert torch.allclose(derived.advantage, expected, atol=1e-6)
 
 
 def test_one_round_of_all_groups_is_that_round() -> None:
     one = made("a", 3, "++", "+-")
-    kept = Round(one.groups, one.rewards, one.credit, one.scores, one.derivation, None, [True, True])
-    made_up = trained_of([kept], 2)
-    batch, trained = made_up.batch, made_up.had
-    assert trained == [[True, True]]
-    assert torch.equal(batch.scores.logprob, one.scores.logprob)
-    assert torch.equal(batch.advantage, one.derivation.advantage.float()[..., None].expand(2, 2, 3))
+    assert one.derived is not None
+    keeps_all = replace(one, derived=replace(one.derived, keep=[True, True]))
+    batch = update_batch([keeps_all], select_for_update([keeps_all], 2))
+    assert batch.old is not None and torch.equal(batch.old.logprob, one.derived.old.logprob)
+    assert batch.advantage is not None
+    assert torch.equal(batch.advantage, one.derived.derivation.advantage.float()[..., None].expand(2, 2, 3))
+
+
+def test_the_derivation_of_some_groups_is_that_of_the_whole_round() -> None:
+    """What a micro-batch of the first update is trained on is what the table stores, bit for bit."""
+    config = load_config(["method=icpo", "rollout.group_size=2"])
+    generator = torch.Generator().manual_seed(0)
+    whole = made("a", 11, "+-", "-+", "++", "--", "+-")
+    mask = (torch.arange(11) < torch.tensor([[[11], [4]], [[7], [2]], [[1], [9]], [[5], [5]], [[11], [3]]])).float()
+    logprob = -torch.rand(5, 2, 11, generator=generator) * mask
+    old, indices = LogProbs(logprob, None, mask, mask), [3, 0]
+    sampled = replace(whole, derived=None)
+    all_groups = derive_round(config, sampled, old, 0.7, None)
+    some = derive_round(config, sampled.select(indices), select(old, indices), 0.7, None)
+    assert torch.equal(some.advantage, all_groups.advantage[indices])
+    assert torch.equal(some.derivation.bonus, all_groups.derivation.bonus[indices])

@@ -1,4 +1,4 @@
-"""Tensors that a backward makes again from what is kept in any case, where autograd would keep them too."""
+"""Selective activation recomputation: the backward recomputes chosen tensors instead of storing them."""
 
 import weakref
 from collections.abc import Callable
@@ -11,50 +11,50 @@ from torch.autograd.graph import saved_tensors_hooks
 Recipe = Callable[[], Tensor]
 
 
-class _Again:
-    """One such tensor, made once for all that saved it, and let go after the last of them."""
+class _Recomputed:
+    """A tensor recomputed once for all operations that saved it, and freed after the last of them."""
 
     def __init__(self, recipe: Recipe, numel: int) -> None:
         self.numel = numel
-        self.savers = 0
+        self.users = 0
         self._recipe = recipe
-        self._made: Tensor | None = None
+        self._value: Tensor | None = None
 
     def take(self) -> Tensor:
-        made = self._recipe() if self._made is None else self._made
-        self.savers -= 1
-        self._made = made if self.savers else None
-        return made
+        value = self._recipe() if self._value is None else self._value
+        self.users -= 1
+        self._value = value if self.users else None
+        return value
 
 
-class Remade:
-    """Knows the tensors of one forward that can be made again, as long as they live."""
+class SelectiveRecompute:
+    """Registers tensors of a forward that can be recomputed, for as long as they live."""
 
     def __init__(self) -> None:
-        self._known: dict[int, _Again] = {}  # by where a tensor's values stand
+        self._known: dict[int, _Recomputed] = {}  # by data pointer
 
-    def offer(self, tensor: Tensor, recipe: Recipe) -> Tensor:
-        """`recipe` makes it again; what it holds is kept until then."""
+    def register(self, tensor: Tensor, recipe: Recipe) -> Tensor:
+        """`recipe` recomputes the tensor; what the recipe refers to is kept until the backward."""
         if torch.is_grad_enabled():
-            place = tensor.data_ptr()
-            self._known[place] = _Again(recipe, tensor.numel())
-            weakref.finalize(tensor, self._known.pop, place, None).atexit = False
+            pointer = tensor.data_ptr()
+            self._known[pointer] = _Recomputed(recipe, tensor.numel())
+            weakref.finalize(tensor, self._known.pop, pointer, None).atexit = False
         return tensor
 
-    def instead_of_keeping(self) -> AbstractContextManager[object]:
-        """Within it, autograd saves recipes in place of tensors that were offered."""
+    def saved_tensors(self) -> AbstractContextManager[object]:
+        """A context in which autograd saves recipes instead of registered tensors."""
         return saved_tensors_hooks(self._pack, _unpack) if torch.is_grad_enabled() else nullcontext()
 
-    def _pack(self, saved: Tensor) -> Tensor | tuple[_Again, Size]:
-        again = self._known.get(saved.data_ptr())
-        if again is None or again.numel != saved.numel():  # another tensor, or a part
+    def _pack(self, saved: Tensor) -> Tensor | tuple[_Recomputed, Size]:
+        known = self._known.get(saved.data_ptr())
+        if known is None or known.numel != saved.numel():  # another tensor, or a view of a part
             return saved
-        again.savers += 1
-        return again, saved.shape
+        known.users += 1
+        return known, saved.shape
 
 
-def _unpack(kept: Tensor | tuple[_Again, Size]) -> Tensor:
-    if isinstance(kept, Tensor):
-        return kept
-    again, shape = kept
-    return again.take().view(shape)
+def _unpack(saved: Tensor | tuple[_Recomputed, Size]) -> Tensor:
+    if isinstance(saved, Tensor):
+        return saved
+    recomputed, shape = saved
+    return recomputed.take().view(shape)

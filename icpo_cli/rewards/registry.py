@@ -1,0 +1,17 @@
+"""All reward sources by name, the values of `reward.source`."""
+
+from icpo_cli.rewards.likelihood import from_reference_likelihood
+from icpo_cli.rewards.majority import from_majority
+from icpo_cli.rewards.process import from_process
+from icpo_cli.rewards.reference import from_reference_probability
+from icpo_cli.rewards.self_certainty import from_self_certainty
+from icpo_cli.rewards.source import RewardSource, from_verdicts
+
+REWARD_SOURCES: dict[str, RewardSource] = {
+    "verifier": RewardSource(from_verdicts),
+    "majority": RewardSource(from_majority),
+    "self_certainty": RewardSource(from_self_certainty, needs_logprobs=True, needs_self_certainty=True),
+    "reference": RewardSource(from_reference_probability, needs_reference_tokens=True),
+    "likelihood": RewardSource(from_reference_likelihood, needs_logprobs=True, needs_reference_tokens=True),
+    "process": RewardSource(from_process, needs_logprobs=True, needs_process_model=True),
+}
