@@ -156,6 +156,35 @@ def test_each_engine_is_imported_in_one_place(library: str, only: set[str]) -> N
     assert users == only
 
 
+RUN_FILES = re.compile(
+    r"config\.yaml|journal\.jsonl|run\.log|iteration-|input_parity\.json|fairness\.json"
+    r"|outcome\.json|job\.log|job\.lock|failure\.txt|^checkpoints/|^responses/"
+)
+RUN_FOLDERS = {"checkpoints", "responses", "resume"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_paths_into_the_folders_of_runs_and_jobs_are_built_in_runs_alone(path: Path) -> None:
+    if path.parent.name == "runs":
+        return
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    joined = {id(side) for node in nodes if isinstance(node, ast.BinOp) for side in (node.left, node.right)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            assert not RUN_FILES.search(node.value), node.lineno
+            assert id(node) not in joined or node.value not in RUN_FOLDERS, node.lineno
+
+
+LOCKS_AND_SYNCS = re.compile(r"\b(flock|lockf|fsync|fdatasync)\(")
+
+
+def test_files_are_locked_and_synced_in_one_module() -> None:
+    users = {str(path.relative_to(PACKAGE)) for path in modules() if LOCKS_AND_SYNCS.search(path.read_text())}
+    assert users == {"runs/files.py"}
+    assert len(LOCKS_AND_SYNCS.findall((PACKAGE / "runs" / "files.py").read_text())) == 2
+
+
 def test_the_objective_needs_torch_alone() -> None:
     allowed = {"torch", "math", "dataclasses", "typing", "collections", "icpo_cli"}
     for path in (PACKAGE / "objective").glob("*.py"):

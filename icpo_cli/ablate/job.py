@@ -38,7 +38,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 def main(arguments: Sequence[str], icpo: Sequence[str] = ICPO) -> int:
     """Exit status: 0 done, 1 failed, 75 already running, 143 or 130 stopped by SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m icpo_cli.ablate.job")
-    parser.add_argument("folder", type=Path, help="holds config.yaml")
+    parser.add_argument("folder", type=Path, help="of the job, with its configuration")
     parser.add_argument("--ranks", type=int, default=1, help="processes of the run, one a GPU")
     parser.add_argument("--parent", type=int, help="end, saved, when this process, which started this one, is gone")
     parser.add_argument("--wait", action="store_true", help="wait for an earlier process of the job to end")

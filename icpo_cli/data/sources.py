@@ -1,5 +1,6 @@
 """Rows of a data source to Questions: reasoning_gym tasks, local files, hub data sets."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,20 @@ def load_questions(source: SourceConfig) -> list[Question]:
     if not questions:
         raise UserError(f"{source.path or source.task}: holds no rows")
     return list(questions.values())
+
+
+def selected_by(source: SourceConfig) -> str | None:
+    """The probe run whose verdicts selected a coarse data set; None for other data.
+
+    The record next to the data, FILE.json, names it, with the sha256 of the data that it is about.
+    """
+    data = Path(source.path or "")
+    try:
+        record = json.loads(data.with_suffix(".json").read_text(encoding="utf-8"))
+        known = record["fingerprint"] == hashlib.sha256(data.read_bytes()).hexdigest()
+        return str(record["probe"]) if known else None
+    except (OSError, ValueError, KeyError, TypeError):  # no such record
+        return None
 
 
 def _question(source: SourceConfig, place: str, row: dict[str, Any], index: int) -> Question:

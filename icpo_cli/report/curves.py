@@ -1,6 +1,5 @@
 """Figures over training, one or two a comparison: accuracy and entropy; omega, the entropy under it, bonus share."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from icpo_cli.curves import over_seeds, window_of
@@ -109,12 +108,12 @@ def _scores(run: PastRun, runs: Sequence[PastRun], history: Mapping[str, Points]
     """{benchmark: {iteration: accuracy}} of whole evaluations of its checkpoints; without them of those in the loop."""
     found: dict[str, dict[int, float]] = {}
     for other in runs:
-        checkpoint = re.search(r"iteration-(\d+)/?$", other.tags.get("model.name", ""))
-        if other.parent == run.id and other.kind is Kind.EVAL and checkpoint:
+        iteration = other.evaluated_iteration
+        if other.parent == run.id and other.kind is Kind.EVAL and iteration is not None:
             for bench in BENCHMARKS:
                 score = other.metrics.get(f"eval/{bench}/avg_at_k")
                 if score is not None and other.metrics.get(f"eval/{bench}/partial") == 0:
-                    found.setdefault(bench, {}).setdefault(int(checkpoint[1]), score)
+                    found.setdefault(bench, {}).setdefault(iteration, score)
     in_loop = {bench: dict(history.get(f"eval/{bench}/avg_at_k", ())) for bench in BENCHMARKS}
     scores = {bench: found[bench] if len(found.get(bench, {})) > 1 else in_loop[bench] for bench in BENCHMARKS}
     return {bench: points for bench, points in scores.items() if len(points) > 1}

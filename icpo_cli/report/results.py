@@ -167,21 +167,16 @@ def _subject(run: PastRun, training: PastRun | None) -> Subject:
             family=names.family(model),
             model=model,
             method=_method(training.params),
-            setting=_setting(training.params),
+            setting=_setting(training),
             verifier="rule" if training.params["reward.judge.mode"] == "off" else "model",
         )
     label = run.tags["model.name"]
     # The label of given responses may be the user's own words: of those nothing is cut off.
     is_path = run.tags["eval.source"] != "responses" or re.fullmatch(r"[\w.-]+/[\w.-]+", label)
     model = names.model_title(label) if is_path else label
-    if _is_checkpoint(label):
+    if run.evaluated_iteration is not None:  # of a training run that is not in the store (any more)
         return Subject(names.family(label), label, UNKNOWN, verifier=UNKNOWN, source=label)
     return Subject(names.family(model), model, "base", source=label)
-
-
-def _is_checkpoint(label: str) -> bool:
-    """RUN/iteration-00014, whose run is not in the store (any more)."""
-    return re.search(r"(^|/)iteration-\d+/?$", label) is not None
 
 
 def _method(params: Mapping[str, str]) -> str:
@@ -191,13 +186,16 @@ def _method(params: Mapping[str, str]) -> str:
     return params["method.name"] + (f":{schedule}" if with_omega else "")
 
 
-def _setting(params: Mapping[str, str]) -> str:
+def _setting(training: PastRun) -> str:
+    params = training.params
     noise = {
         "noise": params["reward.noise.fraction"],
         "false positives": params["reward.noise.false_positive"],
         "false negatives": params["reward.noise.false_negative"],
     }
-    parts = ["coarse"] if params["data.train.path"].endswith("coarse.jsonl") else []
+    coarse_file = params["data.train.path"].endswith("coarse.jsonl")  # older runs did not record the selection
+    coarse = training.tags["data.selected_by"] != "none" if "data.selected_by" in training.tags else coarse_file
+    parts = ["coarse"] if coarse else []
     parts += [f"{name} {value}" for name, value in noise.items() if float(value) > 0]
     control = params["reward.control"]
     return ", ".join(parts + ([control.replace("_", " ")] if control != "none" else []))

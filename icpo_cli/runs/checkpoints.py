@@ -6,6 +6,7 @@ checkpoints/last, checkpoints/best    links
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,6 +101,12 @@ def iteration_name(iteration: int) -> str:
 def iteration_of(path: Path) -> int:
     """The iteration in the name of a checkpoint or a table of responses."""
     return int(path.stem.removeprefix(ITERATION))
+
+
+def iteration_in(name: str) -> int | None:
+    """The iteration of the checkpoint that a model's name leads to, as in RUN/iteration-00014; None for other names."""
+    found = re.search(rf"(?:^|/){ITERATION}(\d+)/?$", name)
+    return int(found[1]) if found else None
 
 
 def _remove(path: Path) -> None:

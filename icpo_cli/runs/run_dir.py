@@ -53,6 +53,8 @@ class Kind(StrEnum):
 
 
 KIND = "run.kind"
+MODEL_ITERATION = "model.iteration"
+"""Tag of an evaluation: the iteration of the checkpoint that it is of."""
 
 
 @dataclass(frozen=True)

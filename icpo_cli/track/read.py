@@ -9,7 +9,8 @@ from typing import Protocol
 from urllib.parse import unquote, urlparse
 
 from icpo_cli.errors import UserError
-from icpo_cli.runs.run_dir import KIND, Kind, Status
+from icpo_cli.runs.checkpoints import iteration_in
+from icpo_cli.runs.run_dir import KIND, MODEL_ITERATION, Kind, Status
 
 DEFAULT = "mlflow.db"
 SQLITE = "sqlite:///"
@@ -48,6 +49,15 @@ class PastRun:
         if "eval.source" in self.tags:
             return Kind.EVAL
         return Kind.STUDY if "study.name" in self.tags else Kind.TRAIN
+
+    @property
+    def evaluated_iteration(self) -> int | None:
+        """Iteration of the checkpoint that an evaluation is of; None for other models and other kinds of run.
+
+        As recorded; in older runs the model's name tells it.
+        """
+        recorded = self.tags.get(MODEL_ITERATION)
+        return int(recorded) if recorded else iteration_in(self.tags.get("model.name", ""))
 
 
 class RunStore(Protocol):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from icpo_cli.config.load import diff, load_config
 from icpo_cli.config.schema import Config
+from icpo_cli.data.sources import selected_by
 from icpo_cli.device import device_profile
 from icpo_cli.distributed import Ranks, join, leave
 from icpo_cli.errors import EndedAtOnce, UserError
@@ -98,7 +99,7 @@ def run_training(
         with StopSignal(observer.stopping, keep_records=True) as stop, _recorded(tracker) as closing:
             if tracker is not None:
                 tracker.warn = observer.note
-                tracker.describe(Kind.TRAIN, config, _facts(prepared, profile.type, ranks))
+                tracker.describe(Kind.TRAIN, config, _facts(config, prepared, profile.type, ranks))
                 _record_fairness(config, prepared, tracker)
                 observer.note(f"run {tracker.run_id} in {run.path}")
                 _report_data(config, prepared, observer)
@@ -219,7 +220,7 @@ def _tracker(config: Config, resumed: Resumed | None, state: LoopState) -> Track
     return Tracker.resume(config, resumed.run, state.iteration if resumed.checkpoint else -1)
 
 
-def _facts(prepared: TrainInputs, device: str, ranks: Ranks) -> dict[str, str]:
+def _facts(config: Config, prepared: TrainInputs, device: str, ranks: Ranks) -> dict[str, str]:
     """Facts of the run that its configuration does not hold, for MLflow."""
     import torch
 
@@ -227,6 +228,7 @@ def _facts(prepared: TrainInputs, device: str, ranks: Ranks) -> dict[str, str]:
     name = torch.cuda.get_device_name(ranks.device) if device == "cuda" else platform.processor() or platform.machine()
     return {
         "data.fingerprint": prompts.fingerprint,
+        "data.selected_by": selected_by(config.data.train) or "none",
         "data.train_prompts": str(len(prompts.train)),
         "data.heldout_prompts": str(len(prompts.heldout)),
         "data.dropped_too_long": str(prompts.too_long),

@@ -12,6 +12,7 @@ from icpo_cli.ablate.coarse import CoarseData, coarse_source, select_coarse
 from icpo_cli.config.load import load_config, to_yaml
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import load_prompts
+from icpo_cli.data.sources import selected_by
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Prompt
 from icpo_cli.runs.parquet import read_table, write_table
@@ -96,6 +97,10 @@ def test_the_first_epochs_uniform_groups_are_kept(probe: RunDir, tmp_path: Path)
         fingerprint=hashlib.sha256((tmp_path / "study" / "coarse.jsonl").read_bytes()).hexdigest(),
     )
     assert json.loads((tmp_path / "study" / "coarse.json").read_text()) == vars(found)
+    source = coarse_source(probe.config().data.train, tmp_path / "study")
+    assert selected_by(source) == "abc" and selected_by(probe.config().data.train) is None
+    Path(str(source.path)).write_text("other questions")
+    assert selected_by(source) is None
 
 
 def arm_config(probe: Config, study: Path) -> Config:
