@@ -1,1 +1,1 @@
-"""Where a run is written down: a local journal first, MLflow second."""
+"""Experiment tracking: runs are logged to a local journal and to MLflow, and past runs are read from MLflow stores."""

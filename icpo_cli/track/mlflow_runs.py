@@ -1,4 +1,4 @@
-"""Past runs of any MLflow store, through MLflow's own client."""
+"""Past runs of any MLflow store, read through MLflow's own client."""
 
 import math
 import sys
@@ -43,7 +43,7 @@ class MlflowRuns:
         return self._artifacts.find(run_id, path)
 
     def _root(self, run_id: str) -> str | None:
-        """The address of a run's artifacts; None where there is no such run."""
+        """The address of a run's artifacts; None if there is no such run."""
         with reading(self._uri):
             run = get_run(self._client, run_id)
         return run.info.artifact_uri if run else None
@@ -58,7 +58,7 @@ class MlflowRuns:
                 return
 
     def _points(self, run_id: str, key: str) -> Points:
-        """Of one metric; none where the run, which may have been deleted meanwhile, has none."""
+        """The points of one metric; empty if the run lacks it or was deleted meanwhile."""
         try:
             history = self._client.get_metric_history(run_id, key)
         except MlflowException as error:
@@ -88,5 +88,5 @@ def _past(run: Run, experiment: str) -> PastRun:
 
 
 def _is_finite(value: float) -> bool:
-    """MLflow stores infinity as the greatest number there is."""
+    """MLflow stores infinity as the greatest finite float."""
     return math.isfinite(value) and abs(value) < sys.float_info.max

