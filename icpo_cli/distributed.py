@@ -1,4 +1,4 @@
-"""The processes of a run and what they tell one another. Every exchange has the run's deadline."""
+"""The ranks of a run and their collectives. Every collective has the timeout of the process group."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place among those of the run."""
+    """This process's rank, and collectives over all ranks of the run."""
 
     rank: int
     size: int
@@ -27,62 +27,62 @@ class Ranks:
     def first(self) -> bool:
         return self.rank == 0
 
-    def share(self, items: Sequence[T]) -> list[T]:
-        """This rank's items: every size-th, so that equal runs of `size` items are one from each rank."""
+    def shard(self, items: Sequence[T]) -> list[T]:
+        """This rank's items: every size-th, so each block of `size` consecutive items has one for each rank."""
         return list(items[self.rank :: self.size])
 
-    def total(self, values: Tensor) -> Tensor:
-        """Sum over ranks, elementwise, in float64 (NCCL and gloo both have it)."""
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
+        """Elementwise sum over ranks in float64, which NCCL and gloo both support; on the CPU."""
         summed = values.detach().to(self.device, torch.float64, copy=True)
         if self.size > 1:
             dist.all_reduce(summed)
         return summed.cpu()
 
-    def most(self, value: float) -> float:
-        """The largest of the ranks' values."""
+    def all_reduce_max(self, value: float) -> float:
+        """Maximum over ranks."""
         tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
         if self.size > 1:
             dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return float(tensor)
 
-    def from_first(self, value: T | None) -> T:
-        """Rank 0's value, on every rank."""
+    def broadcast(self, value: T | None) -> T:
+        """The value of rank 0, on every rank."""
         box: list[Any] = [value]
         if self.size > 1:
             dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]  # type: ignore[no-any-return]
 
-    def gather(self, value: T) -> list[T]:
-        """Every rank's value, in rank order, on every rank."""
+    def all_gather(self, value: T) -> list[T]:
+        """The values of all ranks, in rank order, on every rank."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
 
-    def gathered(self, values: Tensor) -> Tensor:
-        """Every rank's values, one after another, on every rank. [..., N of this rank] -> [..., N of all]"""
-        return torch.cat(self.gather(values), -1)
+    def all_gather_cat(self, values: Tensor) -> Tensor:
+        """The values of all ranks concatenated, on every rank. [..., N] -> [..., N of all ranks]"""
+        return torch.cat(self.all_gather(values), -1)
 
-    def gather_to_first(self, value: T) -> list[T] | None:
-        """Every rank's value, in rank order, on rank 0; None elsewhere."""
+    def gather(self, value: T) -> list[T] | None:
+        """The values of all ranks, in rank order, on rank 0; None on other ranks."""
         if self.size == 1:
             return [value]
         values: list[Any] | None = [None] * self.size if self.first else None
         dist.gather_object(value, values, dst=0)
         return values
 
-    def wait(self) -> None:
-        """Until every rank is here."""
+    def barrier(self) -> None:
+        """Wait until every rank has called it."""
         if self.size > 1:
             dist.barrier()
 
 
 def join(backend: str, device_type: str, timeout_seconds: int) -> Ranks:
-    """Join the process group that the environment describes; alone where it describes none."""
+    """Join the process group that the launcher's environment variables describe; without any, a group of one rank."""
     timeout = timedelta(seconds=timeout_seconds)
     if "WORLD_SIZE" not in os.environ:
-        # DeepSpeed reads these of a single process too.
+        # DeepSpeed reads these for a single process too.
         os.environ.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0")
         dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1, timeout=timeout)
     else:
@@ -95,6 +95,6 @@ def join(backend: str, device_type: str, timeout_seconds: int) -> Ranks:
 
 
 def leave() -> None:
-    """End this process's part in the group."""
+    """Leave the process group."""
     if dist.is_initialized():
         dist.destroy_process_group()

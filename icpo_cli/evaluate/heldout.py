@@ -27,13 +27,13 @@ def evaluate_heldout(
 ) -> Evaluation:
     """Avg@k over all ranks' shares of the prompts. Seeds depend on the question alone, so that rounds compare."""
     start = perf_counter()
-    mine = ranks.share(prompts)
+    mine = ranks.shard(prompts)
     seeds = [stable_hash(config.seed, BENCH, prompt.id) for prompt in mine]
     groups = sampler.sample(mine, seeds, heldout_k(config), config.eval.temperature) if mine else []
     answers = [answer for group in groups for answer in answers_of(group)]
     verdicts = iter(verifier.verify(answers, Grading(config.reward.extract, config.reward.rule)))
     graded = [[(next(verdicts), len(response.tokens)) for response in group.responses] for group in groups]
-    everyone = [question for part in ranks.gather(graded) for question in part]
+    everyone = [question for part in ranks.all_gather(graded) for question in part]
     correct = np.array([[value_of(verdict) for verdict, _ in question] for question in everyone])  # [Q, k]
     return Evaluation(
         bench=BENCH,

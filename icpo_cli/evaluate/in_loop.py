@@ -47,7 +47,7 @@ def load_subsets(config: Config, tokenizer: Tokenizer) -> tuple[Subset, ...]:
 def evaluate_subset(subset: Subset, sampler: Sampler, verifier: Verifier, config: Config, ranks: Ranks) -> Result:
     """Over all ranks' shares. Seeds depend on the question alone, so that rounds compare."""
     start = perf_counter()
-    task, mine = subset.task, ranks.share(subset.prompts)
+    task, mine = subset.task, ranks.shard(subset.prompts)
     seeds = [stable_hash(config.seed, task.name, prompt.id) for prompt in mine]
     groups = sampler.sample(mine, seeds, task.k, config.eval.temperature) if mine else []
     own = [
@@ -57,7 +57,7 @@ def evaluate_subset(subset: Subset, sampler: Sampler, verifier: Verifier, config
     ]
     verdicts = grade(verifier, task, own)
     gathered = [
-        pair for part in ranks.gather([(response, verdicts[response.key]) for response in own]) for pair in part
+        pair for part in ranks.all_gather([(response, verdicts[response.key]) for response in own]) for pair in part
     ]
     return score(
         Part(

@@ -103,7 +103,7 @@ def taken_or_made(
 def _settled(shelf: Shelf | None, ranks: Ranks) -> Numbers | None:
     """None when they are this run's to make. Ranks look in step, so that no exchange outlasts its deadline."""
     while True:
-        found = ranks.from_first(shelf.look() if shelf is not None else None)
+        found = ranks.broadcast(shelf.look() if shelf is not None else None)
         if found.numbers is not None or found.mine:
             return found.numbers
         time.sleep(LOOK_SECONDS)

@@ -147,7 +147,7 @@ class DeepSpeedLearner:
                 weights[name] = weight.cpu().clone()
         if self.ranks.first:
             self.engine.module.model.save_pretrained(folder, state_dict=weights)
-        self.ranks.wait()
+        self.ranks.barrier()
 
     def close(self) -> None:
         self.engine.destroy()
@@ -171,7 +171,7 @@ class DeepSpeedLearner:
             sums.append(self._backward(stats, resize(part, packed.shape[-1]), totals, advantage))
             order.append(indices)
             parts.append(part)
-        total = self.ranks.total(torch.stack(sums).double().sum(0))
+        total = self.ranks.all_reduce_sum(torch.stack(sums).double().sum(0))
         update = self._optimizer_step(total, totals.tokens if without_entropy else None)
         return concat(parts, original_order(order)), update
 
@@ -201,7 +201,7 @@ class DeepSpeedLearner:
     def _optimizer_step(self, sums: Tensor, entropy_tokens: int | None) -> Update:
         """Step, or skip the step on every rank if a loss or gradient was not finite on any. `sums`: [6], all ranks."""
         found_inf = self._monitor.pop_found_inf() or not bool(torch.isfinite(sums).all())
-        skipped = self.ranks.most(float(found_inf)) > 0
+        skipped = self.ranks.all_reduce_max(float(found_inf)) > 0
         self._optimizer.skip = skipped
         self.engine.step()
         norm = self.engine.get_global_grad_norm() or self._optimizer.grad_norm
@@ -247,7 +247,9 @@ class DeepSpeedLearner:
 
     def _totals(self, mask: Tensor) -> Totals:
         """Counts of a mini-batch over all ranks. `mask`: [P, G, T] of this rank."""
-        counts = self.ranks.total(torch.stack([torch.tensor(float(mask.shape[0] * mask.shape[1])), mask.sum()]))
+        counts = self.ranks.all_reduce_sum(
+            torch.stack([torch.tensor(float(mask.shape[0] * mask.shape[1])), mask.sum()])
+        )
         return Totals(responses=int(counts[0]), tokens=int(counts[1]))
 
     def _mini_batches(self, count: int) -> list[list[int]]:
@@ -259,7 +261,7 @@ class DeepSpeedLearner:
         prefix = shared_prefix([groups[index] for index in members])
         lengths = [packed_length(groups[index], prefix) for index in members]
         budget = self.config.learner.micro_batch_tokens - prefix
-        at_least = int(self.ranks.most(len(micro_batches(lengths, budget))))
+        at_least = int(self.ranks.all_reduce_max(len(micro_batches(lengths, budget))))
         for batch in micro_batches(lengths, budget, at_least):
             indices = [members[position] for position in batch]
             yield indices, pack([groups[index] for index in indices]).to(self.ranks.device)

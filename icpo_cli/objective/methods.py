@@ -9,9 +9,8 @@ from torch import Tensor
 from icpo_cli.config.schema import AdvantageConfig, Config, MethodConfig
 from icpo_cli.objective.advantage import batch_advantage, group_advantage, leave_one_out_advantage
 from icpo_cli.objective.loss import Loss, LossOutput, TokenRows, Totals, clipped_loss, token_weight
-from icpo_cli.objective.preference import perplexity_score, preference_score
+from icpo_cli.objective.preference import cap, capped_bonus, perplexity_score, preference_score
 from icpo_cli.objective.process import outcome_loss
-from icpo_cli.objective.shaping import cap, capped_bonus
 
 SCORES: dict[str, Callable[[Tensor, MethodConfig], Tensor]] = {
     "preference": lambda confidence, method: preference_score(confidence, method.delta),

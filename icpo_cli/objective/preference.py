@@ -1,4 +1,4 @@
-"""Scores behind a bonus: the preference score S of ICPO (Eq. 8 and 9) and the perplexity score of CDE."""
+"""The preference score S of ICPO (Eq. 8 and 9), CDE's perplexity score, and the capped bonus of a score (Eq. 11)."""
 
 import torch
 from torch import Tensor
@@ -29,3 +29,16 @@ def perplexity_score(confidence: Tensor, alpha: float) -> Tensor:
     [..., G] confidences, <= 0 -> [..., G]; they are -B if the confidence is `mean_logprob`.
     """
     return -alpha * confidence
+
+
+def capped_bonus(reward: Tensor, score: Tensor, omega: float, tau: float) -> Tensor:
+    """omega * min(S, |R| / tau), each response capped by its own reward. [..., G] each -> [..., G]
+
+    A reward of 0 gives no bonus. With omega 0 the bonus is exactly 0, so ICPO equals GRPO bit for bit.
+    """
+    return omega * torch.minimum(score, cap(reward, tau))
+
+
+def cap(reward: Tensor, tau: float) -> Tensor:
+    """The upper bound of the score in Eq. 11: |R| / tau. [..., G] -> [..., G]"""
+    return reward.abs() / tau

@@ -91,7 +91,7 @@ class Trainer:
         probe = self.sync_weights(None)
         if state.iteration == 0:
             self.evaluate(0)
-        stopping = self.stop.requested(self.ranks.most)
+        stopping = self.stop.requested(self.ranks.all_reduce_max)
         while state.iteration < config.train.iterations and not stopping:
             iteration = state.iteration + 1
             result = self.train_iteration(iteration, probe, state.running_std)
@@ -103,7 +103,7 @@ class Trainer:
                 improved = accuracy is not None and (state.best_accuracy is None or accuracy > state.best_accuracy)
                 if improved:
                     state = replace(state, best_iteration=iteration, best_accuracy=accuracy)
-            stopping = self.stop.requested(self.ranks.most)
+            stopping = self.stop.requested(self.ranks.all_reduce_max)
             if last or improved or stopping or iteration % config.train.save_every == 0:
                 self.save(state)
         return state
@@ -114,11 +114,13 @@ class Trainer:
         omega = omega_at(iteration, config.method, config.train.iterations)
 
         def derive(sampled: Round, old: LogProbs) -> Derived:
-            return derive_round(config, sampled, old, omega, running_std, ranks.gathered)
+            return derive_round(config, sampled, old, omega, running_std, ranks.all_gather_cat)
 
         size = config.rollout.prompts_per_iteration // ranks.size
         rounds: list[Round] = []
-        while not rounds or (len(rounds) < config.rollout.max_rounds and ranks.most(missing(rounds, size)) > 0):
+        while not rounds or (
+            len(rounds) < config.rollout.max_rounds and ranks.all_reduce_max(missing(rounds, size)) > 0
+        ):
             groups, votes, verdicts = self.sample(iteration, len(rounds), clock)
             old = self.old_logprobs(groups, clock) if needs_logprobs_first(config) else None
             with clock.phase("reward"):
@@ -141,7 +143,7 @@ class Trainer:
         with clock.phase("sync"):
             probe = self.sync_weights(probe)
 
-        table = ranks.gather_to_first(response_table(rounds, selected))
+        table = ranks.gather(response_table(rounds, selected))
         if table is not None and self.record is not None:
             rows = [row for part in table for row in part]
             metrics = response_metrics(rows, config.rollout.group_size, omega)
@@ -160,8 +162,8 @@ class Trainer:
         """
         config, ranks, rollout = self.config, self.ranks, self.config.rollout
         seed, count = config.seed, rollout.prompts_per_iteration
-        prompts = ranks.share(iteration_prompts(self.prompts.train, seed, iteration, count, round_index))  # P
-        seeds = ranks.share(sampling_seeds(seed, iteration, count, round_index))
+        prompts = ranks.shard(iteration_prompts(self.prompts.train, seed, iteration, count, round_index))  # P
+        seeds = ranks.shard(sampling_seeds(seed, iteration, count, round_index))
         grading = Grading(config.reward.extract, config.reward.rule)
         with BackgroundGrader[int](self.verifier) as grader:
 
@@ -266,24 +268,24 @@ class Trainer:
         """Write a checkpoint atomically: it exists only once it is complete."""
         self.observer.phase(state.iteration, "save")
         tmp = self.checkpoints.begin(state.iteration)
-        self.ranks.wait()
+        self.ranks.barrier()
         self.learner.save_model(tmp.folder)
         self.learner.save_state(tmp.resume)
         if self.process_model is not None:
             self.process_model.save_state(tmp.process_model)
-        self.ranks.wait()
+        self.ranks.barrier()
         if self.ranks.first:
             self.tokenizer.save_pretrained(tmp.folder)
             stored = replace(state, ranks=self.ranks.size)
             self.checkpoints.finish(tmp, state.iteration, state.best_iteration, asdict(stored))
-        self.ranks.wait()
+        self.ranks.barrier()
 
     def _balance(self, votes: list[Group], verdicts: list[list[Verdict]]) -> tuple[list[Group], list[list[Verdict]]]:
         """Redistribute groups so that every rank has about equal compute cost."""
         config, ranks = self.config, self.ranks
         if ranks.size == 1:
             return votes, verdicts
-        by_rank = ranks.gather(list(zip(votes, verdicts, strict=True)))
+        by_rank = ranks.all_gather(list(zip(votes, verdicts, strict=True)))
         sampled = [pair for pairs in zip(*by_rank, strict=True) for pair in pairs]  # in the order of the prompts
         costs = [self.learner.cost(group.first(config.rollout.group_size)) for group, _ in sampled]
         own = balance_by_cost(costs, config.learner.mini_batch_prompts, ranks.size)[ranks.rank]

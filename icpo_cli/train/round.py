@@ -150,7 +150,7 @@ def outcome_batch(rounds: Sequence[Round], indices: Sequence[int]) -> UpdateBatc
 def mean_final_std(rounds: Sequence[Round], ranks: Ranks) -> float:
     """Mean, over the groups of all ranks, of the std (ddof 1) of their final rewards."""
     stds = torch.cat([each.derived.derivation.final_reward.std(-1) for each in rounds if each.derived is not None])
-    total, count = ranks.total(torch.stack([stds.sum(), torch.tensor(float(len(stds)))]))
+    total, count = ranks.all_reduce_sum(torch.stack([stds.sum(), torch.tensor(float(len(stds)))]))
     return float(total / count)
 
 

@@ -94,7 +94,7 @@ def run_training(
     try:
         state = _state(resumed, ranks)
         tracker = _tracker(config, resumed, state) if ranks.first else None
-        run = RunDir(Path(ranks.from_first(str(tracker.run.path.resolve()) if tracker else None)))
+        run = RunDir(Path(ranks.broadcast(str(tracker.run.path.resolve()) if tracker else None)))
         observer = watch(run, ranks)
         with StopSignal(observer.stopping, keep_records=True) as stop, _recorded(tracker) as closing:
             if tracker is not None:
@@ -107,7 +107,7 @@ def run_training(
             checkpoints = run.checkpoints(config.train.keep_checkpoints)
             if ranks.first:
                 checkpoints.clear_unfinished()
-            ranks.wait()
+            ranks.barrier()
             if state.iteration == config.train.iterations:
                 observer.note(f"this run is complete: {state.iteration} iterations")
             else:

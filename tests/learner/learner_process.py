@@ -44,7 +44,7 @@ def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
     advantage = torch.randn(8, 5, generator=torch.Generator().manual_seed(3))
     if how == "poison":
         advantage[5, 0] = float("nan")  # in the second mini-batch, on one rank only
-    mine = ranks.share(range(8))
+    mine = ranks.shard(range(8))
     groups = [groups[index] for index in mine]
     advantage = advantage[mine]
 
