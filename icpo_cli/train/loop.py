@@ -4,7 +4,7 @@ prompts -> groups of responses -> verdicts -> rewards -> old log-probs -> confid
         -> final reward -> advantage -> clipped updates -> weights synced to the sampler, and checked
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -118,9 +118,7 @@ class Trainer:
 
         size = config.rollout.prompts_per_iteration // ranks.size
         rounds: list[Round] = []
-        while not rounds or (
-            len(rounds) < config.rollout.max_rounds and ranks.all_reduce_max(missing(rounds, size)) > 0
-        ):
+        while len(rounds) < config.rollout.max_rounds and ranks.all_reduce_max(missing(rounds, size)) > 0:
             groups, votes, verdicts = self.sample(iteration, len(rounds), clock)
             old = self.old_logprobs(groups, clock) if needs_logprobs_first(config) else None
             with clock.phase("reward"):
@@ -142,15 +140,8 @@ class Trainer:
             rounds = [replace(rounds[0], derived=derive(rounds[0], old))]
         with clock.phase("sync"):
             probe = self.sync_weights(probe)
-
-        table = ranks.gather(response_table(rounds, selected))
-        if table is not None and self.record is not None:
-            rows = [row for part in table for row in part]
-            metrics = response_metrics(rows, config.rollout.group_size, omega)
-            metrics |= update_metrics(updates) | process_metrics(process_updates)
-            metrics |= {"logprob_gap/probe": probe.gap, "groups/rounds": float(len(rounds))}
-            metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], ranks.device)
-            self.observer.iteration(iteration, self.record.iteration(iteration, rows, metrics))
+        statistics = update_metrics(updates) | process_metrics(process_updates)
+        self.record_iteration(iteration, omega, rounds, selected, statistics | {"logprob_gap/probe": probe.gap}, clock)
         return IterationResult(updates, probe, mean_final_std(rounds, ranks))
 
     def sample(
@@ -228,6 +219,25 @@ class Trainer:
         probe = WeightProbe(sampler=tuple(self.sampler.probe(tokens)), learner=tuple(self.learner.probe(tokens)))
         check_weight_sync(probe, before, self.config.rollout.max_probe_gap)
         return probe
+
+    def record_iteration(
+        self,
+        iteration: int,
+        omega: float,
+        rounds: Sequence[Round],
+        selected: Sequence[int],
+        statistics: Mapping[str, float],
+        clock: PhaseClock,
+    ) -> None:
+        """Gather the responses of all ranks; rank 0 stores them with the iteration's metrics."""
+        table = self.ranks.gather(response_table(rounds, selected))
+        if table is None or self.record is None:
+            return
+        rows = [row for part in table for row in part]
+        metrics = response_metrics(rows, self.config.rollout.group_size, omega)
+        metrics |= statistics | {"groups/rounds": float(len(rounds))}
+        metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], self.ranks.device)
+        self.observer.iteration(iteration, self.record.iteration(iteration, rows, metrics))
 
     def next_state(self, state: LoopState, iteration: int, result: IterationResult) -> LoopState:
         """The state after the iteration. Raises RunFailed after too many skipped updates in a row."""
