@@ -4,7 +4,7 @@ prompts -> groups of responses -> verdicts -> rewards -> old log-probs -> confid
         -> final reward -> advantage -> clipped updates -> weights synced to the sampler, and checked
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -226,7 +226,7 @@ class Trainer:
         omega: float,
         rounds: Sequence[Round],
         selected: Sequence[int],
-        statistics: Mapping[str, float],
+        statistics: dict[str, float],
         clock: PhaseClock,
     ) -> None:
         """Gather the responses of all ranks; rank 0 stores them with the iteration's metrics."""
