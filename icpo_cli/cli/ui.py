@@ -1,4 +1,4 @@
-"""`icpo ui`: MLflow's own web interface on the store."""
+"""`icpo ui`: MLflow's own web interface for the store."""
 
 import contextlib
 import os
@@ -18,12 +18,12 @@ from icpo_cli.cli.runs import Store
 from icpo_cli.errors import RunFailed, UserError
 
 HOST = "127.0.0.1"
-LOOKS_A_SECOND = 5
+POLL_SECONDS = 0.2
 
 
 def ui(
     store: Store = None,
-    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Of this machine, where it answers.")] = 5000,
+    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Port of the local web server.")] = 5000,
 ) -> None:
     """Open MLflow's web interface on the store. Ctrl-C ends it."""
     from icpo_cli.track.read import mlflow_uri, open_store
@@ -32,11 +32,11 @@ def ui(
     if uri.startswith(("http://", "https://")):
         typer.echo(f"{uri} is a server with an interface of its own")
         return
-    open_store(store)  # for its errors: what it opens is closed
+    open_store(store)  # raises UserError if the store cannot be read
     _check_free(port)
     status = _serve(uri, port)
     if status:
-        raise RunFailed(f"MLflow's interface ended with status {status}; what it said stands above")
+        raise RunFailed(f"MLflow's interface ended with status {status}; its messages are above")
 
 
 def _check_free(port: int) -> None:
@@ -49,18 +49,18 @@ def _check_free(port: int) -> None:
 
 
 def _serve(uri: str, port: int) -> int:
-    """Until it ends or a signal asks for its end; its exit status, 0 where it was asked."""
+    """Run the server until it ends or a signal stops it. Returns its exit status, 0 after a signal."""
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port)]
-    # A reader of one's own runs needs one worker, and none of the processes that run jobs.
+    # For one reader one worker is enough, and the processes that run jobs are not needed.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with subprocess.Popen(
         [*command, "--workers", "1"], stdout=sys.stderr.fileno(), env=environment, start_new_session=True
     ) as server:
-        asked = False
+        stopped = False
 
         def end(number: int, frame: FrameType | None) -> None:
-            nonlocal asked
-            asked = True
+            nonlocal stopped
+            stopped = True
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)  # MLflow's process and the server that it starts
 
@@ -69,15 +69,15 @@ def _serve(uri: str, port: int) -> int:
         if _is_up(server, port):
             typer.echo(f"http://{HOST}:{port}")
         status = server.wait()
-        return 0 if asked else status
+        return 0 if stopped else status
 
 
 def _is_up(server: subprocess.Popen[bytes], port: int) -> bool:
-    """Waits until it answers; false where it ends before that."""
+    """Wait until the server answers; False if it ends before."""
     while server.poll() is None:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):
                 return True
         except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(1 / LOOKS_A_SECOND)
+            time.sleep(POLL_SECONDS)
     return False
