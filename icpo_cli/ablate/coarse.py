@@ -15,7 +15,7 @@ from icpo_cli.config.schema import SourceConfig
 from icpo_cli.errors import UserError
 from icpo_cli.records import VerdictKind
 from icpo_cli.rewards.coarse import CoarseSelection, select_uniform
-from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.files import write_text
 from icpo_cli.runs.parquet import Row, column_names, read_table
 from icpo_cli.runs.run_dir import RunDir
 
@@ -76,8 +76,8 @@ def select_coarse(run: RunDir, folder: Path) -> CoarseData:
     )
     _check_same(folder / RECORD, found)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / QUESTIONS, text)
-    _write(folder / RECORD, json.dumps(asdict(found), indent=2))
+    write_text(folder / QUESTIONS, text)
+    write_text(folder / RECORD, json.dumps(asdict(found), indent=2))
     return found
 
 
@@ -138,8 +138,3 @@ def _check_same(path: Path, found: CoarseData) -> None:
 
 def _counts_text(selection: CoarseSelection) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in selection.counts.items())
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as tmp:
-        tmp.write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from icpo_cli.ablate.study import Study, jobs_of
 from icpo_cli.ablate.table import to_csv, to_markdown
 from icpo_cli.config.load import flatten, to_tree
 from icpo_cli.errors import UserError
-from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.files import write_text
 from icpo_cli.runs.run_dir import KIND, Kind, Status
 from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
 from icpo_cli.track.tracker import code_version
@@ -61,7 +61,7 @@ class StudyRecord:
             RESULT: json.dumps(outcome.document(), indent=2),
         }
         for name, text in texts.items():
-            _write(folder / name, text)
+            write_text(folder / name, text)
         curves = draw_curves(self.study, records, folder)
         done = sum(job.state is Status.DONE for job in records)
         self._told(lambda: self._send([folder / name for name in texts], curves))
@@ -114,7 +114,7 @@ def _store(study: Study, warn: Warn) -> MlflowStore:
             warn(f"the study gets a new run in MLflow: {error}")
     store = MlflowStore.create(track.uri, track.experiment, study.name)
     study.folder.mkdir(parents=True, exist_ok=True)
-    _write(path, json.dumps({"run_id": store.run_id, "study": study.name}))
+    write_text(path, json.dumps({"run_id": store.run_id, "study": study.name}))
     return store
 
 
@@ -123,11 +123,6 @@ def _status(outcome: Outcome) -> Status:
     if states & {Status.WAITING, Status.UNFINISHED}:
         return Status.STOPPED
     return Status.FAILED if Status.FAILED in states else Status.DONE
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as tmp:
-        tmp.write_text(text, encoding="utf-8")
 
 
 def _one_line(error: Exception) -> str:

@@ -17,7 +17,7 @@ from icpo_cli.ablate.study import PROBE, START, Job, Study
 from icpo_cli.config.load import to_yaml
 from icpo_cli.errors import RunFailed
 from icpo_cli.interrupt import StopSignal
-from icpo_cli.runs.files import atomic_write, locked
+from icpo_cli.runs.files import locked, write_text
 from icpo_cli.runs.job_dir import JobDir
 from icpo_cli.runs.run_dir import RunDir, Status
 
@@ -149,5 +149,4 @@ def _write_config(job: Job) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     folder = JobDir(job.folder)
     if not folder.runs():
-        with atomic_write(folder.config_file) as tmp:
-            tmp.write_text(to_yaml(job.config), encoding="utf-8")
+        write_text(folder.config_file, to_yaml(job.config))

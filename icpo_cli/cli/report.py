@@ -8,7 +8,7 @@ import typer
 
 from icpo_cli.cli.runs import Store
 from icpo_cli.errors import UserError
-from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.files import write_text
 
 if TYPE_CHECKING:
     from icpo_cli.report.report import Report
@@ -170,8 +170,7 @@ def _write(path: Path, text: str) -> None:
     if path.is_dir():
         raise UserError(f"--out {path}: is a folder; name a file, or leave --format out for the page")
     try:
-        with atomic_write(path, durable=False) as tmp:
-            tmp.write_text(text, encoding="utf-8")
+        write_text(path, text, durable=False)
     except OSError as error:
         raise UserError(f"--out {path}: cannot be written: {error.strerror}") from None
     typer.echo(str(path))

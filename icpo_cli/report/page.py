@@ -20,7 +20,7 @@ from icpo_cli.report.page_data import Shown, as_script, moment, page_data
 from icpo_cli.report.responses import Responses, responses_of
 from icpo_cli.report.results import evaluations_of
 from icpo_cli.report.settings import Comparison, comparisons_of
-from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.files import write_text
 from icpo_cli.runs.run_dir import Kind, Status
 from icpo_cli.text import visible
 from icpo_cli.track.read import PastRun, RunStore
@@ -85,8 +85,7 @@ def write_page(store: RunStore, runs: Sequence[PastRun], tables: Sequence[PageTa
         for stem in earlier - {figure.stem for figure in figures}:
             for kind in ("png", "pdf"):
                 (folder / FIGURES / f"{stem}.{kind}").unlink(missing_ok=True)
-        with atomic_write(page, durable=False) as tmp:
-            tmp.write_text(_html(runs, tables, pictures, shown, comparisons), encoding="utf-8")
+        write_text(page, _html(runs, tables, pictures, shown, comparisons), durable=False)
     return page
 
 

@@ -28,6 +28,12 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
         _remove(tmp)
 
 
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """atomic_write of a text, as UTF-8."""
+    with atomic_write(path, durable=durable) as tmp:
+        tmp.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def atomic_create(path: Path) -> Iterator[Path]:
     """Like atomic_write for a new file, with room for companion files; where another process was first, its file stays.

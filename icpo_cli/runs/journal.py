@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from icpo_cli.runs.files import atomic_write, sync
+from icpo_cli.runs.files import sync, write_text
 
 
 @dataclass(frozen=True)
@@ -64,5 +64,4 @@ class Journal:
     def truncate(self, last_step: int) -> None:
         """Drop every step after `last_step`: a resumed run computes them again."""
         kept = [json.dumps(vars(entry)) + "\n" for entry in self.entries() if entry.step <= last_step]
-        with atomic_write(self.path) as tmp:
-            tmp.write_text("".join(kept), encoding="utf-8")
+        write_text(self.path, "".join(kept))

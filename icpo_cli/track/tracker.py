@@ -13,7 +13,7 @@ from pathlib import Path
 import icpo_cli
 from icpo_cli.config.load import flatten, to_tree, to_yaml
 from icpo_cli.config.schema import Config
-from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.files import write_text
 from icpo_cli.runs.journal import JournalEntry
 from icpo_cli.runs.run_dir import KIND, Kind, RunDir, Status
 from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
@@ -52,8 +52,7 @@ class Tracker:
         store = MlflowStore.create(config.track.uri, config.track.experiment, config.name, parent)
         run = RunDir(Path(output_dir or config.train.output_dir) / store.run_id)
         run.path.mkdir(parents=True)
-        with atomic_write(run.config_file) as tmp:
-            tmp.write_text(to_yaml(config), encoding="utf-8")
+        write_text(run.config_file, to_yaml(config))
         return cls(run, store)
 
     @classmethod

@@ -21,7 +21,7 @@ from icpo_cli.records import Evaluation
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.runs.checkpoints import Checkpoint
-from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.files import write_text
 from icpo_cli.runs.run_dir import Kind, RunDir, Status, find_run
 from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.fairness import fairness_of
@@ -246,8 +246,7 @@ def _record_fairness(config: Config, prepared: TrainInputs, tracker: Tracker) ->
     """Into the run's folder and, as tags fairness.*, into MLflow."""
     fairness = fairness_of(config, prepared.prompts)
     path = tracker.run.input_parity_file
-    with atomic_write(path) as tmp:
-        tmp.write_text(json.dumps(fairness, indent=2), encoding="utf-8")
+    write_text(path, json.dumps(fairness, indent=2))
     tracker.tag({f"fairness.{name}": value for name, value in fairness.items()})
     tracker.log_artifact(path)
 

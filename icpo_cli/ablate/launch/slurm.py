@@ -16,7 +16,7 @@ from icpo_cli.ablate.job import JOB
 from icpo_cli.ablate.launch.launcher import Standing, standing_on_disk
 from icpo_cli.ablate.launch.slurm_settings import SlurmSettings, parameters, require_slurm
 from icpo_cli.errors import RunFailed
-from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.files import write_text
 from icpo_cli.runs.job_dir import JobDir
 from icpo_cli.runs.run_dir import Status
 
@@ -174,5 +174,4 @@ class SlurmLauncher:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
     def _store_ids(self, ids: Mapping[str, str]) -> None:
-        with atomic_write(self._folder / "jobs.json") as tmp:
-            tmp.write_text(json.dumps(ids), encoding="utf-8")
+        write_text(self._folder / "jobs.json", json.dumps(ids))
