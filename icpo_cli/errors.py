@@ -1,16 +1,16 @@
-"""The two ways a command ends badly."""
+"""Exceptions that end a command, and its exit statuses."""
 
 
 class UserError(Exception):
-    """A mistake in what the user asked for: one line, exit status 2, found before anything heavy starts."""
+    """Invalid input: one line, exit status 2, raised before anything heavy starts."""
 
 
 class RunFailed(Exception):
-    """A run that began and could not go on: one line saying why and what was saved, exit status 1."""
+    """A run that started and failed: one line with the reason and what was saved, exit status 1."""
 
 
 class EndedAtOnce(BaseException):
-    """A second signal: the work in hand is given up. Not an Exception: nothing that goes on after errors stops it."""
+    """A second signal: the current work is abandoned. A BaseException, so that no error handler catches it."""
 
     def __init__(self, signal: int, message: str = "ended at once by a second signal") -> None:
         super().__init__(message)

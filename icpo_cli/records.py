@@ -1,6 +1,6 @@
-"""What passes between the parts: typed, frozen, in the order an iteration makes them.
+"""Records that cross between the parts, in the order an iteration creates them.
 
-Symbols in shapes: P prompts (of this rank), G responses a group, T tokens of the longest response.
+Symbols in shapes: P prompts of this rank, G responses per group, T tokens of the longest response.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AnswerKind(StrEnum):
-    """What sort of thing an answer is, which decides the rule that compares it."""
+    """The kind of an answer, which selects the rule that compares it."""
 
     MATH = "math"
     NUMBER = "number"
@@ -28,18 +28,18 @@ class AnswerKind(StrEnum):
 
 @dataclass(frozen=True)
 class Gold:
-    """The right answer of a question, and what a comparison with it has to know."""
+    """The correct answer of a question, and how to compare with it."""
 
     answer: str
-    """Empty where the question came without one."""
+    """Empty if the question has no gold answer."""
     kind: AnswerKind | None = None
-    """None: read off the answer's own form."""
+    """None: inferred from the form of the answer."""
     choices: tuple[str, ...] = ()
     """The question's options in order; letter A is the first."""
     aliases: tuple[str, ...] = ()
-    """Other texts that are right too."""
+    """Other correct texts."""
     ordered: bool | None = None
-    """Of a list: whether order counts. None: by its notation, (a, b) and [a, b] against {a, b} and a, b."""
+    """For lists: whether order matters. None: it does in (a, b) and [a, b], not in {a, b} and a, b."""
 
     @property
     def known(self) -> bool:
@@ -57,7 +57,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question as the model reads it."""
+    """A question rendered and tokenized for the model."""
 
     id: str
     question: str
@@ -67,7 +67,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Response:
-    """One sampled answer. Its tokens include the end token, where the model wrote one."""
+    """One sampled response. Its tokens include the end token if the model generated one."""
 
     text: str
     tokens: tuple[int, ...]
@@ -84,12 +84,12 @@ class Group:
     responses: tuple[Response, ...]
 
     def first(self, count: int) -> Group:
-        """With as many of its responses."""
+        """The group with its first `count` responses."""
         return Group(self.prompt, self.responses[:count])
 
 
 class VerdictKind(StrEnum):
-    """What the verifier said. Kept apart everywhere: a timeout or an error is never a wrong answer."""
+    """The verifier's decision. A timeout or an error is never counted as a wrong answer."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -100,7 +100,7 @@ class VerdictKind(StrEnum):
 
 
 class RuleName(StrEnum):
-    """What decided a verdict, as it is stored, printed and counted."""
+    """The rule that decided a verdict, as it is stored, printed and counted."""
 
     # Refused without a comparison.
     NO_GOLD = "no_gold"
@@ -111,7 +111,7 @@ class RuleName(StrEnum):
     CODE = "code"
     BRACES = "braces"
     LIMITS = "limits"
-    # Compared as what it is, or under a reading of its form.
+    # Compared as this kind, or in this form.
     EXACT = "exact"
     MATH = "math"
     NUMBER = "number"
@@ -142,19 +142,19 @@ class RuleName(StrEnum):
 
 
 UNDECIDED = frozenset((VerdictKind.TIMEOUT, VerdictKind.ERROR, VerdictKind.NO_GOLD))
-"""What says nothing of the answer."""
+"""Kinds that carry no information about the answer."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one response, what was read from it, and the rule that decided."""
+    """The verdict on one response, the extracted answer, and the rule that decided."""
 
     kind: VerdictKind
     extracted: str | None
-    """None where the response has no final answer."""
+    """None if the response has no final answer."""
     rule: RuleName
     reason: str = ""
-    """In words, for whoever asks why."""
+    """Explanation for the user."""
 
     @property
     def correct(self) -> bool:
@@ -162,24 +162,24 @@ class Verdict:
 
     @property
     def decided(self) -> bool:
-        """Right or not: neither a timeout nor an error, nor without a gold answer to compare with."""
+        """False for a timeout, an error, or a missing gold answer."""
         return self.kind not in UNDECIDED
 
 
 @dataclass(frozen=True)
 class Reward:
-    """R_verif of one response, and what it is made of (Eq. 10)."""
+    """R_verif of one response, and its parts (Eq. 10)."""
 
     verdict: Verdict
     answer: float
-    """What the reward's source gives: 1 or 0 for the verdict, which noise may have turned over, a coin in its stead,
-    agreement with the majority, or another measure of the answer."""
+    """Output of the reward source: 1 or 0 for the verdict (possibly flipped by noise, or a random coin), agreement with
+    the majority, or another measure of the answer."""
     format: float
     """1 or 0."""
     noise: float
-    """What was added on purpose (App. B.1)."""
+    """Added reward noise (App. B.1)."""
     overlong: float
-    """The penalty on its length, 0 or less."""
+    """Length penalty, 0 or less."""
     verif: float
 
 
@@ -229,12 +229,12 @@ class Evaluation:
 
 
 def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    """How many of each kind, as count_kinds."""
+    """Number of verdicts of each kind; see count_kinds."""
     return count_kinds(verdict.kind.value for verdict in verdicts)
 
 
 def count_kinds(kinds: Iterable[str]) -> dict[str, int]:
-    """How many of each kind of verdict, every kind named but no_gold where there are none: few data lack golds."""
+    """Number of verdicts of each kind, zeros included; no_gold only if there are any."""
     counts = Counter(kinds)
     named = [kind.value for kind in VerdictKind if kind is not VerdictKind.NO_GOLD or counts[kind.value]]
     return {kind: counts[kind] for kind in named}

@@ -1,4 +1,4 @@
-"""What rank 0 writes down as the run goes."""
+"""The records that rank 0 writes during a run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from icpo_cli.track.tracker import Tracker
 
 
 class RunRecord:
-    """Responses as parquet, metrics to the journal and MLflow; keeps the newest of each for the closing report."""
+    """Writes responses as parquet, and metrics to the journal and MLflow; keeps the last values for the final report."""
 
     def __init__(self, tracker: Tracker, k: int) -> None:
         """`k`: responses a held-out question, by which evaluations before a resume are read back."""
