@@ -13,7 +13,7 @@ from icpo_cli.track.tracker import Tracker
 
 
 class RunRecord:
-    """Writes responses as parquet, and metrics to the journal and MLflow; keeps the last values for the final report."""
+    """Writes responses as parquet, metrics to the journal and MLflow; keeps the last values for the final report."""
 
     def __init__(self, tracker: Tracker, k: int) -> None:
         """`k`: responses a held-out question, by which evaluations before a resume are read back."""
