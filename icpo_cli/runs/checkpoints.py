@@ -8,16 +8,31 @@ checkpoints/last, checkpoints/best    links
 import json
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from icpo_cli.runs.files import atomic_write, sync
 
 SAVING = ".saving-"
 REMOVING = ".removing-"
 ITERATION = "iteration-"
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """The state of the training loop after an iteration: all that a resume needs besides weights and optimizer state.
+
+    Order, seeds and schedule are functions of the run's seed and the iteration, so no random generator has a state.
+    """
+
+    iteration: int = 0
+    skipped_in_a_row: int = 0
+    """Updates skipped for a non-finite loss or gradient since the last one done."""
+    running_std: float | None = None
+    """Running mean over iterations of the std of final rewards within a group; None before the first."""
+    best_iteration: int | None = None
+    best_accuracy: float | None = None
+    ranks: int = 1
 
 
 @dataclass(frozen=True)
@@ -40,9 +55,10 @@ class Checkpoint:
     def state_file(self) -> Path:
         return self.resume / "state.json"
 
-    def state(self) -> dict[str, Any]:
-        """Fields of the loop's state."""
-        return dict(json.loads(self.state_file.read_text(encoding="utf-8")))
+    def state(self) -> LoopState:
+        """The state of the loop. Runs of earlier versions call `running_std` `final_std`."""
+        fields = json.loads(self.state_file.read_text(encoding="utf-8"))
+        return LoopState(**{"running_std" if name == "final_std" else name: fields[name] for name in fields})
 
 
 class Checkpoints:
@@ -59,19 +75,16 @@ class Checkpoints:
         tmp.resume.mkdir(parents=True, exist_ok=True)
         return tmp
 
-    def finish(self, tmp: Checkpoint, iteration: int, best: int | None, state: Mapping[str, Any]) -> Checkpoint:
-        """Sync, rename, move the links, remove old checkpoints. Rank 0 calls it, after all ranks have written.
-
-        `best`: the iteration with the best accuracy so far.
-        """
-        tmp.state_file.write_text(json.dumps(state), encoding="utf-8")
+    def finish(self, tmp: Checkpoint, state: LoopState) -> Checkpoint:
+        """Sync, rename, move the links, remove old checkpoints. Rank 0 calls it, after all ranks have written."""
+        tmp.state_file.write_text(json.dumps(asdict(state)), encoding="utf-8")
         sync(tmp.folder)
-        final = self.folder / iteration_name(iteration)
+        best, final = state.best_iteration, self.folder / iteration_name(state.iteration)
         if final.exists():
             _remove(final)
         tmp.folder.rename(final)
         _link(self.folder / "last", final.name)
-        if best == iteration:
+        if best == state.iteration:
             _link(self.folder / "best", final.name)
         sync(self.folder, recursive=False)
         for old in self._complete()[: -self._keep]:

@@ -5,7 +5,7 @@ prompts -> groups of responses -> verdicts -> rewards -> old log-probs -> confid
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor
@@ -32,7 +32,7 @@ from icpo_cli.rewards.source import SourceInput
 from icpo_cli.rng import SeedKey, sampling_seeds
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.rollout.weight_sync import WeightProbe, check_weight_sync
-from icpo_cli.runs.checkpoints import Checkpoints
+from icpo_cli.runs.checkpoints import Checkpoints, LoopState
 from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
 from icpo_cli.train.observer import Observer, PhaseClock
 from icpo_cli.train.record import RunRecord
@@ -47,7 +47,6 @@ from icpo_cli.train.round import (
     select_for_update,
     update_batch,
 )
-from icpo_cli.train.state import LoopState
 from icpo_cli.train.table import response_table
 
 PROBE_TOKENS = 256
@@ -286,8 +285,7 @@ class Trainer:
         self.ranks.barrier()
         if self.ranks.first:
             self.tokenizer.save_pretrained(tmp.folder)
-            stored = replace(state, ranks=self.ranks.size)
-            self.checkpoints.finish(tmp, state.iteration, state.best_iteration, asdict(stored))
+            self.checkpoints.finish(tmp, replace(state, ranks=self.ranks.size))
         self.ranks.barrier()
 
     def _balance(self, votes: list[Group], verdicts: list[list[Verdict]]) -> tuple[list[Group], list[list[Verdict]]]:

@@ -20,7 +20,7 @@ from icpo_cli.learner.learner import Learner
 from icpo_cli.records import Evaluation
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rollout.sampler import Sampler
-from icpo_cli.runs.checkpoints import Checkpoint
+from icpo_cli.runs.checkpoints import Checkpoint, LoopState
 from icpo_cli.runs.files import write_text
 from icpo_cli.runs.run_dir import Kind, RunDir, Status, find_run
 from icpo_cli.track.tracker import Tracker
@@ -29,7 +29,6 @@ from icpo_cli.train.loop import Trainer
 from icpo_cli.train.observer import Observer
 from icpo_cli.train.preflight import TrainInputs
 from icpo_cli.train.record import RunRecord
-from icpo_cli.train.state import LoopState
 
 MAY_CHANGE = (
     "train.save_every",
@@ -208,7 +207,7 @@ def _recorded(tracker: Tracker | None) -> Iterator[_Closing]:
 def _state(resumed: Resumed | None, ranks: Ranks) -> LoopState:
     if resumed is None or resumed.checkpoint is None:
         return LoopState()
-    state = LoopState.load(resumed.checkpoint.state())
+    state = resumed.checkpoint.state()
     if state.ranks != ranks.size:
         raise UserError(f"the run has {state.ranks} ranks, this start {ranks.size}: use --nproc {state.ranks}")
     return state
