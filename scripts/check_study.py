@@ -1,7 +1,7 @@
-"""What the stored responses of a study say of its noise and of its uniform groups; nothing of icpo is asked.
+"""Noise and uniform groups of a study, counted from its stored responses without icpo's own code.
 
-Noise is what R_verif has beyond the verdict's and the format's parts. Uniform groups are those of equal R_verif: their
-GRPO advantages have to be 0. "part": theirs of the sum of all advantages' sizes.
+Noise is R_verif minus the answer and format rewards. Uniform groups have equal R_verif: their GRPO advantages must
+be 0. "part" is their share in the sum of absolute advantages.
 """
 
 import sys
@@ -15,18 +15,20 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ["iteration", "prompt_id", "response", "verdict", "reward_format", "reward_verif", "advantage"]
-PLACE = ["iteration", "prompt_id", "response"]
+ROW = ["iteration", "prompt_id", "response"]
 
 
 def read_run(run: Path) -> pandas.DataFrame:
-    """One row a response, with the noise on it."""
+    """The run's responses, one row each, with their noise."""
     reward = yaml.safe_load((run / "config.yaml").read_text())["reward"]
     files = sorted(run.glob("responses/*.parquet"))
     rows = pandas.concat([pandas.read_parquet(file, columns=COLUMNS) for file in files], ignore_index=True)
-    without = reward["answer_weight"] * (rows["verdict"] == "correct") + reward["format_weight"] * rows["reward_format"]
-    rows["noise"] = (rows["reward_verif"] - without).round(9)
-    # A prompt may be drawn twice for one iteration.
-    rows["place"] = rows.groupby(PLACE).cumcount()
+    noiseless = (
+        reward["answer_weight"] * (rows["verdict"] == "correct") + reward["format_weight"] * rows["reward_format"]
+    )
+    rows["noise"] = (rows["reward_verif"] - noiseless).round(9)
+    # An iteration may contain a prompt twice.
+    rows["copy"] = rows.groupby(ROW).cumcount()
     return rows
 
 
@@ -53,7 +55,7 @@ def uniform_row(rows: pandas.DataFrame, group_size: int) -> list[str]:
 
 
 def same_noise(one: pandas.DataFrame, two: pandas.DataFrame) -> bool:
-    keys = [*PLACE, "place"]
+    keys = [*ROW, "copy"]
     both = one.merge(two, on=keys, how="outer", suffixes=("", "_two"), indicator=True)
     return bool((both["_merge"] == "both").all() and (both["noise"] == both["noise_two"]).all())
 
@@ -70,8 +72,8 @@ def main() -> None:
     noisy = [key for key, rows in jobs.items() if (rows["noise"] != 0).any()]
     for one, two in combinations(noisy, 2):
         if one[1] == two[1]:
-            said = "equal" if same_noise(jobs[one], jobs[two]) else "DIFFERENT"
-            print(f"{one[1]}: noise of {one[0]} and {two[0]} by iteration, prompt and response: {said}")
+            verdict = "equal" if same_noise(jobs[one], jobs[two]) else "DIFFERENT"
+            print(f"{one[1]}: noise of {one[0]} and {two[0]} by iteration, prompt and response: {verdict}")
 
 
 if __name__ == "__main__":

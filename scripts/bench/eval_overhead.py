@@ -1,9 +1,8 @@
-"""How much longer `icpo eval` takes than vLLM alone on the same prompts: whole processes, from start to end.
+"""Wall time of `icpo eval` relative to vLLM alone on the same prompts, each as a whole process.
 
-The bare side is what a user would write: LLM.generate over all prompts, k responses each, without seeds, log-probs,
-storing, grading or MLflow. Its engine has the same sizes, and is vLLM's as it comes. Both sides are run in turn,
-`--rounds` times, and the ratio is of their sums; that of seconds a generated token is given as well, because lengths
-are drawn anew.
+The bare side is LLM.generate over all prompts, k responses each, without seeds, log-probs, storage, grading or MLflow.
+Its engine has the same sizes and otherwise vLLM's defaults. Both sides run alternately, `--rounds` times; the ratio is
+of the sums. The ratio of seconds per generated token is also printed, because response lengths differ.
 """
 
 import argparse
@@ -24,22 +23,22 @@ from icpo_cli.evaluate.subject import fetch, subject_of
 
 BARE = """
 import json, os, sys
-order = json.load(open(sys.argv[1]))
-os.environ.update({"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": str(order["kv_cache_gib"]),
+job = json.load(open(sys.argv[1]))
+os.environ.update({"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": str(job["kv_cache_gib"]),
                    "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_LOGGING_LEVEL": "WARNING"})
 from vllm import LLM, SamplingParams
-llm = LLM(order["model"], dtype=order["dtype"], max_model_len=order["context"], max_num_seqs=order["max_num_seqs"],
-          enable_chunked_prefill=False, max_num_batched_tokens=max(order["context"], 8192), enforce_eager=True,
+llm = LLM(job["model"], dtype=job["dtype"], max_model_len=job["context"], max_num_seqs=job["max_num_seqs"],
+          enable_chunked_prefill=False, max_num_batched_tokens=max(job["context"], 8192), enforce_eager=True,
           distributed_executor_backend="uni", load_format="safetensors", disable_log_stats=True)
-sampling = SamplingParams(n=order["k"], temperature=1.0, max_tokens=order["tokens"], stop=order["stop"],
+sampling = SamplingParams(n=job["k"], temperature=1.0, max_tokens=job["tokens"], stop=job["stop"],
                           include_stop_str_in_output=True)
-outputs = llm.generate([{"prompt_token_ids": tokens} for tokens in order["prompts"]], sampling, use_tqdm=False)
+outputs = llm.generate([{"prompt_token_ids": tokens} for tokens in job["prompts"]], sampling, use_tqdm=False)
 print("TOKENS", sum(len(c.token_ids) for output in outputs for c in output.outputs))
 """
 
 
 def timed(command: list[str], folder: Path) -> tuple[float, str]:
-    """Wall seconds of a process, and what it said."""
+    """Run a process; its wall seconds and stdout."""
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -47,8 +46,8 @@ def timed(command: list[str], folder: Path) -> tuple[float, str]:
     return time.perf_counter() - start, done.stdout
 
 
-def bare_order(arguments: argparse.Namespace, settings: list[str]) -> dict[str, Any]:
-    """The same prompts, longest first, and engine settings."""
+def bare_job(arguments: argparse.Namespace, settings: list[str]) -> dict[str, Any]:
+    """The prompts, longest first, and the engine settings of the bare side."""
     subject, config = subject_of(arguments.model, settings)
     model = fetch(subject)
     [task] = tasks_of(config, [load_benchmark(arguments.bench, Path(arguments.data))])
@@ -70,12 +69,12 @@ def bare_order(arguments: argparse.Namespace, settings: list[str]) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="the benchmarks' data folder")
+    parser.add_argument("data", help="folder of the benchmarks' data")
     parser.add_argument("--bench", default="aime24")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--k", type=int)
-    parser.add_argument("--tokens", type=int, default=256, help="of a response, at most")
+    parser.add_argument("--tokens", type=int, default=256, help="maximum tokens of a response")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -84,21 +83,21 @@ def main() -> None:
     settings += [f"eval.k={arguments.k}"] * (arguments.k is not None)
     settings += [f"eval.limit={arguments.limit}"] * (arguments.limit is not None)
     rounds = []
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        (folder / "order.json").write_text(json.dumps(bare_order(arguments, settings)))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "job.json").write_text(json.dumps(bare_job(arguments, settings)))
         (folder / "bare.py").write_text(BARE)
         for number in range(arguments.rounds):
-            bare, said = timed([sys.executable, "bare.py", "order.json"], folder)
-            bare_tokens = int(next(line.split()[1] for line in said.splitlines() if line.startswith("TOKENS")))
+            bare, out = timed([sys.executable, "bare.py", "job.json"], folder)
+            bare_tokens = int(next(line.split()[1] for line in out.splitlines() if line.startswith("TOKENS")))
             command = [sys.executable, "-m", "icpo_cli", "eval", "--bench", arguments.bench, "--model", arguments.model]
-            ours, said = timed([*command, *settings, f"seed={number}", "--json"], folder)
-            [result] = json.loads(said)["results"]
+            ours, out = timed([*command, *settings, f"seed={number}", "--json"], folder)
+            [result] = json.loads(out)["results"]
             tokens = round(result["response_tokens_mean"] * result["n"] * result["k"])
             rounds.append({"bare": bare, "icpo": ours, "bare_tokens": bare_tokens, "icpo_tokens": tokens})
-            said = f"bare {bare:.1f} s, {bare_tokens:,} tokens; icpo eval {ours:.1f} s, {tokens:,} tokens"
-            said += f" ({result['n']} questions, Avg@{result['k']} {result['avg_at_k']:.1f})"
-            print(f"round {number + 1}: {said}", file=sys.stderr)
+            line = f"bare {bare:.1f} s, {bare_tokens:,} tokens; icpo eval {ours:.1f} s, {tokens:,} tokens"
+            line += f" ({result['n']} questions, Avg@{result['k']} {result['avg_at_k']:.1f})"
+            print(f"round {number + 1}: {line}", file=sys.stderr)
     sums = {key: sum(each[key] for each in rounds) for key in rounds[0]}
     ratio = sums["icpo"] / sums["bare"]
     by_token = ratio * sums["bare_tokens"] / sums["icpo_tokens"]

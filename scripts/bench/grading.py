@@ -1,8 +1,7 @@
-"""Grades the paper's iteration, 768 questions x 5 responses, and says where the seconds go.
+"""Time to grade one iteration of the paper's size, 768 questions x 5 responses, by part.
 
-Each figure is the least of several repeats; processor seconds hold on a machine that is busy otherwise too. Every
-repeat has fresh workers. Warm ones have graded the answers to as many other questions, as they have from a run's second
-iteration on; cold is the first iteration.
+Each figure is the minimum of several repetitions, each with new workers. CPU seconds are also valid on a busy machine.
+Warm workers have graded the answers of as many other questions, as in a run's second iteration; cold is the first.
 """
 
 import argparse
@@ -29,8 +28,8 @@ from icpo_cli.records import UNDECIDED, AnswerKind, Gold, Verdict
 QUESTIONS, GROUP = 768, 5
 TARGET_SECONDS = 5.0
 BENCHMARKS = ("math500", "minerva", "theoremqa", "aime24", "mmlu_pro")
-MADE = {"same text": 2, "other notation": 3, "near miss": 2, "another's answer": 2, "no tags": 1}
-"""How responses are made from the gold answer, and how often of ten."""
+RESPONSE_KINDS = {"same text": 2, "other notation": 3, "near miss": 2, "another's answer": 2, "no tags": 1}
+"""{how a synthetic response is made from the gold answer: its frequency in ten}."""
 REASONING = (
     "First we write down what is given and what is asked. Let $x$ be the unknown, so that $f(x) = \\frac{x}{2} + 1$. "
     "Substituting the values from the problem, the second term cancels and 3 of the 12 cases are left. "
@@ -40,12 +39,12 @@ REASONING = (
 
 class Seconds(NamedTuple):
     wall: float
-    processor: float
+    cpu: float
 
 
 @dataclass(frozen=True)
 class Made:
-    """A response, and how it was made."""
+    """A synthetic response and how it was made."""
 
     how: str
     answer: Answer
@@ -53,21 +52,23 @@ class Made:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the grading of 3,840 responses.")
-    parser.add_argument("folder", nargs="?", type=Path, help="benchmarks' data; without it the answers are made up")
     parser.add_argument(
-        "--only", default=",".join(BENCHMARKS), help="benchmarks that questions are drawn from, by comma"
+        "folder", nargs="?", type=Path, help="benchmarks' data; without it the gold answers are synthetic"
+    )
+    parser.add_argument(
+        "--only", default=",".join(BENCHMARKS), help="comma-separated benchmarks to draw questions from"
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    golds = made_up(2500) if options.folder is None else from_folder(options.folder, options.only.split(","))
+    golds = synthetic_golds(2500) if options.folder is None else from_folder(options.folder, options.only.split(","))
     rng = random.Random(options.seed)
     drawn = rng.sample(golds, min(2 * QUESTIONS, len(golds)))
     work = responses(drawn[:QUESTIONS], golds, rng)
     warm_up = [made.answer for made in responses(drawn[QUESTIONS:], golds, rng)]
     runs = [measure(work, warm_up) for _ in range(options.repeats)]
-    seconds = least([spent for spent, _ in runs])
+    seconds = fastest([spent for spent, _ in runs])
     facts = count(work, runs[-1][1])
     if options.json:
         print(json.dumps({"seconds": {part: spent._asdict() for part, spent in seconds.items()}, **facts}))
@@ -81,8 +82,8 @@ def from_folder(folder: Path, names: Sequence[str]) -> list[Gold]:
     return [question.gold for name in names for question in load_benchmark(name, folder).questions]
 
 
-def made_up(count: int) -> list[Gold]:
-    """Numbers, expressions, letters, lists and truth values, in about the benchmarks' proportions."""
+def synthetic_golds(count: int) -> list[Gold]:
+    """Numbers, expressions, letters, lists and booleans, in about the benchmarks' proportions."""
     rng = random.Random(1)
     options = tuple(f"the effect of number {n}" for n in range(10))
     makers: list[Callable[[], Gold]] = [
@@ -107,20 +108,20 @@ def responses(golds: Sequence[Gold], others: Sequence[Gold], rng: random.Random)
 
 
 def made(gold: Gold, others: Sequence[Gold], rng: random.Random) -> Made:
-    [how] = rng.choices(list(MADE), list(MADE.values()))
-    said = {
+    [how] = rng.choices(list(RESPONSE_KINDS), list(RESPONSE_KINDS.values()))
+    text = {
         "same text": lambda: gold.answer,
         "other notation": lambda: other_notation(gold, rng),
         "near miss": lambda: near_miss(gold, rng),
         "another's answer": lambda: rng.choice(others).answer,
         "no tags": lambda: gold.answer,
     }[how]()
-    answer = f"So it is {said}." if how == "no tags" else f"<answer> {said} </answer>"
+    answer = f"So it is {text}." if how == "no tags" else f"<answer> {text} </answer>"
     return Made(how, Answer(f"<think> {REASONING} </think> {answer}", gold))
 
 
 def other_notation(gold: Gold, rng: random.Random) -> str:
-    """The same answer as another author would write it."""
+    """The same answer in another notation."""
     text = gold.answer
     if gold.kind is AnswerKind.LETTER:
         letter = text.strip("()")
@@ -154,7 +155,7 @@ def other_notation(gold: Gold, rng: random.Random) -> str:
 
 
 def near_miss(gold: Gold, rng: random.Random) -> str:
-    """Another answer that looks much the same."""
+    """A different answer that looks similar."""
     text = gold.answer
     if gold.kind is AnswerKind.LETTER:
         return rng.choice([letter for letter in "ABCD" if letter.lower() != text.strip("()").lower()])
@@ -168,14 +169,14 @@ def near_miss(gold: Gold, rng: random.Random) -> str:
 
 
 def measure(work: Sequence[Made], warm_up: Sequence[Answer]) -> tuple[dict[str, Seconds], list[Verdict]]:
-    """What each part and the whole take, and the verdicts."""
+    """Seconds of each part and of the whole, and the verdicts."""
     answers = [made.answer for made in work]
     spent: dict[str, Seconds] = {}
 
     def timed(part: str, function: Callable[[], Any]) -> Any:
-        wall, processor = time.perf_counter(), processor_seconds()
+        wall, cpu = time.perf_counter(), cpu_seconds()
         result = function()
-        spent[part] = Seconds(time.perf_counter() - wall, processor_seconds() - processor)
+        spent[part] = Seconds(time.perf_counter() - wall, cpu_seconds() - cpu)
         return result
 
     texts = timed("extraction", lambda: [bare(answer) for answer in answers])
@@ -197,15 +198,13 @@ def measure(work: Sequence[Made], warm_up: Sequence[Answer]) -> tuple[dict[str, 
     return spent, verdicts
 
 
-def least(runs: Sequence[dict[str, Seconds]]) -> dict[str, Seconds]:
-    """Of each part's repeats, clock and processor apart."""
-    return {
-        part: Seconds(min(run[part].wall for run in runs), min(run[part].processor for run in runs)) for part in runs[0]
-    }
+def fastest(runs: Sequence[dict[str, Seconds]]) -> dict[str, Seconds]:
+    """Minimum over repetitions of each part, separately for wall and CPU seconds."""
+    return {part: Seconds(min(run[part].wall for run in runs), min(run[part].cpu for run in runs)) for part in runs[0]}
 
 
-def processor_seconds() -> float:
-    """Of this process and its workers so far: what a part costs however busy the machine is."""
+def cpu_seconds() -> float:
+    """CPU seconds of this process and its workers so far."""
     times = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
     workers: float = sum(spent.user + spent.system for spent in times)
     return time.process_time() + workers
@@ -228,7 +227,7 @@ def count(work: Sequence[Made], verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "in_the_sandbox": sum(strict.quick(*pair) is None for pair in pairs),
         "verdicts": {
             how: dict(Counter(v.kind.value for m, v in zip(work, verdicts, strict=True) if m.how == how))
-            for how in MADE
+            for how in RESPONSE_KINDS
         },
         "rules": dict(Counter(verdict.rule for verdict in verdicts).most_common()),
     }
@@ -236,18 +235,16 @@ def count(work: Sequence[Made], verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 def report(seconds: dict[str, Seconds], facts: dict[str, Any], repeats: int) -> None:
     whole = seconds["whole, warm"]
-    print(f"{facts['responses']:,} responses on {facts['cores']} cores, least of {repeats} repeats, seconds")
-    print(f"  {'':<22} {'clock':>7}  {'processor':>9}  share of all")
+    print(f"{facts['responses']:,} responses on {facts['cores']} cores, minimum of {repeats} repetitions, seconds")
+    print(f"  {'':<22} {'wall':>7}  {'CPU':>9}  share")
     for part in ("extraction", "quick rules", "sandbox comparisons"):
         spent = seconds[part]
-        print(f"  {part:<22} {spent.wall:7.2f}  {spent.processor:9.2f}  {spent.processor / whole.processor:.0%}")
+        print(f"  {part:<22} {spent.wall:7.2f}  {spent.cpu:9.2f}  {spent.cpu / whole.cpu:.0%}")
     print(f"  {'judge':<22} {'off':>7}")
     met = "met" if whole.wall <= TARGET_SECONDS else "missed"
     cold, start = seconds["whole, cold"], seconds["sandbox start"]
-    print(f"  {'whole, workers warm':<22} {whole.wall:7.2f}  {whole.processor:9.2f}  target {TARGET_SECONDS:g}: {met}")
-    print(
-        f"  {'whole, cold':<22} {cold.wall:7.2f}  {cold.processor:9.2f}  of which starting the workers {start.wall:.2f}"
-    )
+    print(f"  {'whole, workers warm':<22} {whole.wall:7.2f}  {whole.cpu:9.2f}  target {TARGET_SECONDS:g}: {met}")
+    print(f"  {'whole, cold':<22} {cold.wall:7.2f}  {cold.cpu:9.2f}  of which starting the workers {start.wall:.2f}")
     print(f"distinct pairs {facts['distinct_pairs']:,}, of these compared in the sandbox {facts['in_the_sandbox']:,}")
     undecided = {kind: sum(verdicts.get(kind, 0) for verdicts in facts["verdicts"].values()) for kind in UNDECIDED}
     print(f"undecided: {', '.join(f'{kind} {number}' for kind, number in sorted(undecided.items()))}")

@@ -1,10 +1,12 @@
-"""How long an iteration takes and what it holds: icpo beside TRL's GRPOTrainer, and how the update grows.
+"""Time and memory of an iteration: icpo and TRL's GRPOTrainer, and the scaling of the update.
 
-All of it in one run, one process after another, each with the whole machine. peer: both train the quickstart's model on
-16 prompts an iteration, every response of the same length, KL on; of icpo it is the real command, TRL has the prompts
-of icpo's first iteration in each. update: passes and step
-of that work alone, against the product of two square matrices. growth: the same for other groups, lengths and
-vocabularies. ranks: one rank on one core and two ranks on two, the same work. bonus: what ICPO computes beyond GRPO.
+All parts run in one call, one process after another, each on the whole machine.
+peer: both train the quickstart's model on 16 prompts an iteration, with responses of equal length and KL. icpo runs as
+the real command; TRL trains on the prompts of icpo's first iteration in every step.
+update: forward, backward and optimizer step of that work, and its MFU; the peak is a matmul of two square matrices.
+growth: the same for other group sizes, response lengths and vocabularies.
+ranks: one rank on one core and two ranks on two cores, on the same work.
+bonus: the computation that ICPO adds to GRPO.
 """
 
 import argparse
@@ -37,27 +39,27 @@ WORK = [
     f"rollout.max_response_tokens={TOKENS}",
     f"learner.mini_batch_prompts={PROMPTS}",
     f"rollout.engine.max_num_seqs={PROMPTS * GROUP}",
-    "rollout.engine.kv_cache_gib=0.18",  # holds all of them
+    "rollout.engine.kv_cache_gib=0.18",  # enough for all responses
     "data.heldout=null",
 ]
-ICPO_FORMS: dict[str, tuple[int, list[str]]] = {
+ICPO_VARIANTS: dict[str, tuple[int, list[str]]] = {
     "icpo": (1, []),
     "icpo, 1,536 tokens a micro-batch": (1, ["learner.micro_batch_tokens=1536"]),
     "icpo, gradient checkpointing": (1, ["learner.gradient_checkpointing=true"]),
     f"icpo, {len(os.sched_getaffinity(0))} ranks": (len(os.sched_getaffinity(0)), []),
 }
-"""Ranks and settings."""
-TRL_FORMS = {"float32": "float32 weights under autocast", "bfloat16": "bfloat16 weights and optimiser"}
-"""By the dtype of its model. The first computes as icpo does, with weights and optimiser in float32."""
+"""{name: (ranks, config arguments)}."""
+TRL_VARIANTS = {"float32": "float32 weights under autocast", "bfloat16": "bfloat16 weights and optimizer state"}
+"""{dtype of the model: name}. The first has icpo's precision: weights and optimizer state in float32."""
 CORES = sorted(os.sched_getaffinity(0))
 SMALL_VOCABULARY, LARGE_VOCABULARY = 49_152, 151_936
 STATE_BYTES = 2 + 4 + 12
-"""Of a weight with its gradient and its optimiser: bfloat16, float32, and three of float32."""
+"""Bytes of a weight in bfloat16, its gradient in float32, and its optimizer state, three float32 values."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What is printed of a part."""
+    """The printed table of a part."""
 
     title: str
     headers: tuple[str, ...]
@@ -66,7 +68,7 @@ class Table:
 
 
 def run(command: Sequence[str], folder: Path, cores: Sequence[int] = CORES, **environment: str) -> str:
-    """A process on some cores, to its end: what it printed."""
+    """Run a process on some cores and return its stdout."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -81,10 +83,10 @@ def run(command: Sequence[str], folder: Path, cores: Sequence[int] = CORES, **en
     return done.stdout
 
 
-def result_of(worker: str, order: dict[str, Any], folder: Path, **environment: str) -> dict[str, Any]:
-    """What a worker printed as its RESULT."""
-    path = folder / "order.json"
-    path.write_text(json.dumps(order), encoding="utf-8")
+def result_of(worker: str, job: dict[str, Any], folder: Path, **environment: str) -> dict[str, Any]:
+    """Run a worker script and return its RESULT line."""
+    path = folder / "job.json"
+    path.write_text(json.dumps(job), encoding="utf-8")
     out = run([sys.executable, str(HERE / worker), str(path)], folder, **environment)
     line = next(line for line in out.splitlines() if line.startswith("RESULT "))
     found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
@@ -94,7 +96,7 @@ def result_of(worker: str, order: dict[str, Any], folder: Path, **environment: s
 def trained(
     command: Sequence[str], iterations: int, folder: Path, cores: Sequence[int] = CORES, **environment: str
 ) -> dict[str, float]:
-    """Mean metrics of a run's iterations but the first, whose engines are cold."""
+    """Mean metrics of a run's iterations without the first, in which the engines warm up."""
     settings = [*WORK, f"train.iterations={iterations}", "train.eval_every=1000", "train.save_every=1000"]
     run([*command, *settings], folder, cores, **environment)
     [journal] = folder.glob("runs/*/journal.jsonl")
@@ -105,32 +107,34 @@ def trained(
 
 
 def peer(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
-    """icpo, by one rank and by one a core, and TRL, each at its best here."""
+    """icpo on one rank and on one rank per core, and TRL in several settings."""
     found: dict[str, Any] = {}
-    for name, (count, settings) in ICPO_FORMS.items():
+    for name, (count, settings) in ICPO_VARIANTS.items():
         with tempfile.TemporaryDirectory() as folder:
             found[name] = icpo_side(arguments, count, settings, Path(folder))
     for dtype in arguments.trl_dtypes:
         for per_pass in arguments.trl_rows:
-            found[f"TRL, {TRL_FORMS[dtype]}, {per_pass} responses a pass"] = peer_side(arguments, per_pass, dtype)
-    compared = [found[name] for name in list(ICPO_FORMS)[:2]]
+            found[f"TRL, {TRL_VARIANTS[dtype]}, {per_pass} responses a forward"] = peer_side(arguments, per_pass, dtype)
+    compared = [found[name] for name in list(ICPO_VARIANTS)[:2]]
     rows = []
     for name, side in found.items():
         if side is None:
-            rows.append((name, *[""] * len(PHASES), "ended for memory", "", "", ""))
+            rows.append((name, *[""] * len(PHASES), "out of memory", "", "", ""))
             continue
         phases = own_cells(side) if "seconds/update" in side else [""] * len(PHASES)
-        over = [f"{side['seconds'] / own['seconds']:.2f}, {side['peak_gib'] / own['peak_gib']:.2f}" for own in compared]
-        rows.append((name, *phases, f"{side['seconds']:.1f}", f"{side['peak_gib']:.1f}", *over))
+        ratios = [
+            f"{side['seconds'] / own['seconds']:.2f}, {side['peak_gib'] / own['peak_gib']:.2f}" for own in compared
+        ]
+        rows.append((name, *phases, f"{side['seconds']:.1f}", f"{side['peak_gib']:.1f}", *ratios))
     title = f"An iteration of {PROMPTS} prompts x {GROUP} responses of {TOKENS} tokens, KL on"
-    headers = ("", *PHASES, "seconds", "peak GiB", *(f"over {name}: s, GiB" for name in list(ICPO_FORMS)[:2]))
+    headers = ("", *PHASES, "seconds", "peak GiB", *(f"ratio to {name}: s, GiB" for name in list(ICPO_VARIANTS)[:2]))
     return Table(title, headers, tuple(rows), f"means of {arguments.iterations - 1} iterations after the first"), found
 
 
 def icpo_side(
     arguments: argparse.Namespace, count: int, settings: Sequence[str], folder: Path, cores: Sequence[int] = CORES
 ) -> dict[str, float]:
-    """The real command on so many ranks, every response as long as may be; memory of all of them."""
+    """The real command on `count` ranks, every response of maximum length; memory is the sum over ranks."""
     launcher = (
         [sys.executable] if count == 1 else [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}"]
     )
@@ -145,11 +149,11 @@ def own_cells(metrics: dict[str, float]) -> list[str]:
 
 
 def peer_side(arguments: argparse.Namespace, rows: int, dtype: str) -> dict[str, Any] | None:
-    """TRL with so many responses a pass; None where the machine ended it for memory."""
+    """TRL with `rows` responses a forward pass; None if it was killed for lack of memory."""
     config = load_config([str(experiment_file("quickstart.yaml")), *WORK])
     model = locate(config.model)
     prompts = iteration_prompts(training_prompts(config, model), config.seed, 1, PROMPTS)
-    order = {
+    job = {
         "model": str(model),
         "prompt_tokens": [list(prompt.tokens) for prompt in prompts],
         "golds": [prompt.gold.answer for prompt in prompts],
@@ -165,7 +169,7 @@ def peer_side(arguments: argparse.Namespace, rows: int, dtype: str) -> dict[str,
     }
     with tempfile.TemporaryDirectory() as folder:
         try:
-            found = result_of("iteration_trl.py", {**order, "folder": folder}, Path(folder), PYTHONPATH=arguments.trl)
+            found = result_of("iteration_trl.py", {**job, "folder": folder}, Path(folder), PYTHONPATH=arguments.trl)
             return found | {"seconds": fmean(found["seconds"][1:])}
         except RuntimeError as error:
             if "exit status -9" in str(error):
@@ -179,42 +183,42 @@ def training_prompts(config: Config, model: Path) -> Any:
 
 
 def update_of(model: Path, **changes: Any) -> dict[str, Any]:
-    """Passes and step on made-up groups of the quickstart's sizes, or of others; no KL, whose pass is another's."""
-    order = {
+    """Forward, backward and step on synthetic groups, by default of the quickstart's sizes; no reference model."""
+    job = {
         "model": str(model),
         "prompts": PROMPTS,
         "group_size": GROUP,
         "prompt_tokens": 185,
-        "head": 150,
+        "shared_prefix": 150,
         "response_tokens": TOKENS,
         "repeats": 4,
         "settings": {"learner.kl_coef": 0},
     } | changes
     with tempfile.TemporaryDirectory() as folder:
-        return result_of("iteration_update.py", order, Path(folder))
+        return result_of("iteration_update.py", job, Path(folder))
 
 
 def seconds_of(result: dict[str, Any]) -> float:
-    """The first repeat is not counted."""
+    """Mean seconds of all repetitions but the first."""
     return fmean(result["seconds"][1:])
 
 
-def share_of_peak(result: dict[str, Any]) -> float:
-    """A forward and a backward, which is two: what is made again in the backward is not useful."""
-    return 3 * result["useful_products"] / seconds_of(result) / result["product_peak"]
+def mfu(result: dict[str, Any]) -> float:
+    """Model FLOPs utilization. The backward has twice the forward's FLOPs; recomputation is not counted."""
+    return 3 * result["forward_flops"] / seconds_of(result) / result["peak_flops"]
 
 
 def update(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     found = update_of(locate(load_config([]).model))
     cells = (
         f"{seconds_of(found):.2f}",
-        f"{3 * found['useful_products'] / 1e12:.2f}",
-        f"{found['product_peak'] / 1e9:.0f}",
-        f"{100 * share_of_peak(found):.0f} %",
+        f"{3 * found['forward_flops'] / 1e12:.2f}",
+        f"{found['peak_flops'] / 1e9:.0f}",
+        f"{100 * mfu(found):.0f} %",
         f"{found['peak_gib']:.1f}",
     )
-    headers = ("seconds", "useful products, T", "peak, G/s", "share of the peak", "peak GiB")
-    title = "Policy's pass, backward and optimiser step, bfloat16, useful tokens only"
+    headers = ("seconds", "matmul TFLOP", "peak, GFLOP/s", "MFU", "peak GiB")
+    title = "Forward, backward and optimizer step of the policy, bfloat16, each token counted once"
     return Table(title, headers, (cells,)), found
 
 
@@ -227,7 +231,7 @@ def growth(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
         found[f"{tokens} tokens a response"] = update_of(model, prompts=2, response_tokens=tokens, repeats=2)
     with tempfile.TemporaryDirectory() as folder:
         for size in (SMALL_VOCABULARY, LARGE_VOCABULARY):
-            other = made_up_model(model, size, Path(folder) / str(size))
+            other = random_model(model, size, Path(folder) / str(size))
             found[f"vocabulary {size:,}"] = update_of(other, repeats=2)
     rows = [
         (
@@ -235,16 +239,16 @@ def growth(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
             f"{seconds_of(result):.2f}",
             f"{result['peak_gib']:.2f}",
             f"{result['peak_gib'] - result['embedding'] * STATE_BYTES / 2**30:.2f}",
-            f"{100 * share_of_peak(result):.0f} %",
+            f"{100 * mfu(result):.0f} %",
         )
         for name, result in found.items()
     ]
-    headers = ("", "seconds", "peak GiB", "without the embedding's state", "share of the peak")
-    return Table("How the update grows", headers, tuple(rows)), found
+    headers = ("", "seconds", "peak GiB", "without the embedding's state", "MFU")
+    return Table("Scaling of the update", headers, tuple(rows)), found
 
 
-def made_up_model(model: Path, vocabulary: int, folder: Path) -> Path:
-    """The model's body with random weights, and another vocabulary."""
+def random_model(model: Path, vocabulary: int, folder: Path) -> Path:
+    """The model's architecture with random weights and another vocabulary size."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -259,14 +263,14 @@ def made_up_model(model: Path, vocabulary: int, folder: Path) -> Path:
 def ranks(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     command = [sys.executable, "-m", "icpo_cli", "train", str(experiment_file("quickstart.yaml"))]
     exactly = f"{TOKENS} tokens a response"
-    found: dict[str, list[dict[str, float]]] = {exactly: [], "lengths of their own": []}
+    found: dict[str, list[dict[str, float]]] = {exactly: [], "natural lengths": []}
     for count in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
             found[exactly].append(icpo_side(arguments, count, [], Path(folder), CORES[:count]))
         with tempfile.TemporaryDirectory() as folder:
-            # Two ranks divide the cores between them.
+            # `--nproc` divides the cores among the ranks.
             parts = command if count == 1 else [*command, "--nproc", str(count)]
-            found["lengths of their own"].append(trained(parts, arguments.iterations, Path(folder), CORES[:count]))
+            found["natural lengths"].append(trained(parts, arguments.iterations, Path(folder), CORES[:count]))
     rows = []
     for name, both in found.items():
         for count, each in enumerate(both, start=1):
@@ -274,7 +278,7 @@ def ranks(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
             label = f"{count} rank{'s' if count > 1 else ''}, {name}"
             rows.append((label, *own_cells(each), f"{each['seconds/iteration']:.1f}", f"{ratio:.2f}"))
     title = "One rank on one core, two ranks on two cores"
-    return Table(title, ("", *PHASES, "seconds", "times as fast"), tuple(rows)), found
+    return Table(title, ("", *PHASES, "seconds", "speedup"), tuple(rows)), found
 
 
 def bonus(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
@@ -290,10 +294,10 @@ def bonus(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
 
     def milliseconds(method: str) -> float:
         settings = load_config([f"method={method}"]).method
-        return 1000 * least(lambda: derive(confidence, reward, 1.0, settings))
+        return 1000 * fastest(lambda: derive(confidence, reward, 1.0, settings))
 
     found = {
-        "preference_score_ms": 1000 * least(lambda: preference_score(confidence, config.method.delta)),
+        "preference_score_ms": 1000 * fastest(lambda: preference_score(confidence, config.method.delta)),
         "icpo_ms": milliseconds("icpo"),
         "grpo_ms": milliseconds("grpo"),
     }
@@ -301,8 +305,8 @@ def bonus(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     return Table("From confidences and rewards to advantages, 768 x 5", ("", "ms"), rows), found
 
 
-def least(work: Any) -> float:
-    """Seconds of the fastest of fifty."""
+def fastest(work: Any) -> float:
+    """Seconds of the fastest of fifty calls."""
     times = []
     for _ in range(50):
         start = time.perf_counter()
@@ -316,8 +320,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--iterations", type=int, default=4, help="the first is not counted")
     parser.add_argument("--trl-rows", type=lambda text: [int(part) for part in text.split(",")], default=[10, 20, 40])
-    parser.add_argument("--trl-dtypes", nargs="+", choices=TRL_FORMS, default=list(TRL_FORMS))
-    parser.add_argument("--trl", type=os.path.abspath, required=True, help="folder that TRL was installed into")
+    parser.add_argument("--trl-dtypes", nargs="+", choices=TRL_VARIANTS, default=list(TRL_VARIANTS))
+    parser.add_argument("--trl", type=os.path.abspath, required=True, help="folder in which TRL is installed")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     parts = {"peer": peer, "update": update, "growth": growth, "ranks": ranks, "bonus": bonus}
@@ -331,7 +335,7 @@ def main() -> None:
 
 
 def print_table(table: Table) -> None:
-    """As Markdown."""
+    """Print the table as Markdown."""
     print(f"\n{table.title}\n")
     for cells in (table.headers, ["---"] * len(table.headers), *table.rows):
         print(f"| {' | '.join(cells)} |")

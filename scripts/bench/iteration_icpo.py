@@ -1,4 +1,4 @@
-"""`icpo train` with every response of exactly max_response_tokens: iteration_icpo.py ARGUMENTS."""
+"""Run `icpo train` with every response of exactly max_response_tokens: iteration_icpo.py ARGUMENTS."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from icpo_cli.__main__ import main
 from icpo_cli.rollout.vllm_sampler import VLLMSampler
 
 
-def exact(self: VLLMSampler, seed: int, temperature: float, count: int = 1) -> Any:
+def exact_length(self: VLLMSampler, seed: int, temperature: float, count: int = 1) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -23,15 +23,15 @@ def exact(self: VLLMSampler, seed: int, temperature: float, count: int = 1) -> A
     )
 
 
-def take_own_cores() -> None:
-    """As `icpo train --nproc` divides them among its ranks."""
+def pin_cores() -> None:
+    """Pin this rank to its share of the cores, as `icpo train --nproc` does."""
     cores, rank, count = sorted(os.sched_getaffinity(0)), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
     os.sched_setaffinity(0, cores[rank * len(cores) // count : (rank + 1) * len(cores) // count])
 
 
 if __name__ == "__main__":
     if "LOCAL_RANK" in os.environ:
-        take_own_cores()
-    VLLMSampler._parameters = exact  # type: ignore[method-assign]
+        pin_cores()
+    VLLMSampler._parameters = exact_length  # type: ignore[method-assign]
     sys.argv = ["icpo", *sys.argv[1:]]
     main()

@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer on CPU, every completion of exactly as many tokens: iteration_trl.py ORDER.json -> RESULT line."""
+"""Run TRL's GRPOTrainer on CPU with completions of a fixed length: iteration_trl.py JOB.json -> RESULT line."""
 
 import json
 import resource
@@ -14,7 +14,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 
 class Clock(TrainerCallback):
-    """Seconds of each step."""
+    """Measure the seconds of each step."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -26,44 +26,44 @@ class Clock(TrainerCallback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
-def is_right(completions: list[str], gold: list[str], **_: Any) -> list[float]:
-    """Next to no time, as icpo's grader takes of such answers."""
+def is_correct(completions: list[str], gold: list[str], **_: Any) -> list[float]:
+    """Reward by substring: it takes almost no time, like icpo's grading of such answers."""
     return [float(answer in text) for text, answer in zip(completions, gold, strict=True)]
 
 
-def main(order: dict[str, Any]) -> None:
-    torch.set_num_threads(order["threads"])
-    responses = order["prompts"] * order["group_size"]
+def main(job: dict[str, Any]) -> None:
+    torch.set_num_threads(job["threads"])
+    responses = job["prompts"] * job["group_size"]
     settings = GRPOConfig(
-        output_dir=order["folder"],
+        output_dir=job["folder"],
         use_cpu=True,
         bf16=True,
-        num_generations=order["group_size"],
-        per_device_train_batch_size=order["rows"],
-        gradient_accumulation_steps=responses // order["rows"],
-        max_completion_length=order["tokens"],
-        generation_kwargs={"min_new_tokens": order["tokens"]},
-        beta=order["kl_coef"],
-        learning_rate=order["learning_rate"],
+        num_generations=job["group_size"],
+        per_device_train_batch_size=job["rows"],
+        gradient_accumulation_steps=responses // job["rows"],
+        max_completion_length=job["tokens"],
+        generation_kwargs={"min_new_tokens": job["tokens"]},
+        beta=job["kl_coef"],
+        learning_rate=job["learning_rate"],
         lr_scheduler_type="constant",
-        max_steps=order["iterations"],
+        max_steps=job["iterations"],
         optim="adamw_torch_fused",
         gradient_checkpointing=False,
-        model_init_kwargs={"dtype": order["dtype"]},
+        model_init_kwargs={"dtype": job["dtype"]},
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
     )
-    tokenizer = AutoTokenizer.from_pretrained(order["model"])
-    texts = [tokenizer.decode(tokens) for tokens in order["prompt_tokens"]]
-    again = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    assert again == order["prompt_tokens"], "the prompts are not the same"
+    tokenizer = AutoTokenizer.from_pretrained(job["model"])
+    texts = [tokenizer.decode(tokens) for tokens in job["prompt_tokens"]]
+    encoded = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    assert encoded == job["prompt_tokens"], "the prompts differ from icpo's"
     clock = Clock()
     trainer = GRPOTrainer(
-        model=order["model"],
-        reward_funcs=is_right,
+        model=job["model"],
+        reward_funcs=is_correct,
         args=settings,
-        train_dataset=Dataset.from_dict({"prompt": texts, "gold": order["golds"]}),
+        train_dataset=Dataset.from_dict({"prompt": texts, "gold": job["golds"]}),
         processing_class=tokenizer,
         callbacks=[clock],
     )
@@ -71,7 +71,7 @@ def main(order: dict[str, Any]) -> None:
     lengths = [
         entry["completions/mean_length"] for entry in trainer.state.log_history if "completions/mean_length" in entry
     ]
-    assert all(length == order["tokens"] for length in lengths), f"completions of {lengths} tokens"
+    assert all(length == job["tokens"] for length in lengths), f"completions of {lengths} tokens"
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print("RESULT", json.dumps({"seconds": clock.seconds, "peak_gib": peak_gib}))
 

@@ -1,4 +1,4 @@
-"""One learner on made-up groups: iteration_update.py ORDER.json -> RESULT line with seconds, products and memory."""
+"""Time the update on synthetic groups: iteration_update.py JOB.json -> RESULT line with seconds, FLOPs and memory."""
 
 import json
 import random
@@ -20,51 +20,51 @@ from icpo_cli.models.locate import Architecture, read_config
 from icpo_cli.objective.methods import policy_loss
 from icpo_cli.records import Gold, Group, Prompt, Response
 
-SIDE = 2048
-"""Of the square matrices whose product is the measure of what the machine can do."""
+MATRIX_SIZE = 2048
+"""Rows and columns of the square matrices whose matmul measures the machine's peak."""
 
 
-def groups_of(order: dict[str, Any]) -> list[Group]:
+def groups_of(job: dict[str, Any]) -> list[Group]:
     draw = random.Random(0)
 
     def tokens(count: int) -> tuple[int, ...]:
         return tuple(draw.randrange(1000, 40000) for _ in range(count))
 
-    head, length = tokens(order["head"]), order["response_tokens"]
+    prefix, length = tokens(job["shared_prefix"]), job["response_tokens"]
     return [
         Group(
-            Prompt("", "", Gold("1"), head + tokens(order["prompt_tokens"] - order["head"])),
-            tuple(Response("", tokens(length), (0.0,) * length, "stop") for _ in range(order["group_size"])),
+            Prompt("", "", Gold("1"), prefix + tokens(job["prompt_tokens"] - job["shared_prefix"])),
+            tuple(Response("", tokens(length), (0.0,) * length, "stop") for _ in range(job["group_size"])),
         )
-        for _ in range(order["prompts"])
+        for _ in range(job["prompts"])
     ]
 
 
-def useful_products(groups: list[Group], sizes: Architecture) -> float:
-    """Multiplications and additions of a forward over the tokens that are there once, prompts' shared head among them.
+def forward_flops(groups: list[Group], sizes: Architecture) -> float:
+    """Matmul FLOPs of a forward pass, each token counted once, also those of the prompts' shared prefix.
 
-    Weights of the body a token, of the output head a response token, and the pairs that attention sees.
+    Body weights per token, LM head weights per response token, and attention per pair of query and key.
     """
-    head = shared_prefix(groups)
-    tokens = head + sum(packed_length(group, head) for group in groups)
+    prefix = shared_prefix(groups)
+    tokens = prefix + sum(packed_length(group, prefix) for group in groups)
     predicted = sum(len(response.tokens) for group in groups for response in group.responses)
-    pairs = head * (head + 1) / 2
+    pairs = prefix * (prefix + 1) / 2
     for group in groups:
         prompt = len(group.prompt.tokens)
-        pairs += (prompt * (prompt + 1) - head * (head + 1)) / 2
+        pairs += (prompt * (prompt + 1) - prefix * (prefix + 1)) / 2
         for response in group.responses:
             inputs = len(response.tokens) - 1
             pairs += inputs * prompt + inputs * (inputs + 1) / 2
-    output = sizes.vocab_size * sizes.hidden_size
-    body = sizes.parameters - output * (1 if sizes.tie_word_embeddings else 2)
+    lm_head = sizes.vocab_size * sizes.hidden_size
+    body = sizes.parameters - lm_head * (1 if sizes.tie_word_embeddings else 2)
     attention = 4 * sizes.num_hidden_layers * sizes.num_attention_heads * sizes.head_dim * pairs
-    return 2 * body * tokens + 2 * output * predicted + attention
+    return 2 * body * tokens + 2 * lm_head * predicted + attention
 
 
-def product_peak(dtype: torch.dtype) -> float:
-    """Of a product of two square matrices, the best of ten."""
-    a, b = (torch.randn(SIDE, SIDE).to(dtype) for _ in range(2))
-    return 2 * SIDE**3 / min(timed(lambda: a @ b) for _ in range(10))
+def peak_flops(dtype: torch.dtype) -> float:
+    """FLOP/s of a matmul of two square matrices, the best of ten."""
+    a, b = (torch.randn(MATRIX_SIZE, MATRIX_SIZE).to(dtype) for _ in range(2))
+    return 2 * MATRIX_SIZE**3 / min(timed(lambda: a @ b) for _ in range(10))
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -79,23 +79,23 @@ def update(learner: DeepSpeedLearner, groups: list[Group]) -> None:
     learner.update(groups, lambda indices, old: advantage[indices] * old.mask, None)
 
 
-def main(order: dict[str, Any]) -> None:
-    settings = [f"{key}={value}" for key, value in order["settings"].items()]
-    config = load_config([f"learner.mini_batch_prompts={order['prompts']}", *settings])
+def main(job: dict[str, Any]) -> None:
+    settings = [f"{key}={value}" for key, value in job["settings"].items()]
+    config = load_config([f"learner.mini_batch_prompts={job['prompts']}", *settings])
     profile = device_profile(config)
     ranks = join(profile.backend, profile.type, 600)
-    groups = groups_of(order)
-    sizes = Architecture.of(read_config(Path(order["model"])))
-    products = useful_products(groups, sizes)
-    learner = DeepSpeedLearner(config, order["model"], profile, ranks, policy_loss(config))
+    groups = groups_of(job)
+    sizes = Architecture.of(read_config(Path(job["model"])))
+    flops = forward_flops(groups, sizes)
+    learner = DeepSpeedLearner(config, job["model"], profile, ranks, policy_loss(config))
     seconds, peaks = [], []
-    for _ in range(order["repeats"]):
-        peaks.append(product_peak(profile.dtype))
+    for _ in range(job["repeats"]):
+        peaks.append(peak_flops(profile.dtype))
         seconds.append(timed(lambda: update(learner, groups)))
     result = {
         "seconds": seconds,
-        "useful_products": products,
-        "product_peak": max(peaks),
+        "forward_flops": flops,
+        "peak_flops": max(peaks),
         "embedding": sizes.vocab_size * sizes.hidden_size,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }

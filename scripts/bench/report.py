@@ -1,9 +1,9 @@
-"""How long `icpo report` takes on a large store: whole processes, from start to end, by wall clock.
+"""Wall time of `icpo report` and `icpo runs list` on a large store, each as a whole process.
 
-The store is MLflow's own, with a training run and an evaluation as icpo writes them; SQL then copies these two so often
-that there are `--runs` training runs, an evaluation under each tenth, and `--points` points of `--metrics` metrics of
-each. The runs are of 20 models by 2 methods, some 25 seeds of each. 1,000 runs are 20 million points, about 6 GB. A
-`--folder` is kept, and used as it is where it holds such a store already.
+The store is a real MLflow store with a training run and an evaluation written by icpo. SQL then copies these two until
+there are `--runs` training runs, an evaluation for each tenth of them, and `--points` points of `--metrics` metrics for
+each. The runs have 20 models and 2 methods, with about 25 seeds each. 1,000 runs are 20 million points, about 6 GB. A
+`--folder` is kept; if it already holds such a store, it is used.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FIRST = ("entropy", "accuracy", "omega", "bonus/share", "reward/verif", "verdict/correct", "verdict/wrong")
-"""Metrics that the page draws are among those that have points, however few they are."""
+"""Metrics that always get points, because the page plots them."""
 MODELS, METHODS, RUNS_AN_EVALUATION = 20, ("grpo", "icpo"), 10
 MINUTE_MS = 60_000
 COMMANDS = {
@@ -35,7 +35,7 @@ COMMANDS = {
 
 @dataclass(frozen=True)
 class Size:
-    """Of the store."""
+    """Size of the store."""
 
     runs: int
     points: int
@@ -47,12 +47,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--points", type=int, default=500)
     parser.add_argument("--metrics", type=int, default=40)
-    parser.add_argument("--folder", type=Path, help="where the store is made, or is already")
+    parser.add_argument("--folder", type=Path, help="folder of the store; made if it does not exist")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as passing:
-        folder = (given.folder or Path(passing)).resolve()
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = (given.folder or Path(tmp)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "mlflow.db").exists():
             make(folder, Size(given.runs, given.points, given.metrics))
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def timed(command: list[str], folder: Path) -> float:
-    """Wall seconds of an `icpo` command."""
+    """Run an `icpo` command; its wall seconds."""
     shutil.rmtree(folder / "page", ignore_errors=True)
     start = time.perf_counter()
     done = subprocess.run(
@@ -96,7 +96,7 @@ def make(folder: Path, size: Size) -> None:
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         for setting in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000"):
             database.execute(f"PRAGMA {setting}")
-        # An index is made faster of all rows at once.
+        # It is faster to build the index once at the end.
         [(index,)] = database.execute("SELECT sql FROM sqlite_master WHERE name = 'index_metrics_run_uuid'")
         database.execute("DROP INDEX index_metrics_run_uuid")
         for number in range(size.runs):
@@ -113,7 +113,7 @@ def make(folder: Path, size: Size) -> None:
 
 
 def copy(database: sqlite3.Connection, folder: Path, run: str, number: int, parent: str, points: int) -> str:
-    """The number-th copy of a run, under another parent and of its own model, method and seed; its id."""
+    """Copy a run with another parent, model, method and seed; `number` counts copies. Returns the new id."""
     new = uuid.uuid4().hex
     for table in ("runs", "params", "tags", "latest_metrics"):
         columns = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
@@ -140,13 +140,13 @@ def copy(database: sqlite3.Connection, folder: Path, run: str, number: int, pare
 
 
 def add_points(database: sqlite3.Connection, run: str, size: Size) -> None:
-    """Random values between 0 and 1, a point a step of each metric."""
-    place = " ".join(f"WHEN '{name}' THEN {number}" for number, name in enumerate(FIRST))
+    """Add random values between 0 and 1, one point per step and metric."""
+    order = " ".join(f"WHEN '{name}' THEN {number}" for number, name in enumerate(FIRST))
     database.execute(
         f"""
         WITH RECURSIVE steps(step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM steps WHERE step < :points),
             names AS (SELECT key FROM latest_metrics WHERE run_uuid = :run
-                      ORDER BY CASE key {place} ELSE {len(FIRST)} END, key LIMIT :metrics)
+                      ORDER BY CASE key {order} ELSE {len(FIRST)} END, key LIMIT :metrics)
         INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)
         SELECT key, abs(random() / 9223372036854775808.0), start_time + 1000 * step, :run, step, 0
         FROM runs, steps, names WHERE run_uuid = :run ORDER BY step

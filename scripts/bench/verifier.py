@@ -1,7 +1,8 @@
-"""The labelled cases of tests/grading/cases through icpo's strict rule and through math-verify alone.
+"""Accuracy of icpo's strict rule and of math-verify on the labelled cases of tests/grading/cases.
 
-The strict rule was mended until every one of these cases was right: what it does on unseen answers, this does not say.
-math-verify is given the gold answer between dollars, as it wants LaTeX, and the answer as it is and between dollars.
+The strict rule was developed on these cases until all were correct, so this does not measure it on unseen answers.
+math-verify gets the gold answer between dollars, because it expects LaTeX, and the answer both as it is and between
+dollars.
 """
 
 import json
@@ -52,7 +53,7 @@ def _math_verify(case: dict[str, Any]) -> bool:
 
 
 def _print(name: str, rows: Sequence[tuple[bool, bool, bool]]) -> None:
-    """How many equivalent answers each finds, and how many others it rejects."""
+    """Print the shares of equivalent answers accepted and of other answers rejected."""
     line = f"{name:8}"
     for label in (True, False):
         of_label = [row for row in rows if row[0] is label]
