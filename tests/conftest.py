@@ -1,14 +1,13 @@
-import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+
+from tests.fork_server import Finished, ForkServer
 
 if TYPE_CHECKING:
     from tests.report.stores import Made
@@ -19,34 +18,18 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A command that has ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        return json.loads(self.out)
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    with ForkServer() as server:
+        yield server
 
 
 @pytest.fixture
-def icpo(tmp_path: Path) -> Callable[..., Finished]:
-    """Run the real command in a directory of its own."""
+def icpo(fork_server: ForkServer, tmp_path: Path) -> Callable[..., Finished]:
+    """Run the real command in a process and a directory of its own."""
 
     def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Finished:
-        done = subprocess.run(
-            [sys.executable, "-m", "icpo_cli", *arguments],
-            cwd=cwd or tmp_path,
-            env={**os.environ, **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        return Finished(done.returncode, done.stdout, done.stderr)
+        return fork_server.run("icpo_cli", arguments, cwd or tmp_path, env)
 
     return run
 

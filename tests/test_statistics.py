@@ -25,7 +25,7 @@ def test_the_error_does_not_shrink_by_repeating_responses() -> None:
 
 
 def test_missing_responses_are_not_wrong_ones() -> None:
-    correct = [[1, NAN, NAN], [1, 0, 0], [NAN, NAN, NAN]]
+    correct = [[1.0, NAN, NAN], [1.0, 0.0, 0.0], [NAN, NAN, NAN]]
     assert statistics.avg_at_k(correct) == pytest.approx((100 + 100 / 3) / 2)
     assert statistics.accuracy_by_question(correct)[:2] == pytest.approx([100, 100 / 3])
     assert math.isnan(statistics.accuracy_by_question(correct)[2])
@@ -80,7 +80,7 @@ def test_pass_at_k_is_unbiased() -> None:
     # 4 responses, 1 right: 1 - C(3, 2) / C(4, 2) = 1/2; 2 right: 1 - 1/6
     assert statistics.pass_at_k([[1, 0, 0, 0], [1, 1, 0, 0]], 2) == pytest.approx(100 * (1 / 2 + 5 / 6) / 2)
     assert statistics.pass_at_k([[1, 0, 0, 0]], 1) == pytest.approx(25)
-    assert statistics.pass_at_k([[1, 0, NAN], [0, 0, 0]], 2) == pytest.approx(50)
+    assert statistics.pass_at_k([[1, 0, NAN], [0.0, 0, 0]], 2) == pytest.approx(50)
     draw = np.random.default_rng(0)
     means = [statistics.pass_at_k(draw.random((200, 8)) < 0.2, 4) for _ in range(200)]
     assert np.mean(means) == pytest.approx(100 * (1 - 0.8**4), abs=0.5)
@@ -88,7 +88,7 @@ def test_pass_at_k_is_unbiased() -> None:
 
 def test_pass_at_more_than_there_are_is_an_error() -> None:
     with pytest.raises(ValueError, match="pass@3 needs 3 responses a question; the fewest are 2"):
-        statistics.pass_at_k([[1, 0, 0], [1, 0, NAN]], 3)
+        statistics.pass_at_k([[1.0, 0, 0], [1, 0, NAN]], 3)
     with pytest.raises(ValueError, match="k must be 1 or more"):
         statistics.pass_at_k([[1]], 0)
 
@@ -149,7 +149,7 @@ def test_equal_runs_do_not_differ_and_show_no_power() -> None:
 
 
 def test_pairing_takes_the_questions_that_both_have() -> None:
-    found = statistics.paired_comparison([[1], [NAN], [0], [1]], [[0], [1], [0], [NAN]])
+    found = statistics.paired_comparison([[1.0], [NAN], [0.0], [1.0]], [[0.0], [1.0], [0.0], [NAN]])
     assert (found.n, found.difference) == (2, 50)
     with pytest.raises(ValueError, match="2 and 1 questions are not paired"):
         statistics.paired_comparison([[1], [0]], [[1]])

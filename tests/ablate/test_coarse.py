@@ -23,7 +23,13 @@ from tests.train.tables import Graded, table_of
 class Characters:
     """A tokenizer whose tokens are characters, without a chat template."""
 
-    name_or_path, chat_template = "characters", None
+    name_or_path: str = "characters"
+    chat_template: str | None = None
+
+    def apply_chat_template(
+        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> str:
+        raise NotImplementedError
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         return [ord(char) for char in text]

@@ -1,6 +1,7 @@
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
     figure.draw_without_rendering()
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["a\\$b_{", "_c \\$\\frac", "x\N{REPLACEMENT CHARACTER}y"]  # a dollar so written is shown as one
-    assert not any(text._preprocess_math(text.get_text())[1] for text in figure.legends[0].get_texts())
+    shown: list[Any] = figure.legends[0].get_texts()
+    assert not any(text._preprocess_math(text.get_text())[1] for text in shown)
 
 
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:

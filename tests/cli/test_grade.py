@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_options_of_a_pair(arguments: list[str], verdict: str, extracted: str | 
 
 
 def test_a_file_in_order_with_every_column(icpo: Callable, tmp_path: Path) -> None:
-    lines = [
+    lines: list[dict[str, Any] | str] = [
         {"gold": r"\frac{1}{2}", "response": "<think>.</think> <answer>2/4</answer>", "kind": "math"},
         {"gold": "B", "response": "The answer is (B)", "choices": ["red", "blue"], "id": "q-2"},
         "",

@@ -67,7 +67,7 @@ def counted(folder: Path, model: str, golds: dict[str, dict[str, str]]) -> dict[
     for line in (folder / f"{NAMES[list(MODELS).index(model)]}.jsonl").read_text().splitlines():
         row = json.loads(line)
         name = row["id"].split("/")[0]
-        said = [re.search(r"<answer> (.*) </answer>", text)[1] for text in row["responses"]]
+        said = [re.findall(r"<answer> (.*) </answer>", text)[0] for text in row["responses"]]
         shares[name].append(sum(answer == golds[name][row["id"]] for answer in said) / len(said))
     found = {name: 100 * sum(each) / len(each) for name, each in shares.items()}
     means = {group: sum(found[name] for name in of) / len(of) for group, of in (("general", GENERAL), ("math", MATH))}
@@ -108,7 +108,7 @@ def printed(numbers: dict[str, float]) -> list[str]:
 
 def marks_of(expected: dict[str, dict[str, float]]) -> dict[tuple[str, str], str]:
     """Table 1's rule, of numbers as they are printed."""
-    marks = {}
+    marks: dict[tuple[str, str], str] = {}
     for place, column in enumerate(COLUMNS):
         values = {name: float(printed(numbers)[place]) for name, numbers in expected.items()}
         best, second, *_ = [*sorted(set(values.values()), reverse=True), None]

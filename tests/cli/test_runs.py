@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Finished
+from tests.fork_server import Finished
 from tests.report.stores import Made
 
 HEAVY = ("torch", "vllm", "deepspeed", "mlflow", "transformers", "matplotlib")

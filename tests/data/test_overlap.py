@@ -6,7 +6,6 @@ import pytest
 
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config
-from icpo_cli.data import checkup as checkups
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.data.checkup import WITHHELD, examine
 from icpo_cli.data.overlap import ngrams, normalised, overlaps, repeats
@@ -78,7 +77,7 @@ def two_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("minerva", "gpqa"):
         sources = tuple(replace(source, golds_sha256=None) for source in BENCHMARKS[name].sources)
-        monkeypatch.setitem(checkups.BENCHMARKS, name, replace(BENCHMARKS[name], count=2, sources=sources))
+        monkeypatch.setitem(BENCHMARKS, name, replace(BENCHMARKS[name], count=2, sources=sources))
 
 
 def test_a_checkup_counts_and_finds(tmp_path: Path, two_questions: None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.config.load import load_config
-from icpo_cli.config.schema import ExampleConfig, RewardConfig
+from icpo_cli.config.schema import Config, ExampleConfig, RewardConfig
 from icpo_cli.data.prompts import iteration_prompts, load_prompts
 from icpo_cli.data.templates import TEMPLATES
 from icpo_cli.errors import UserError
@@ -29,7 +29,9 @@ class Characters:
         self.chat_template = chat_template
         self._inner = make_tokenizer()
 
-    def apply_chat_template(self, conversation, *, tokenize, add_generation_prompt):
+    def apply_chat_template(
+        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> str:
         return self._inner.apply_chat_template(
             conversation,
             tokenize=tokenize,
@@ -104,7 +106,7 @@ def write(path: Path, questions: list[str]) -> str:
     return str(path)
 
 
-def file_config(tmp_path: Path, train: list[str], heldout: list[str], *more: str):
+def file_config(tmp_path: Path, train: list[str], heldout: list[str], *more: str) -> Config:
     return load_config(
         [
             "data.template=plain",
@@ -146,7 +148,7 @@ def test_the_fingerprint_changes_with_a_row(tmp_path: Path) -> None:
     assert fingerprint(["a", "b"]) == fingerprint(["a", "b"]) != fingerprint(["a", "c"])
 
 
-def gold_config(tmp_path: Path, golds: dict[str, str], heldout: dict[str, str], *more: str):
+def gold_config(tmp_path: Path, golds: dict[str, str], heldout: dict[str, str], *more: str) -> Config:
     """Questions with the gold answers given, both files."""
     for name, rows in (("train", golds), ("heldout", heldout)):
         lines = [

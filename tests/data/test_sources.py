@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pytest
@@ -31,7 +32,7 @@ def test_parquet_with_nested_columns_as_the_papers_training_set_has(tmp_path: Pa
         "reward_model": {"ground_truth": "42", "style": "rule"},
     }
     parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "train.parquet")
-    columns = {"question_column": "prompt.1.content", "answer_column": "reward_model.ground_truth"}
+    columns: dict[str, Any] = {"question_column": "prompt.1.content", "answer_column": "reward_model.ground_truth"}
     for source in (
         SourceConfig(source="file", path=str(tmp_path / "train.parquet"), **columns),
         SourceConfig(source="hub", path=str(tmp_path), **columns),  # a local folder goes the hub's way

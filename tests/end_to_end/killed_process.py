@@ -31,9 +31,9 @@ def arm(moment: str, count: int) -> None:
 
         die_at(VLLMSampler, "sample", count)
     elif moment == "update":
-        from icpo_cli.learner import deepspeed_learner
+        from icpo_cli.learner.optimizer import SkippableAdamW
 
-        die_at(deepspeed_learner.SkippableAdamW, "step", count)
+        die_at(SkippableAdamW, "step", count)
     elif moment == "log":
         from icpo_cli.runs.journal import Journal
 

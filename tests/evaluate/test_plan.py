@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,21 +26,19 @@ def test_identity_is_what_changes_the_output() -> None:
     prompts = prompts_for(task)
     own = identity_hash(identity_of("model", SAMPLING, task.loaded, prompts))
     assert own == identity_hash(identity_of("model", SAMPLING, make_task(k=7, limit=2).loaded, prompts))
+    changes: list[dict[str, Any]] = [
+        {"temperature": 0.6},
+        {"max_response_tokens": 9},
+        {"seed": 1},
+        {"dtype": "float32"},
+        {"stop": ("x",)},
+        {"engine": "vllm 1"},
+    ]
     others = [
         identity_of("other", SAMPLING, task.loaded, prompts),
         identity_of("model", SAMPLING, task.loaded, prompts[1:]),
         identity_of("model", SAMPLING, dataclasses.replace(task.loaded, fingerprint="x"), prompts),
-        *(
-            identity_of("model", dataclasses.replace(SAMPLING, **{name: value}), task.loaded, prompts)
-            for name, value in {
-                "temperature": 0.6,
-                "max_response_tokens": 9,
-                "seed": 1,
-                "dtype": "float32",
-                "stop": ("x",),
-                "engine": "vllm 1",
-            }.items()
-        ),
+        *(identity_of("model", dataclasses.replace(SAMPLING, **change), task.loaded, prompts) for change in changes),
     ]
     assert len({own, *map(identity_hash, others)}) == len(others) + 1
 

@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,8 @@ def test_a_torn_file_is_never_believed(tmp_path: Path) -> None:
         assert made_of(tmp_path, IDENTITY, {"accuracy": 9.0}) == ({"accuracy": 9.0}, False), length
     path.write_bytes(whole.replace(b"50.1", b"51.1"))
     assert made_of(tmp_path, IDENTITY, {"accuracy": 9.0}) == ({"accuracy": 9.0}, False)
-    for other in ({}, [], None, {**json.loads(whole), "identity": {}}):
+    others: list[Any] = [{}, [], None, {**json.loads(whole), "identity": {}}]
+    for other in others:
         path.write_text(json.dumps(other))
         assert made_of(tmp_path, IDENTITY, {"accuracy": 9.0}) == ({"accuracy": 9.0}, False), other
 

@@ -1,6 +1,7 @@
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,13 @@ def judge_of(server: FaultyServer, tmp_path: Path) -> Iterator[JudgeOf]:
     """A judge at the faulty server; those of one test share a cache."""
     made: list[OpenAIJudge] = []
 
-    def make(**settings: object) -> OpenAIJudge:
-        usual = {"mode": "alone", "url": server.url, "retries": 1, "cache": str(tmp_path / "judge.sqlite")}
+    def make(**settings: Any) -> OpenAIJudge:
+        usual: dict[str, Any] = {
+            "mode": "alone",
+            "url": server.url,
+            "retries": 1,
+            "cache": str(tmp_path / "judge.sqlite"),
+        }
         made.append(OpenAIJudge(JudgeConfig(**{**usual, **settings})))
         return made[-1]
 

@@ -18,7 +18,8 @@ from tests.grading.corpus import cases_of, fail_with, told
 from tests.grading.misbehaving import CRASHES, HANGS, RULE
 from tests.processes import alive
 
-SHORT = SandboxConfig(workers=2, deadline_seconds=3.0, memory_mib=256)
+WORKERS = 2
+SHORT = SandboxConfig(workers=WORKERS, deadline_seconds=3.0, memory_mib=256)
 MEGABYTE = 1_000_000
 AS_IT_IS = Grading(extract="none")
 MISBEHAVING = Grading(extract="none", rule="misbehaving")
@@ -49,7 +50,7 @@ def whole_afterwards(verifier: Verifier) -> Iterator[None]:
     until(lambda: still_grades(verifier), "the pool does not grade")
     yield
     until(lambda: still_grades(verifier), "the pool does not grade any more")
-    until(lambda: len(workers()) == SHORT.workers, "the pool is not back at full strength")
+    until(lambda: len(workers()) == WORKERS, "the pool is not back at full strength")
 
 
 def still_grades(verifier: Verifier) -> bool:
@@ -264,7 +265,7 @@ def test_a_gold_answer_that_cannot_be_used_is_an_error(extract: str, rule: str, 
         Gold("  "),
         Gold("4\x002"),
         Gold(r"\frac{1}{", AnswerKind.MATH),
-        Gold("Z", AnswerKind.LETTER, "ab"),
+        Gold("Z", AnswerKind.LETTER, ("a", "b")),
     ]
     golds += [Gold("perhaps", AnswerKind.BOOL), Gold("9" * 5000)]
     for gold in golds:
@@ -315,8 +316,8 @@ def test_order_is_kept_among_faults(verifier: Verifier) -> None:
 
 
 def test_as_many_hangs_as_there_are_workers_hold_nobody_up_for_good(verifier: Verifier) -> None:
-    verdicts = asked(verifier, *[f"spin {number}" for number in range(SHORT.workers + 1)], SUM_OTHERWISE)
-    assert [v.kind for v in verdicts] == [VerdictKind.TIMEOUT] * (SHORT.workers + 1) + [VerdictKind.CORRECT]
+    verdicts = asked(verifier, *[f"spin {number}" for number in range(WORKERS + 1)], SUM_OTHERWISE)
+    assert [v.kind for v in verdicts] == [VerdictKind.TIMEOUT] * (WORKERS + 1) + [VerdictKind.CORRECT]
 
 
 def test_equal_pairs_are_compared_once(verifier: Verifier, tmp_path: Path) -> None:
@@ -351,19 +352,19 @@ def test_workers_that_are_killed_at_rest_are_replaced(how_many: int) -> None:
     with Verifier(RewardConfig(sandbox=SHORT)) as verifier:
         until(lambda: still_grades(verifier), "the pool does not grade")
         before = workers() - others
-        assert len(before) == SHORT.workers
+        assert len(before) == WORKERS
         for pid in sorted(before)[:how_many]:
             os.kill(pid, signal.SIGKILL)
-        until(lambda: len(workers() & before) == SHORT.workers - how_many, "a killed worker lives")
+        until(lambda: len(workers() & before) == WORKERS - how_many, "a killed worker lives")
         time.sleep(0.5)  # long enough for the pool to have seen it
         verdicts = asked(verifier, "x", SUM_OTHERWISE, "x+1")
         assert [v.kind for v in verdicts] == [VerdictKind.WRONG, VerdictKind.CORRECT, VerdictKind.WRONG]
-        until(lambda: len(workers() - others) == SHORT.workers, "the pool is not back at full strength")
+        until(lambda: len(workers() - others) == WORKERS, "the pool is not back at full strength")
 
 
 def test_a_closed_verifier_leaves_no_process() -> None:
     before = workers()
     with Verifier(RewardConfig(sandbox=SHORT)) as another:
         asked(another, "x", "spin")
-        until(lambda: len(workers()) == 2 * SHORT.workers, "the other pool is not at full strength")
+        until(lambda: len(workers()) == 2 * WORKERS, "the other pool is not at full strength")
     until(lambda: workers() == before, "workers are left behind")

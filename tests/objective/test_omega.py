@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from icpo_cli.config.schema import MethodConfig, OmegaScheduleConfig
@@ -14,7 +16,7 @@ from icpo_cli.objective.omega import omega_at
         ("warmup_decay", [0.2, 0.6, 1.0, 0.6, 0.2]),
     ],
 )
-def test_schedules(schedule: str, expected: list[float]) -> None:
+def test_schedules(schedule: Any, expected: list[float]) -> None:
     method = MethodConfig(omega=OmegaScheduleConfig(schedule=schedule, max=1.0, min=0.2, warmup_fraction=0.2))
     assert [omega_at(t, method, 100) for t in (0, 10, 20, 60, 100)] == pytest.approx(expected)
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 
 from icpo_cli.config.schema import MethodConfig, RolloutConfig

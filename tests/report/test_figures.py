@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,6 +193,7 @@ def test_dots_and_bars_are_drawn_alike_each_time(tmp_path: Path) -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right \\$1", "wrong"]
     ticks = [label.get_text() for label in figure.axes[1].get_yticklabels()]
     assert ticks[0].count("\n") == 1 and ticks[0].endswith("…")
-    widths = [patch.get_width() for patch in figure.axes[1].patches]
-    starts = [patch.get_x() for patch in figure.axes[1].patches]
+    bars_drawn: list[Any] = list(figure.axes[1].patches)
+    widths = [patch.get_width() for patch in bars_drawn]
+    starts = [patch.get_x() for patch in bars_drawn]
     assert (widths, starts) == ([60, 20, 40, 80], [0, 0, 60, 20])

@@ -16,10 +16,10 @@ from tests.report.runs import evaluated, trained
 
 
 @dataclass(frozen=True)
-class Stored:
+class Stored(RunStore):
     """A store of histories and artifacts that are given."""
 
-    artifacts: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    files: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     histories: Mapping[str, Mapping[str, Points]] = field(default_factory=dict)
 
     def runs(self) -> list:
@@ -28,8 +28,11 @@ class Stored:
     def history(self, run_id: str, metrics: Sequence[str]) -> dict[str, Points]:
         return {name: points for name, points in self.histories[run_id].items() if name in metrics}
 
+    def artifacts(self, run_id: str) -> list[str]:
+        return [path for run, path in self.files if run == run_id]
+
     def artifact(self, run_id: str, path: str) -> Path | None:
-        return self.artifacts.get((run_id, path))
+        return self.files.get((run_id, path))
 
 
 def iteration(number: int, groups: int, size: int, **columns: Any) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -47,11 +48,12 @@ def test_each_field_of_the_key_makes_a_draw_of_its_own(field: str, changed: int 
     assert expected(agree, len(keys), rate)
 
 
-def _changed(key: SeedKey, field: str, value: int | str) -> SeedKey:
+def _changed(key: SeedKey, field: str, value: Any) -> SeedKey:
     """A response gets an index that no group of 5 holds; a prompt another name."""
     if field == "response":
         return key._replace(response=key.response + value)
-    return key._replace(**{field: value.format(key.prompt) if isinstance(value, str) else value})
+    change: dict[str, Any] = {field: value.format(key.prompt) if isinstance(value, str) else value}
+    return key._replace(**change)
 
 
 def test_within_a_group_draws_are_independent() -> None:

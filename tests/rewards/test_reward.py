@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_without_think_the_reasoning_may_stand_in_the_open(verifier: Verifier) -
 
 
 def test_where_the_answer_stands_is_a_setting(verifier: Verifier) -> None:
-    def right(extract: str) -> list[bool]:
+    def right(extract: Any) -> list[bool]:
         groups = [group("sum", Gold("7"), "<answer>7</answer>", r"\boxed{7}", "The answer is 7.", "7")]
         config = replace(RewardConfig(), extract=extract)
         return [reward.verdict.correct for reward in rewards(groups, verifier, True, config, SeedKey(0, 1))[0]]

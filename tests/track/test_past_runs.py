@@ -160,7 +160,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no database": (lambda path: path.write_text("not a database, " * 100), "file is not a database"),
     "zero bytes": (lambda path: path.write_bytes(b""), "no MLflow store: it has no table of runs"),
     "another's": (
-        lambda path: path.unlink() or change(path, "CREATE TABLE runs (name TEXT)"),
+        lambda path: (path.unlink(), change(path, "CREATE TABLE runs (name TEXT)")),  # type: ignore[func-returns-value]
         "no MLflow store: it has no table of runs",
     ),
     "newer": (
