@@ -113,7 +113,7 @@ def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
         for path in modules()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        if re.match(r"\w*", node.value.value.strip()).group() in UNCLEAR_WORDS
+        if re.split(r"\W", node.value.value.strip(), maxsplit=1)[0] in UNCLEAR_WORDS
     ]
     assert len(unclear) <= UNCLEAR_DOCSTRINGS, unclear
 

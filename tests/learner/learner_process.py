@@ -15,7 +15,7 @@ from icpo_cli.device import device_profile
 from icpo_cli.distributed import join, leave
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
 from icpo_cli.objective.methods import policy_loss
-from icpo_cli.records import Group, LogProbs, Prompt, Response
+from icpo_cli.records import Gold, Group, LogProbs, Prompt, Response
 
 
 def main(model: str, dtype: str, zero_stage: str, how: str) -> None:

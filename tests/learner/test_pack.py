@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from icpo_cli.learner.pack import micro_batches, pack, packed_length, response_mask, shared_prefix
-from icpo_cli.records import Group, Prompt, Response
+from icpo_cli.records import Gold, Group, Prompt, Response
 
 
 def group(prompt: list[int], *responses: list[int]) -> Group:

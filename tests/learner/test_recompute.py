@@ -9,7 +9,7 @@ from torch import Tensor
 from icpo_cli.learner.cpu.recompute import SelectiveRecompute
 
 
-def gradients(recomputes: bool) -> tuple[list[Tensor | None], bool, int]:
+def gradients(recomputes: bool) -> tuple[list[Tensor], bool, int]:
     """Gradients of two products with a registered tensor; whether it lived until the backward; how often it was
     recomputed."""
     draw = torch.Generator().manual_seed(0)

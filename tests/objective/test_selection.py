@@ -10,7 +10,7 @@ REWARD = torch.tensor([[0.1, 0.1, 0.1], [1.0, 0.1, 0.1], [0.0, 0.0, 0.0]], dtype
 CONFIDENCE = torch.tensor([[-0.1, -0.2, -0.3]] * 3, dtype=torch.float64)
 
 
-def kept(keep: str, final_reward: torch.Tensor = REWARD, running_std: float = 0.0, **rollout: float) -> list[bool]:
+def kept(keep: str, final_reward: torch.Tensor = REWARD, running_std: float = 0.0, **rollout: Any) -> list[bool]:
     groups = Candidates(final_reward, final_reward > 0.5, running_std)
     wanted: list[bool] = KEEP[keep](groups, RolloutConfig(**rollout)).tolist()
     return wanted

@@ -216,7 +216,7 @@ def part_of(name: str, share: float, k: int, asked: int = QUESTIONS) -> Part:
     right = round(share * asked * k)
     place = count()
     verdicts = {
-        key: Verdict(VerdictKind.CORRECT if next(place) < right else VerdictKind.WRONG, "7", "exact")
+        key: Verdict(VerdictKind.CORRECT if next(place) < right else VerdictKind.WRONG, "7", RuleName.EXACT)
         for key in task.keys
     }
     responses = {

@@ -52,7 +52,7 @@ def test_seeds_are_one_line_and_settings_one_figure() -> None:
         ran("i", "model.path=/models/other"),
         replace(ran("j"), metrics={}),
         replace(ran("foreign"), params={"lr": "0.1"}),
-        ran("k", **{"data.fingerprint": "another"}),
+        replace(ran("k"), tags={"data.fingerprint": "another"}),
     )
     found = {comparison.title: comparison for comparison in comparisons_of(runs)}
     noisy = "Qwen2.5-7B, noisy rewards"

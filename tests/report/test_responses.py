@@ -11,7 +11,7 @@ import pytest
 from icpo_cli.report.responses import RESPONSES_A_RUN, confidences_of, responses_of, spread
 from icpo_cli.runs.parquet import write_table
 from icpo_cli.text import shortened, visible
-from icpo_cli.track.read import Points
+from icpo_cli.track.read import Points, RunStore
 from tests.report.runs import evaluated, trained
 
 

@@ -55,7 +55,7 @@ def round_of(
 ) -> Round:
     """The round that the loop makes of verdicts and old log-probs."""
     key = SeedKey(config.seed, iteration)
-    output = source_output(groups, verdicts, None, config.reward, key, old=old)
+    output = source_output(groups, verdicts, None, config.reward, key, old=old)  # type: ignore[arg-type]
     rewards = rewards_of(groups, verdicts, output, think, config.reward, config.rollout.max_response_tokens, key)
     sampled = Round(groups, rewards, output)
     return replace(sampled, derived=derive_round(config, sampled, old, omega, None))
