@@ -1,4 +1,4 @@
-"""Entry of the `icpo` command: what ends a command badly becomes one line and an exit status."""
+"""Entry point of the `icpo` command: an error becomes one line and an exit status."""
 
 import sys
 
@@ -11,15 +11,15 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        sys.exit(_say(error, EXIT_USER_ERROR))
+        sys.exit(_print_error(error, EXIT_USER_ERROR))
     except RunFailed as error:
-        sys.exit(_say(error, EXIT_FAILED))
+        sys.exit(_print_error(error, EXIT_FAILED))
     except EndedAtOnce as ended:
-        sys.exit(_say(ended, 128 + ended.signal))
+        sys.exit(_print_error(ended, 128 + ended.signal))
 
 
-def _say(error: BaseException, status: int) -> int:
-    # Messages may quote file contents and model names: no control codes reach the terminal.
+def _print_error(error: BaseException, status: int) -> int:
+    # Messages may quote file contents and model names, which may hold control codes.
     print(f"icpo: {printable(str(error))}", file=sys.stderr)
     return status
 

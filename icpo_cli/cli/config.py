@@ -1,4 +1,4 @@
-"""`icpo config`: resolved configurations, shown and compared."""
+"""`icpo config`: print and compare resolved configurations."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from icpo_cli.errors import UserError
 
-app = typer.Typer(help="Resolved configurations, shown and compared.", no_args_is_help=True)
+app = typer.Typer(help="Print and compare resolved configurations.", no_args_is_help=True)
 
 
 @app.command("show")
@@ -16,7 +16,7 @@ def show(
         typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="Without a file: over the quickstart."),
     ] = None,
 ) -> None:
-    """Print the configuration that `icpo train` makes of these arguments, every default filled in."""
+    """Print the configuration that `icpo train` resolves from these arguments, with all defaults."""
     from icpo_cli.config.check import check
     from icpo_cli.config.load import load_training, to_yaml
 
@@ -33,10 +33,10 @@ def diff(
     left: Annotated[str, typer.Argument(metavar="LEFT", help="FILE.yaml, or key=value such as method=grpo.")],
     right: Annotated[str, typer.Argument(metavar="RIGHT")],
     shared: Annotated[
-        list[str] | None, typer.Argument(metavar="[key=value ...]", help="Settings laid over both.")
+        list[str] | None, typer.Argument(metavar="[key=value ...]", help="Keys set in both.")
     ] = None,
 ) -> None:
-    """Print the keys in which two configurations differ; nothing when they are equal."""
+    """Print the keys in which two configurations differ; nothing if they are equal."""
     from rich.table import Table
     from rich.text import Text
 
