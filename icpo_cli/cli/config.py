@@ -32,9 +32,7 @@ def show(
 def diff(
     left: Annotated[str, typer.Argument(metavar="LEFT", help="FILE.yaml, or key=value such as method=grpo.")],
     right: Annotated[str, typer.Argument(metavar="RIGHT")],
-    shared: Annotated[
-        list[str] | None, typer.Argument(metavar="[key=value ...]", help="Keys set in both.")
-    ] = None,
+    shared: Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Keys set in both.")] = None,
 ) -> None:
     """Print the keys in which two configurations differ; nothing if they are equal."""
     from rich.table import Table
