@@ -211,23 +211,6 @@ class Update:
     """True if a loss or gradient was not finite: weights and optimizer state are unchanged."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Accuracy on held-out questions, k responses each."""
-
-    bench: str
-    n: int
-    """Questions."""
-    k: int
-    avg_at_k: float
-    """Percent."""
-    stderr: float
-    """Standard error over questions, percent."""
-    verdicts: dict[str, int]
-    response_tokens_mean: float
-    seconds: float
-
-
 def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """Number of verdicts of each kind; see count_kinds."""
     return count_kinds(verdict.kind.value for verdict in verdicts)

@@ -1,4 +1,4 @@
-"""`icpo eval`: benchmarks answered by a model, or responses made elsewhere, graded and scored."""
+"""`icpo eval`: benchmarks answered by a model, or given responses, graded and scored."""
 
 import json
 import os
@@ -16,10 +16,11 @@ from icpo_cli.errors import RunFailed, UserError
 if TYPE_CHECKING:
     from icpo_cli.cli.streams import Streams
     from icpo_cli.config.schema import Config
-    from icpo_cli.evaluate.observer import Observer
-    from icpo_cli.evaluate.record import Outcome, Watch, Wish
+    from icpo_cli.evaluate.generate import EvalObserver
+    from icpo_cli.evaluate.inputs import PriorRun
+    from icpo_cli.evaluate.record import EvalOutcome
 
-    Run = Callable[[Watch], Outcome]
+    Run = Callable[[Callable[[Path], EvalObserver]], EvalOutcome]
 
 
 def evaluate(
@@ -35,7 +36,7 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help='Grade {"id", "responses"} lines; --model is their label.')
     ] = None,
     rescore: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Grade an evaluation's responses anew: its id or folder.")
+        str | None, typer.Option(metavar="RUN", help="Grade an evaluation's responses again: its id or folder.")
     ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="RUN", help="Compare with an evaluation, question by question.")
@@ -46,22 +47,22 @@ def evaluate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan; start nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
 ) -> None:
-    """Evaluate a model on benchmarks. Interrupted at any moment, the same command goes on where it was."""
+    """Evaluate a model on benchmarks. If it is interrupted, the same command continues where it stopped."""
     arguments = [*(settings or []), *([f"eval.limit={limit}"] if limit is not None else [])]
     _check_sources(model, responses, rescore)
     if dry_run:
         _print_plan(arguments, bench or [], model, as_json)
         return
-    from icpo_cli.evaluate.past import read_past
-    from icpo_cli.evaluate.record import Wish
+    from icpo_cli.evaluate.inputs import read_prior
 
-    # Set before any library is imported that reads it.
+    # Before any library is imported that reads it.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    wish = Wish(read_past(against, "--against", arguments) if against else None, export)
-    outcome = _watched(_runner(arguments, bench or [], model, responses, rescore, wish), model or rescore or "")
+    other = read_prior(against, "--against", arguments) if against else None
+    run = _evaluation(arguments, bench or [], model, responses, rescore, other, export)
+    outcome = _watched(run, model or rescore or "")
     _report(outcome, as_json)
     if outcome.stopped_by:
-        typer.echo("stopped: what was generated is stored, and the same command goes on from there", err=True)
+        typer.echo("stopped: what was generated is stored, and the same command continues from there", err=True)
         raise typer.Exit(128 + outcome.stopped_by)
 
 
@@ -69,7 +70,7 @@ def _check_sources(model: str | None, responses: Path | None, rescore: str | Non
     if responses is not None and rescore is not None:
         raise UserError("--responses: not together with --rescore, which has its own")
     if rescore is not None and model is not None:
-        raise UserError("--model: not together with --rescore, whose responses are there already")
+        raise UserError("--model: not together with --rescore, whose responses exist already")
     if rescore is None and responses is None and model is None:
         raise UserError("--model: name a model folder, a hub id or a training run")
 
@@ -77,10 +78,10 @@ def _check_sources(model: str | None, responses: Path | None, rescore: str | Non
 def _print_plan(arguments: list[str], bench: list[str], model: str | None, as_json: bool) -> None:
     from icpo_cli.config.check import check_evaluation
     from icpo_cli.config.load import load_config, to_tree, to_yaml
-    from icpo_cli.evaluate.forecast import forecast
-    from icpo_cli.evaluate.subject import subject_of
+    from icpo_cli.evaluate.inputs import model_under_test
+    from icpo_cli.evaluate.plan import forecast
 
-    config = subject_of(model, arguments)[1] if model is not None else load_config(arguments)
+    config = model_under_test(model, arguments)[1] if model is not None else load_config(arguments)
     check_evaluation(config)
     planned = forecast(config, _names(bench, config))
     if as_json:
@@ -96,48 +97,51 @@ def _print_plan(arguments: list[str], bench: list[str], model: str | None, as_js
     typer.echo(f"  {'tokens':<12} {most:,} at most")
 
 
-def _runner(
+def _evaluation(
     arguments: list[str],
     bench: list[str],
     model: str | None,
     responses: Path | None,
     rescore: str | None,
-    wish: "Wish",
+    against: "PriorRun | None",
+    export: Path | None,
 ) -> "Run":
-    """What will be done, its configuration read and its model's name understood. Raises UserError."""
+    """The evaluation to run, given an observer. Raises UserError on a mistake in its configuration or model name."""
     from icpo_cli.config.load import load_config
     from icpo_cli.evaluate import session
-    from icpo_cli.evaluate.past import read_past
-    from icpo_cli.evaluate.subject import subject_of
+    from icpo_cli.evaluate.inputs import model_under_test, read_prior
+    from icpo_cli.evaluate.record import EvalRequest
 
     if rescore is not None:
-        past = read_past(rescore, "--rescore", arguments)
-        return lambda watch: session.evaluate_again(past, bench, wish, watch)
+        prior = read_prior(rescore, "--rescore", arguments)
+        return lambda watch: session.rescore(prior, EvalRequest(watch, tuple(bench), against, export))
     if responses is not None:
         config, label = load_config(arguments), model or responses.stem
         names = _names(bench, config)
-        return lambda watch: session.evaluate_responses(config, responses, label, names, wish, watch)
-    subject, settings = subject_of(str(model), arguments)
-    asked = _names(bench, settings)
+        return lambda watch: session.evaluate_responses(
+            config, responses, label, EvalRequest(watch, names, against, export)
+        )
+    subject, settings = model_under_test(str(model), arguments)
+    benchmarks = _names(bench, settings)
     make_first(subject.model)
-    return lambda watch: session.evaluate_model(settings, subject, asked, wish, watch)
+    return lambda watch: session.evaluate_model(settings, subject, EvalRequest(watch, benchmarks, against, export))
 
 
-def _names(bench: list[str], config: "Config") -> list[str]:
-    """Of the benchmarks: those of --bench, else the configuration's."""
+def _names(bench: list[str], config: "Config") -> tuple[str, ...]:
+    """Names of benchmarks: those of --bench, otherwise those of the configuration."""
     if not bench and not config.eval.benchmarks:
         raise UserError("--bench: name a benchmark of `icpo bench list`, or general, math or all")
-    return bench or config.eval.benchmarks
+    return tuple(bench or config.eval.benchmarks)
 
 
-def _watched(run: "Run", title: str) -> "Outcome":
-    """Run with the engines' chatter in the evaluation's log, and progress on the terminal."""
+def _watched(run: "Run", title: str) -> "EvalOutcome":
+    """Run it with the output of libraries in the evaluation's log and progress on the terminal."""
     from icpo_cli.cli.eval_display import EvalProgress
     from icpo_cli.cli.streams import Streams
 
     with Streams() as streams, ExitStack() as views:
 
-        def watch(folder: Path) -> "Observer":
+        def watch(folder: Path) -> "EvalObserver":
             streams.log_to(folder / "eval.log")
             progress = EvalProgress(streams.err, title)
             views.enter_context(progress.display)
@@ -162,7 +166,7 @@ def _with_log(message: str, streams: "Streams") -> str:
     return f"{message}; log: {streams.path}" if streams.path else message
 
 
-def _report(outcome: "Outcome", as_json: bool) -> None:
+def _report(outcome: "EvalOutcome", as_json: bool) -> None:
     from icpo_cli.cli.eval_display import print_outcome
 
     if as_json:

@@ -201,7 +201,7 @@ def _room_text(config: "Config", required_gib: float) -> str:
 
 def _report(config: "Config", outcome: "TrainResult", as_json: bool) -> None:
     from icpo_cli.cli.train_display import accuracy_text
-    from icpo_cli.train.record import evaluation_json
+    from icpo_cli.train.record import heldout_json
 
     evaluations = [outcome.evaluations[step] for step in sorted(outcome.evaluations)]
     if as_json:
@@ -210,8 +210,8 @@ def _report(config: "Config", outcome: "TrainResult", as_json: bool) -> None:
             "iterations": outcome.iterations,
             "checkpoint": str(outcome.checkpoint) if outcome.checkpoint else None,
             "metrics": outcome.metrics,
-            "eval": {evaluations[-1].bench: evaluation_json(evaluations[-1])} if evaluations else {},
-            "eval_before": {evaluations[0].bench: evaluation_json(evaluations[0])} if evaluations else {},
+            "eval": {evaluations[-1].bench: heldout_json(evaluations[-1])} if evaluations else {},
+            "eval_before": {evaluations[0].bench: heldout_json(evaluations[0])} if evaluations else {},
         }
         typer.echo(json.dumps(document))
     else:

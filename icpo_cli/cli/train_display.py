@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from icpo_cli.cli.display import Display, display_for, log_note, log_phase, sparkline
-from icpo_cli.records import Evaluation
+from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.text import printable
 
 CURVES = {"reward/verif": "reward", "accuracy": "accuracy", "entropy": "entropy", "omega": "omega"}
@@ -48,8 +48,8 @@ class TrainProgress:
         self._eta = str(timedelta(seconds=round(left)))
         self.display.line(self._line(iteration, metrics))
 
-    def evaluation(self, iteration: int, evaluation: Evaluation) -> None:
-        text = accuracy_text(evaluation)
+    def evaluation(self, iteration: int, result: EvalResult) -> None:
+        text = accuracy_text(result)
         self._evaluations.append(f"after {iteration}: {text}")
         self.display.line(f"after {iteration} iterations: {text}")
 
@@ -88,8 +88,8 @@ class TrainProgress:
         return Panel(Group(*lines), title=Text(f"icpo train · {printable(self._name)}"), title_align="left")
 
 
-def accuracy_text(evaluation: Evaluation) -> str:
+def accuracy_text(result: EvalResult) -> str:
     return (
-        f"held-out accuracy {evaluation.avg_at_k:.1f} % ± {evaluation.stderr:.1f} "
-        f"({evaluation.n} questions, avg@{evaluation.k})"
+        f"held-out accuracy {result.avg_at_k:.1f} % ± {result.stderr:.1f} "
+        f"({result.questions} questions, avg@{result.k})"
     )

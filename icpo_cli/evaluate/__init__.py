@@ -1,1 +1,1 @@
-"""Accuracy on held-out questions."""
+"""Evaluation: benchmarks and held-out questions, answered by a model or graded from given responses."""

@@ -1,30 +1,35 @@
-"""A run's own evaluations, under its policy's present weights; the one before the first iteration may be shared."""
+"""Evaluation during training: benchmarks and held-out questions under the policy's current weights."""
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import icpo_cli
 from icpo_cli.config.schema import Config
+from icpo_cli.data.benchmarks import load_benchmark, resolve_names
 from icpo_cli.data.prompts import fingerprint as prompts_fingerprint
+from icpo_cli.data.templates import Tokenizer
 from icpo_cli.device import device_profile
 from icpo_cli.distributed import Ranks
-from icpo_cli.evaluate.heldout import BENCH, evaluate_heldout, heldout_k
-from icpo_cli.evaluate.in_loop import Subset, evaluate_subset
-from icpo_cli.evaluate.score import Missing, Result
-from icpo_cli.evaluate.shared import Numbers, Shelf, taken_or_made
-from icpo_cli.evaluate.subject import fingerprint as model_fingerprint
-from icpo_cli.grading.verifier import Grading, Verifier
-from icpo_cli.records import UNDECIDED, Evaluation, Prompt
+from icpo_cli.errors import UserError
+from icpo_cli.evaluate.inputs import RESULT_VERSION, model_fingerprint
+from icpo_cli.evaluate.plan import Task, benchmark_task, data_folder, prompts_of
+from icpo_cli.evaluate.result_cache import Numbers, ResultCache, get_or_compute
+from icpo_cli.evaluate.score import EvalResult, TaskResponses, grade, score
+from icpo_cli.evaluate.store import StoredResponse
+from icpo_cli.grading.verifier import Verifier
+from icpo_cli.rng import stable_hash
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.rollout.vllm_sampler import EngineSpec
 from icpo_cli.track.tracker import package_versions
 
 
 class Evaluator:
-    """Held-out questions and benchmarks, after any number of iterations."""
+    """Evaluates tasks after any number of iterations; results before the first one may be shared between runs."""
 
     def __init__(
         self,
@@ -35,7 +40,7 @@ class Evaluator:
         ranks: Ranks,
         note: Callable[[str], None],
     ) -> None:
-        """`model`: the folder of the weights before the first iteration. `note` hears of what was taken over."""
+        """`model`: folder of the weights before the first iteration. `note` is told of results from the cache."""
         self._config = config
         self._model = model
         self._sampler = sampler
@@ -43,47 +48,58 @@ class Evaluator:
         self._ranks = ranks
         self._note = note
 
-    def heldout(self, iteration: int, prompts: Sequence[Prompt]) -> Evaluation:
-        def make() -> Evaluation:
-            return evaluate_heldout(prompts, self._sampler, self._verifier, self._config, self._ranks)
+    def evaluate(self, iteration: int, task: Task) -> EvalResult:
+        """The task's result on every rank; with train.shared_start, that before the first iteration may be cached."""
+        folder = self._config.train.shared_start
+        if iteration > 0 or folder is None:
+            return self._evaluate(task)
+        cache = ResultCache(Path(folder), task.name, self._identity(task)) if self._ranks.first else None
+        numbers, cached = get_or_compute(cache, self._ranks, lambda: self._evaluate(task).document(), _is_decided)
+        if cached and cache is not None:
+            self._note(f"{task.name} before the first iteration: taken over from {cache.path}")
+        return EvalResult.from_document(numbers)
 
-        if not self._shares(iteration):
-            return make()
-        reward = self._config.reward
-        own = _own(prompts, heldout_k(self._config), Grading(reward.extract, reward.rule))
-        return Evaluation(**self._shared(BENCH, own, lambda: asdict(make())))
+    def _evaluate(self, task: Task) -> EvalResult:
+        """Each rank samples and grades its share. A seed depends on the question alone, so that results compare."""
+        start = perf_counter()
+        prompts = self._ranks.shard(task.prompts)
+        seeds = [stable_hash(self._config.seed, task.name, prompt.id) for prompt in prompts]
+        temperature = self._config.eval.temperature
+        groups = self._sampler.sample(prompts, seeds, task.k, temperature) if prompts else []
+        own = [
+            StoredResponse.sampled(group.prompt.id, index, seed, response)
+            for group, seed in zip(groups, seeds, strict=True)
+            for index, response in enumerate(group.responses)
+        ]
+        verdicts = grade(self._verifier, task, own)
+        shares = self._ranks.all_gather([(response, verdicts[response.key]) for response in own])
+        graded = [pair for share in shares for pair in share]
+        part = TaskResponses(
+            task,
+            {response.key: response for response, _ in graded},
+            {response.key: verdict for response, verdict in graded},
+            seconds=perf_counter() - start,
+        )
+        return score(part, self._config.eval.pass_at)
 
-    def benchmark(self, iteration: int, subset: Subset) -> Result:
-        def make() -> Result:
-            return evaluate_subset(subset, self._sampler, self._verifier, self._config, self._ranks)
-
-        if not self._shares(iteration):
-            return make()
-        task = subset.task
-        own = _own(subset.prompts, task.k, task.grading) | {
-            "version": task.benchmark.version,
-            "data": task.loaded.fingerprint,
+    def _identity(self, task: Task) -> dict[str, Any]:
+        """What the task's result depends on; the prompts' tokens include the template."""
+        return self._common_identity | {
+            "what": task.name,
+            "prompts": prompts_fingerprint(task.prompts),
+            "k": task.k,
+            "grading": asdict(task.grading),
+            "version": task.version,
+            "data": task.fingerprint,
             "pass_at": list(self._config.eval.pass_at),
         }
-        return _result(self._shared(task.name, own, lambda: asdict(make())))
-
-    def _shares(self, iteration: int) -> bool:
-        return iteration == 0 and self._config.train.shared_start is not None
-
-    def _shared(self, what: str, own: Mapping[str, Any], make: Callable[[], Numbers]) -> Numbers:
-        shelf = None
-        if self._ranks.first:
-            shelf = Shelf(Path(str(self._config.train.shared_start)), what, {**self._basis, "what": what, **own})
-        numbers, taken = taken_or_made(shelf, self._ranks, make, _is_decided)
-        if taken and shelf is not None:
-            self._note(f"{what} before the first iteration: taken over from {shelf.path}")
-        return numbers
 
     @cached_property
-    def _basis(self) -> dict[str, Any]:
-        """What all evaluations depend on. Not the machine or its number of threads, whose rounding may differ."""
+    def _common_identity(self) -> dict[str, Any]:
+        """What every result depends on. Not the machine or its threads, although they may round differently."""
         config = self._config
         return {
+            "result": RESULT_VERSION,
             "model": model_fingerprint(self._model),
             "dtype": config.model.dtype,
             "device": device_profile(config).type,
@@ -96,24 +112,25 @@ class Evaluator:
         }
 
 
-def _own(prompts: Sequence[Prompt], k: int, grading: Grading) -> dict[str, Any]:
-    """What one evaluation depends on; the prompts' tokens hold the template, their golds what is right."""
-    return {"prompts": prompts_fingerprint(prompts), "k": k, "grading": asdict(grading)}
+def benchmark_tasks(config: Config, tokenizer: Tokenizer) -> list[Task]:
+    """The tasks of eval.benchmarks, with prompts.
+
+    Raises UserError if data is missing or a prompt is longer than rollout.max_prompt_tokens.
+    """
+    loaded = [load_benchmark(name, data_folder(config)) for name in resolve_names(config.eval.benchmarks)]
+    tasks = []
+    for task in [benchmark_task(config, each) for each in loaded]:
+        prompts = prompts_of(config, task, tokenizer)[: len(task.questions)]
+        over = [prompt for prompt in prompts if len(prompt.tokens) > config.rollout.max_prompt_tokens]
+        if over:
+            raise UserError(
+                f"eval.benchmarks: {len(over)} of {len(prompts)} prompts of {task.name} are over "
+                f"rollout.max_prompt_tokens {config.rollout.max_prompt_tokens}: question {over[0].id} has "
+                f"{len(over[0].tokens)}"
+            )
+        tasks.append(dataclasses.replace(task, prompts=prompts))
+    return tasks
 
 
 def _is_decided(numbers: Numbers) -> bool:
-    """No verdict is of the machine's or a judge's state."""
-    return not any(numbers["verdicts"].get(kind.value) for kind in UNDECIDED)
-
-
-def _result(numbers: Numbers) -> Result:
-    """As it was before JSON."""
-    return Result(
-        **{
-            **numbers,
-            "ci95": tuple(numbers["ci95"]),
-            "missing": Missing(**numbers["missing"]),
-            "pass_at_k": {int(k): value for k, value in numbers["pass_at_k"].items()},
-            "missing_ids": tuple(numbers["missing_ids"]),
-        }
-    )
+    return EvalResult.from_document(numbers).decided

@@ -1,5 +1,6 @@
-"""What is to be generated: the questions of each benchmark as prompts, k responses each, and what they depend on."""
+"""What an evaluation consists of: tasks with their questions, k responses to each, and how they are sampled."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from icpo_cli.config.schema import Config
-from icpo_cli.data.benchmarks import Benchmark, LoadedBenchmark
+from icpo_cli.data.benchmarks import BENCHMARKS, Benchmark, LoadedBenchmark, load_benchmark, resolve_names
+from icpo_cli.data.benchmarks.load import find, fingerprint, how_to_get
 from icpo_cli.data.templates import STOP, TEMPLATES, Tokenizer
 from icpo_cli.errors import UserError
 from icpo_cli.grading.verifier import Grading
@@ -16,13 +18,16 @@ from icpo_cli.records import Prompt, Question
 from icpo_cli.rng import stable_hash
 
 OWN = "own"
+HELDOUT = "heldout"
+"""Name of the task of held-out questions; every other task is a benchmark."""
+HELDOUT_TITLE = "held-out accuracy"
 Key = tuple[str, int]
-"""A question's id, and the number (from 0) of the response among its k."""
+"""A question's id, and the index (from 0) of the response among its k."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How responses are drawn. top_p is 1 and top_k off."""
+    """Sampling settings. top_p is 1 and top_k is off."""
 
     temperature: float
     max_response_tokens: int
@@ -30,30 +35,38 @@ class Sampling:
     dtype: str
     stop: tuple[str, ...]
     engine: str
-    """vLLM's version and the kind of device: other ones round otherwise."""
+    """vLLM's version and the device type: others round differently."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One benchmark's part of an evaluation."""
+    """Questions that are scored together: a benchmark, or a training run's held-out questions."""
 
-    loaded: LoadedBenchmark
+    name: str
+    title: str
+    version: str
+    """Changes with the questions' texts, golds or the benchmark's own form."""
+    available: tuple[Question, ...]
+    """All questions of the benchmark."""
     questions: tuple[Question, ...]
-    """Those asked: the first eval.limit."""
+    """The evaluated ones: the first eval.limit."""
     k: int
+    """Responses per question."""
     grading: Grading
-
-    @property
-    def benchmark(self) -> Benchmark:
-        return self.loaded.benchmark
-
-    @property
-    def name(self) -> str:
-        return self.benchmark.name
+    source: str
+    """The file or hub data set that the questions come from."""
+    fingerprint: str
+    """sha256 over `available`."""
+    own_form: Callable[[Question], str] = dataclasses.field(compare=False)
+    """The benchmark's usual zero-shot request."""
+    confidential: bool = False
+    """The benchmark's authors ask that its questions are not published."""
+    prompts: tuple[Prompt, ...] = ()
+    """`questions` as the model reads them; empty where responses exist already."""
 
     @property
     def grid(self) -> list[list[Key]]:
-        """[Q, k] the responses that are wanted."""
+        """[Q, k] keys of all responses."""
         return [[(question.id, index) for index in range(self.k)] for question in self.questions]
 
     @property
@@ -61,29 +74,114 @@ class Task:
         return [key for row in self.grid for key in row]
 
 
-def tasks_of(config: Config, benchmarks: Sequence[LoadedBenchmark]) -> list[Task]:
-    """Raises UserError on a pass@k over the responses a question."""
-    tasks = []
-    for loaded in benchmarks:
-        k = responses_a_question(config, loaded.benchmark)
-        for wanted in config.eval.pass_at:
-            if wanted > k:
-                raise UserError(
-                    f"eval.pass_at: pass@{wanted} needs {wanted} responses a question, and "
-                    f"{loaded.benchmark.name} has {k}; set eval.k"
-                )
-        tasks.append(Task(loaded, loaded.questions[: config.eval.limit], k, grading_of(config, loaded.benchmark)))
-    return tasks
+@dataclass(frozen=True)
+class Forecast:
+    """What evaluating one benchmark will take."""
+
+    bench: str
+    title: str
+    questions: int
+    k: int
+    responses: int
+    data: str | None
+    """Path of its data on this machine."""
+    how_to_get: str | None
+    """How to obtain data that is not on this machine."""
 
 
-def responses_a_question(config: Config, benchmark: Benchmark) -> int:
+def forecast(config: Config, names: Sequence[str]) -> list[Forecast]:
+    """The plan from the configuration alone: nothing is started or fetched. Raises UserError on an unknown name."""
+    planned = []
+    for name in resolve_names(names):
+        benchmark = BENCHMARKS[name]
+        found = find(benchmark, data_folder(config))
+        questions = min(benchmark.count, config.eval.limit or benchmark.count)
+        k = responses_per_question(config, benchmark)
+        planned.append(
+            Forecast(
+                bench=name,
+                title=benchmark.title,
+                questions=questions,
+                k=k,
+                responses=questions * k,
+                data=str(found.path) if found else None,
+                how_to_get=None if found else how_to_get(benchmark),
+            )
+        )
+    return planned
+
+
+def load_tasks(config: Config, names: Sequence[str]) -> tuple[list[Task], dict[str, str]]:
+    """The benchmarks' tasks; and for each one without data here or on the hub, how to get it.
+
+    Raises UserError on an unknown name, on faulty data, and if no benchmark has data.
+    """
+    loaded, missing = [], {}
+    folder = data_folder(config)
+    resolved = resolve_names(names)
+    for name in resolved:
+        try:
+            loaded.append(load_benchmark(name, folder))
+        except UserError as error:
+            if len(resolved) == 1 or find(BENCHMARKS[name], folder) is not None:
+                raise
+            missing[name] = str(error)
+    if not loaded:
+        raise UserError(f"none of the benchmarks has data here: {'; '.join(missing.values())}")
+    return [benchmark_task(config, each) for each in loaded], missing
+
+
+def benchmark_task(config: Config, loaded: LoadedBenchmark) -> Task:
+    """Raises UserError if pass@k needs more responses than a question has."""
+    benchmark, k = loaded.benchmark, responses_per_question(config, loaded.benchmark)
+    for pass_k in config.eval.pass_at:
+        if pass_k > k:
+            raise UserError(
+                f"eval.pass_at: pass@{pass_k} needs {pass_k} responses per question, and {benchmark.name} has {k}; "
+                f"set eval.k"
+            )
+    return Task(
+        name=benchmark.name,
+        title=benchmark.title,
+        version=benchmark.version,
+        available=loaded.questions,
+        questions=loaded.questions[: config.eval.limit],
+        k=k,
+        grading=Grading(config.eval.extract or benchmark.extract, config.eval.rule or benchmark.rule),
+        source=loaded.source,
+        fingerprint=loaded.fingerprint,
+        own_form=benchmark.own_form,
+        confidential=benchmark.confidential,
+    )
+
+
+def heldout_task(config: Config, prompts: Sequence[Prompt]) -> Task:
+    """A training run's held-out questions, graded as its training responses are."""
+    questions = tuple(Question(prompt.id, prompt.question, prompt.gold) for prompt in prompts)
+    return Task(
+        name=HELDOUT,
+        title=HELDOUT_TITLE,
+        version="1",
+        available=questions,
+        questions=questions,
+        k=heldout_k(config),
+        grading=Grading(config.reward.extract, config.reward.rule),
+        source="data.heldout",
+        fingerprint=fingerprint(questions),
+        own_form=lambda question: question.text,
+        prompts=tuple(prompts),
+    )
+
+
+def heldout_k(config: Config) -> int:
+    """Responses per held-out question."""
+    return 1 if config.eval.k is None else config.eval.k
+
+
+def responses_per_question(config: Config, benchmark: Benchmark) -> int:
     if config.eval.k is not None:
         return config.eval.k
     return benchmark.k if config.eval.temperature > 0 else 1
-
-
-def grading_of(config: Config, benchmark: Benchmark) -> Grading:
-    return Grading(config.eval.extract or benchmark.extract, config.eval.rule or benchmark.rule)
 
 
 def template_of(config: Config) -> str:
@@ -91,18 +189,23 @@ def template_of(config: Config) -> str:
 
 
 def stop_of(config: Config) -> tuple[str, ...]:
-    """A benchmark's own form asks for no tags, so none ends a response."""
+    """Stop strings. A benchmark's own form asks for no answer tag, so none ends a response."""
     return () if template_of(config) == OWN else (STOP,)
 
 
-def prompts_of(config: Config, loaded: LoadedBenchmark, tokenizer: Tokenizer) -> list[Prompt]:
-    """All the benchmark's questions as the model reads them. Raises UserError where the tokenizer lacks the form."""
-    render = _renderer(config, loaded.benchmark, tokenizer)
-    return [Prompt(q.id, q.text, q.gold, tuple(render(q))) for q in loaded.questions]
+def prompts_of(config: Config, task: Task, tokenizer: Tokenizer) -> tuple[Prompt, ...]:
+    """All available questions as the model reads them. Raises UserError if the tokenizer lacks a chat template."""
+    name = template_of(config)
+    template = TEMPLATES["plain" if name == OWN else name]
+    text_of = task.own_form if name == OWN else lambda question: question.text
+    return tuple(
+        Prompt(q.id, q.text, q.gold, tuple(template.render(tokenizer, text_of(q), config.data.examples)))
+        for q in task.available
+    )
 
 
 def check_lengths(name: str, prompts: Sequence[Prompt], max_response_tokens: int, positions: int) -> None:
-    """Every prompt and its response fit the model's context. Raises UserError naming the longest."""
+    """Raises UserError, naming the longest prompt, unless every prompt and its response fit the model's context."""
     over = [prompt for prompt in prompts if len(prompt.tokens) + max_response_tokens > positions]
     if not over:
         return
@@ -115,16 +218,19 @@ def check_lengths(name: str, prompts: Sequence[Prompt], max_response_tokens: int
     )
 
 
-def identity_of(model: str, sampling: Sampling, loaded: LoadedBenchmark, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """All that a response to one of the benchmark's questions depends on. `model`: its fingerprint."""
+def identity_of(model: str, sampling: Sampling, task: Task, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Everything that a response to one of the task's questions depends on.
+
+    `model`: its fingerprint. `prompts`: of all available questions, so that eval.limit does not change the identity.
+    """
     digest = hashlib.sha256()
     for prompt in prompts:
         digest.update(repr((prompt.id, prompt.tokens)).encode())
     return {
         "model": model,
-        "bench": loaded.benchmark.name,
-        "version": loaded.benchmark.version,
-        "data": loaded.fingerprint,
+        "bench": task.name,
+        "version": task.version,
+        "data": task.fingerprint,
         "prompts": digest.hexdigest(),
         **{key: list(value) if isinstance(value, tuple) else value for key, value in vars(sampling).items()},
     }
@@ -134,21 +240,10 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def seed_of(sampling: Sampling, bench: str, question: str, index: int) -> int:
-    """Of one response: the same whatever k, limit or company it is generated in."""
-    return stable_hash(sampling.seed, bench, question, index)
+def seed_of(sampling: Sampling, task: str, question: str, index: int) -> int:
+    """Seed of one response: independent of k, eval.limit and the other requests."""
+    return stable_hash(sampling.seed, task, question, index)
 
 
 def data_folder(config: Config) -> Path | None:
     return None if config.eval.data_dir is None else Path(config.eval.data_dir).expanduser()
-
-
-def _renderer(config: Config, benchmark: Benchmark, tokenizer: Tokenizer) -> Callable[[Question], list[int]]:
-    name = template_of(config)
-    template = TEMPLATES["plain" if name == OWN else name]
-
-    def render(question: Question) -> list[int]:
-        text = benchmark.own_form(question) if name == OWN else question.text
-        return template.render(tokenizer, text, config.data.examples)
-
-    return render

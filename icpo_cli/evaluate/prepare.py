@@ -1,14 +1,16 @@
-"""Everything a user can have got wrong about an evaluation by a model, looked at before an engine starts."""
+"""Checks before an evaluation by a model: every mistake of the user is found before an engine starts."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
+from icpo_cli.evaluate.generate import GenerationTask
+from icpo_cli.evaluate.inputs import ModelUnderTest, model_fingerprint
 from icpo_cli.evaluate.plan import (
     Sampling,
     Task,
@@ -19,26 +21,25 @@ from icpo_cli.evaluate.plan import (
     stop_of,
     template_of,
 )
-from icpo_cli.evaluate.subject import Subject, fetch, fingerprint
-from icpo_cli.models.locate import Architecture, read_config
-from icpo_cli.records import Prompt
+from icpo_cli.evaluate.store import ResponseStore
+from icpo_cli.models.locate import Architecture, locate, read_config
 from icpo_cli.rollout.vllm_sampler import EngineSpec
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What was found."""
+class GenerationPlan:
+    """Everything that generation needs: the model on this machine, settings, and tasks with their prompts."""
 
     model: Path
     fingerprint: str
     """The model's."""
     sampling: Sampling
     engine: EngineSpec
-    works: tuple[tuple[Task, tuple[Prompt, ...], Path, dict[str, Any]], ...]
-    """Each task with its prompts, its store's folder and its identity."""
+    tasks: tuple[GenerationTask, ...]
+    """Their stores are not open yet."""
 
 
-def prepare(config: Config, subject: Subject, tasks: Sequence[Task]) -> Prepared:
+def prepare(config: Config, model: ModelUnderTest, tasks: Sequence[Task]) -> GenerationPlan:
     """Raises UserError, one line, for the first mistake found."""
     from transformers import AutoTokenizer
 
@@ -47,9 +48,9 @@ def prepare(config: Config, subject: Subject, tasks: Sequence[Task]) -> Prepared
     device = device_profile(config).type
     stores = Path(config.eval.output_dir) / "stored"
     check_writable(stores, "eval.output_dir")
-    model = fetch(subject)
-    positions = Architecture.of(read_config(model)).max_position_embeddings
-    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    folder = locate(model.model)
+    positions = Architecture.of(read_config(folder)).max_position_embeddings
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     sampling = Sampling(
         temperature=config.eval.temperature,
         max_response_tokens=config.eval.max_response_tokens,
@@ -58,15 +59,16 @@ def prepare(config: Config, subject: Subject, tasks: Sequence[Task]) -> Prepared
         stop=stop_of(config),
         engine=f"vllm {_vllm_version()} {device}",
     )
-    digest = fingerprint(model)
-    works, longest = [], 0
+    fingerprint = model_fingerprint(folder)
+    prepared, longest = [], 0
     for task in tasks:
-        prompts = prompts_of(config, task.loaded, tokenizer)
-        asked = prompts[: len(task.questions)]
-        check_lengths(task.name, asked, sampling.max_response_tokens, positions)
-        longest = max(longest, *(len(prompt.tokens) for prompt in asked))
-        identity = identity_of(digest, sampling, task.loaded, prompts) | {"template": template_of(config)}
-        works.append((task, tuple(asked), stores / f"{task.name}-{identity_hash(identity)}", identity))
+        available = prompts_of(config, task, tokenizer)
+        prompts = available[: len(task.questions)]
+        check_lengths(task.name, prompts, sampling.max_response_tokens, positions)
+        longest = max(longest, *(len(prompt.tokens) for prompt in prompts))
+        identity = identity_of(fingerprint, sampling, task, available) | {"template": template_of(config)}
+        store = ResponseStore(stores / f"{task.name}-{identity_hash(identity)}", identity)
+        prepared.append(GenerationTask(dataclasses.replace(task, prompts=prompts), store))
     engine = config.eval.engine
     spec = EngineSpec(
         context=longest + sampling.max_response_tokens,
@@ -78,15 +80,15 @@ def prepare(config: Config, subject: Subject, tasks: Sequence[Task]) -> Prepared
         stop=sampling.stop,
         alone=True,
     )
-    return Prepared(model, digest, sampling, spec, tuple(works))
+    return GenerationPlan(folder, fingerprint, sampling, spec, tuple(prepared))
 
 
 def check_writable(folder: Path, key: str) -> None:
-    """The folder can be made and written to. Nothing is made yet: what fails next leaves nothing behind."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise UserError(f"{key}: {folder}: cannot be made: {there} is not a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
+    """Raises UserError unless the folder can be made and written to. Makes nothing: a later failure leaves no trace."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"{key}: {folder}: cannot be made: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"{key}: {folder}: cannot be written to")
 
 

@@ -1,23 +1,21 @@
-"""What an evaluation writes down: its run; at its end parquet, JSON, a table, metrics, and files for other tools."""
+"""The run of an evaluation: its record while it goes on, and at its end responses, results, a table and metrics."""
 
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from icpo_cli.config.schema import Config
-from icpo_cli.evaluate.compare import Comparison, compare, others_of
-from icpo_cli.evaluate.export import ExportedBench, ExportedQuestion, export_lm_eval
-from icpo_cli.evaluate.load import Loaded
-from icpo_cli.evaluate.observer import Observer
-from icpo_cli.evaluate.past import RESPONSES, RESULT, Past
-from icpo_cli.evaluate.plan import template_of
-from icpo_cli.evaluate.score import Part, Result, score
-from icpo_cli.evaluate.table import HEADERS, group_means, metrics_of, response_rows, result_json, rows_of
+from icpo_cli.evaluate.export import export_lm_eval
+from icpo_cli.evaluate.generate import EvalObserver
+from icpo_cli.evaluate.inputs import RESPONSES, RESULT, RESULT_VERSION, PriorRun
+from icpo_cli.evaluate.plan import Task
+from icpo_cli.evaluate.score import EvalComparison, EvalResult, TaskResponses, compare, score
+from icpo_cli.evaluate.table import HEADERS, group_means, metrics_of, response_rows, rows_of
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.runs.files import atomic_write
@@ -27,94 +25,100 @@ from icpo_cli.tables.markdown import plain_table
 from icpo_cli.tables.table import text_table
 from icpo_cli.track.tracker import Tracker
 
-Watch = Callable[[Path], Observer]
-"""Called once the evaluation's folder is known."""
+
+@dataclass(frozen=True)
+class EvalRequest:
+    """What the user asks for apart from the configuration and the source of the responses."""
+
+    watch: Callable[[Path], EvalObserver]
+    """Makes the observer, once the evaluation's folder is known."""
+    benchmarks: tuple[str, ...] = ()
+    """Names of benchmarks and groups."""
+    against: PriorRun | None = None
+    """The evaluation to compare with."""
+    export: Path | None = None
+    """Folder for files in lm-evaluation-harness's layout."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What an evaluation found, and where it stands."""
+class EvalOutcome:
+    """The log of an evaluation: what was evaluated, its status and its results."""
 
     run_id: str
     folder: Path
     model: str
     """As the user named it."""
-    results: tuple[Result, ...]
+    results: tuple[EvalResult, ...]
     missing: dict[str, str]
-    """Benchmarks whose data is not to be had, and how to get it."""
+    """How to get the data of each benchmark without any."""
     unknown: dict[str, tuple[str, ...]]
-    """Ids of given responses that a benchmark has not."""
-    comparisons: tuple[Comparison, ...]
+    """By benchmark, ids of given responses that it does not have."""
+    comparisons: tuple[EvalComparison, ...]
     against: str | None
     """The evaluation compared with."""
     exported: Path | None = None
     stopped_by: int = 0
-    """The signal that ended it early; 0 when it came to its end."""
+    """The signal that ended it early; 0 if it was completed."""
 
     @property
     def partial(self) -> bool:
         return any(result.partial for result in self.results)
 
     def document(self) -> dict[str, Any]:
-        """What --json prints."""
+        """The outcome as JSON."""
         return {
             "run_id": self.run_id,
             "model": self.model,
-            "results": [result_json(result) for result in self.results],
+            "results": [result.document() for result in self.results],
             "groups": group_means(self.results),
             "partial": self.partial,
             "missing": self.missing,
             "unknown": {bench: list(ids) for bench, ids in self.unknown.items() if ids},
             "against": self.against,
-            "comparisons": [asdict(comparison) for comparison in self.comparisons],
+            "comparisons": [comparison.document() for comparison in self.comparisons],
             "exported": str(self.exported) if self.exported else None,
         }
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked beside the configuration."""
-
-    against: Past | None = None
-    export: Path | None = None
-
-
-@dataclass(frozen=True)
-class Record:
-    """The evaluation's record while it is open."""
+class EvalRun:
+    """An evaluation that is going on."""
 
     config: Config
-    tracker: Tracker
-    observer: Observer
+    model: str
+    """As the user named it."""
+    missing: dict[str, str]
+    """How to get the data of each benchmark without any."""
+    request: EvalRequest
+    verifier: Verifier
     stop: StopSignal
+    tracker: Tracker
+    observer: EvalObserver
 
     def conclude(
-        self,
-        model: str,
-        parts: Sequence[Part],
-        unknown: Mapping[str, tuple[str, ...]],
-        missing: dict[str, str],
-        wish: Wish,
-        verifier: Verifier,
-    ) -> Outcome:
-        """Score, compare and write all down."""
+        self, parts: Sequence[TaskResponses], unknown: Mapping[str, tuple[str, ...]] | None = None
+    ) -> EvalOutcome:
+        """Score, compare, and write everything. `unknown`: by benchmark, ids of given responses not in it."""
         self.observer.phase("writing")
-        parts = [
-            dataclasses.replace(part, unknown=part.unknown + len(unknown.get(part.task.name, ()))) for part in parts
-        ]
-        outcome = Outcome(
+        ids = dict(unknown or {})
+        parts = [dataclasses.replace(part, unknown=part.unknown + len(ids.get(part.task.name, ()))) for part in parts]
+        against, results = self.request.against, [score(part, self.config.eval.pass_at) for part in parts]
+        exported = None
+        if self.request.export is not None:
+            scored = list(zip(parts, results, strict=True))
+            exported = export_lm_eval(scored, self.model, self.config, self.request.export, datetime.now())
+        outcome = EvalOutcome(
             run_id=self.tracker.run_id,
             folder=self.tracker.run.path.resolve(),
-            model=model,
-            results=tuple(score(part, self.config.eval.pass_at) for part in parts),
-            missing=missing,
-            unknown=dict(unknown),
-            comparisons=tuple(compare(parts, others_of(wish.against, parts, verifier))) if wish.against else (),
-            against=wish.against.run_id if wish.against else None,
+            model=self.model,
+            results=tuple(results),
+            missing=self.missing,
+            unknown=ids,
+            comparisons=tuple(compare(parts, against.responses, self.verifier)) if against else (),
+            against=against.run_id if against else None,
+            exported=exported,
             stopped_by=self.stop.signal,
         )
-        if wish.export is not None:
-            outcome = dataclasses.replace(outcome, exported=_export(outcome, parts, self.config, wish.export))
         _write(outcome, parts, self.tracker)
         return outcome
 
@@ -122,85 +126,47 @@ class Record:
 @contextmanager
 def recorded(
     config: Config,
-    parent: str | None,
+    model: str,
     facts: Mapping[str, str],
-    loaded: Loaded,
+    tasks: Sequence[Task],
+    missing: dict[str, str],
+    request: EvalRequest,
     verifier: Verifier,
     stop: StopSignal,
-    watch: Watch,
-) -> Iterator[Record]:
-    """The evaluation's run, and its status in MLflow however the block ends."""
+    parent: str | None = None,
+) -> Iterator[EvalRun]:
+    """Open the evaluation's run, below the run `parent`; its final status in MLflow is set however the block ends."""
     tracker = Tracker.create(config, config.eval.output_dir, parent)
     status = Status.FAILED
     try:
-        observer = watch(tracker.run.path)
+        observer = request.watch(tracker.run.path)
         tracker.warn = observer.note
-        benchmarks = {
-            f"data.{what}.{each.benchmark.name}": value
-            for each in loaded.benchmarks
-            for what, value in (("source", each.source), ("fingerprint", each.fingerprint))
+        data = {
+            f"data.{name}.{task.name}": value
+            for task in tasks
+            for name, value in (("source", task.source), ("fingerprint", task.fingerprint))
         }
-        tracker.describe(Kind.EVAL, config, {**facts, **benchmarks, "verifier.version": verifier.version})
-        for why in loaded.missing.values():
-            observer.note(why)
-        yield Record(config, tracker, observer, stop)
+        facts = {"model.name": model, **facts, **data, "verifier.version": verifier.version}
+        tracker.describe(Kind.EVAL, config, facts)
+        for how_to_get in missing.values():
+            observer.note(how_to_get)
+        yield EvalRun(config, model, missing, request, verifier, stop, tracker, observer)
         status = Status.STOPPED if stop.signal else Status.DONE
     finally:
         tracker.end(status)
 
 
-def _write(outcome: Outcome, parts: Sequence[Part], tracker: Tracker) -> None:
-    """Into the run's folder, then to MLflow. The result file comes last: with it the evaluation is whole."""
+def _write(outcome: EvalOutcome, parts: Sequence[TaskResponses], tracker: Tracker) -> None:
+    """Write the files, then log to MLflow. The result file is last: with it the evaluation is complete."""
     folder = tracker.run.path
     write_table(response_rows(parts), folder / RESPONSES)
     table = plain_table(text_table(HEADERS, rows_of(outcome.results)))
     (folder / "table.md").write_text(table, encoding="utf-8")
+    status = "stopped" if outcome.stopped_by else "complete"
+    document = {"version": RESULT_VERSION, "status": status, **outcome.document()}
     with atomic_write(folder / RESULT) as tmp:
-        tmp.write_text(json.dumps(outcome.document(), indent=2), encoding="utf-8")
+        tmp.write_text(json.dumps(document, indent=2), encoding="utf-8")
     tracker.log(0, metrics_of(outcome.results))
     tracker.tag({"eval.partial": str(outcome.partial).lower()})
     for name in (RESPONSES, "table.md", RESULT):
         tracker.log_artifact(folder / name)
-
-
-def _export(outcome: Outcome, parts: Sequence[Part], config: Config, folder: Path) -> Path:
-    """In lm-evaluation-harness's layout."""
-    sampling = {"temperature": config.eval.temperature, "max_gen_toks": config.eval.max_response_tokens}
-    benches = [
-        ExportedBench(
-            bench=result.bench,
-            title=result.title,
-            version=part.task.benchmark.version,
-            count=len(part.task.loaded.questions),
-            n=result.n,
-            k=result.k,
-            avg_at_k=result.avg_at_k,
-            stderr=result.stderr,
-            questions=tuple(_exported(part)),
-            generation={**sampling, "do_sample": config.eval.temperature > 0},
-            template=template_of(config),
-            confidential=part.task.benchmark.confidential,
-        )
-        for part, result in zip(parts, outcome.results, strict=True)
-    ]
-    seconds = sum(result.seconds for result in outcome.results)
-    return export_lm_eval(benches, outcome.model, folder, datetime.now(), seconds)
-
-
-def _exported(part: Part) -> list[ExportedQuestion]:
-    questions = []
-    for question, keys in zip(part.task.questions, part.task.grid, strict=True):
-        there = [key for key in keys if key in part.responses and key in part.verdicts]
-        if there:
-            verdicts = [part.verdicts[key] for key in there]
-            questions.append(
-                ExportedQuestion(
-                    id=question.id,
-                    prompt=question.text,
-                    target=question.gold.answer,
-                    responses=tuple(part.responses[key].text for key in there),
-                    answers=tuple(verdict.extracted for verdict in verdicts),
-                    correct=tuple(verdict.correct for verdict in verdicts),
-                )
-            )
-    return questions

@@ -1,63 +1,68 @@
-"""From responses and verdicts to a benchmark's numbers. Every way to get responses ends here."""
+"""Verdicts on a task's responses, and its numbers in one record for every kind of evaluation."""
 
+import dataclasses
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from icpo_cli import statistics
 from icpo_cli.evaluate.plan import Key, Task
-from icpo_cli.evaluate.store import Stored
-from icpo_cli.records import Verdict, VerdictKind, count_verdicts
+from icpo_cli.evaluate.store import StoredResponse
+from icpo_cli.grading.verifier import Answer, Verifier
+from icpo_cli.records import UNDECIDED, Verdict, VerdictKind, count_verdicts
 
 Array = statistics.Array
 
 
 @dataclass(frozen=True)
-class Part:
-    """One benchmark's responses and the verdicts on them, however they were come by."""
+class TaskResponses:
+    """A task's responses and the verdicts on them, from any source."""
 
     task: Task
-    responses: Mapping[Key, Stored]
+    responses: Mapping[Key, StoredResponse]
     verdicts: Mapping[Key, Verdict]
     seconds: float = 0.0
     """Of generation in this process."""
     unknown: int = 0
-    """Responses given to questions that the benchmark has not."""
+    """Given responses to questions that the benchmark does not have."""
 
-    def column(self, value: Callable[[Stored], float]) -> Array:
-        """[Q, k] of the responses; NaN where one is not there."""
+    def column(self, value: Callable[[StoredResponse], float]) -> Array:
+        """[Q, k] values of the responses; NaN where a response is missing."""
         grid = self.task.grid
         rows = [[value(self.responses[key]) if key in self.responses else math.nan for key in row] for row in grid]
         return np.array(rows, dtype=float).reshape(len(grid), self.task.k)
 
     def correct(self) -> Array:
-        """[Q, k] 1 or 0; NaN where there is no verdict, or none that says whether the answer is right."""
+        """[Q, k] 1 or 0; NaN without a verdict, or with one that does not say whether the answer is right."""
         grid = self.task.grid
-        rows = [[value_of(self.verdicts.get(key)) for key in row] for row in grid]
+        rows = [[_value(self.verdicts.get(key)) for key in row] for row in grid]
         return np.array(rows, dtype=float).reshape(len(grid), self.task.k)
 
 
 @dataclass(frozen=True)
-class Missing:
-    """What a result lacks. Nothing of it counts as a wrong answer."""
+class MissingCounts:
+    """What a result lacks. None of it counts as a wrong answer."""
 
-    questions: int
-    """Of the benchmark, without any graded response; those beyond eval.limit among them."""
-    responses: int
-    """Of the asked questions, that are not there."""
-    ungraded: int
-    """Whose verdict is error or timeout: the judge did not answer, or the comparison failed or took too long."""
+    questions: int = 0
+    """Questions of the benchmark without any graded response, those beyond eval.limit included."""
+    responses: int = 0
+    """Responses to the evaluated questions that do not exist."""
+    ungraded: int = 0
+    """Responses with verdict error or timeout: the judge did not answer, or the comparison failed or was too slow."""
     unknown: int = 0
-    """Given responses to questions that the benchmark has not."""
+    """Given responses to questions that the benchmark does not have."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """One benchmark's numbers. Shares and accuracies in percent; NaN where there is nothing to take one from."""
+class EvalResult:
+    """One task's numbers. Shares and accuracies in percent; NaN if there is nothing to compute a number from."""
 
     bench: str
+    """The task's name."""
     title: str
     n: int
     """Questions with a graded response."""
@@ -65,50 +70,100 @@ class Result:
     avg_at_k: float
     stderr: float
     """Over questions."""
-    ci95: tuple[float, float]
-    """Of avg_at_k, bootstrap over questions."""
-    verdicts: dict[str, int]
-    partial: bool
-    """Not the whole benchmark, k responses each: not to be compared with whole ones."""
-    missing: Missing
-    response_tokens_mean: float
-    seconds: float
-    """Of generation in this process, shared among its benchmarks by tokens."""
-    pass_at_k: dict[int, float]
-    maj_at_k: float
-    no_answer_share: float
-    cut_off_share: float
-    seed_spread: float
+    ci95: tuple[float, float] = (math.nan, math.nan)
+    """Of avg_at_k, by bootstrap over questions."""
+    verdicts: dict[str, int] = field(default_factory=dict)
+    """Responses by kind of verdict."""
+    partial: bool = False
+    """Not the whole benchmark with k graded responses each: not comparable with whole results."""
+    missing: MissingCounts = MissingCounts()
+    response_tokens_mean: float = math.nan
+    seconds: float = 0.0
+    """Of generation in this process, divided among its tasks by tokens."""
+    pass_at_k: dict[int, float] = field(default_factory=dict)
+    maj_at_k: float = math.nan
+    no_answer_share: float = math.nan
+    cut_off_share: float = math.nan
+    seed_spread: float = math.nan
     """Standard deviation of the k columns' accuracies."""
-    question_spread: float
+    question_spread: float = math.nan
     """Standard deviation of the questions' accuracies."""
-    confidence_correct: float
-    """Mean over right responses of the log of the mean token probability at sampling, nats."""
-    confidence_wrong: float
-    auroc: float
-    """Chance that a right response was the more confident (0 to 1)."""
-    missing_ids: tuple[str, ...] = field(repr=False)
-    """Asked questions without a graded response."""
+    confidence_correct: float = math.nan
+    """Log of the mean token probability at sampling, mean over right responses, nats."""
+    confidence_wrong: float = math.nan
+    auroc: float = math.nan
+    """Probability that a right response is more confident than a wrong one (0 to 1)."""
+    missing_ids: tuple[str, ...] = field(default=(), repr=False)
+    """Evaluated questions without a graded response."""
+
+    @property
+    def questions(self) -> int:
+        """Questions of the whole benchmark."""
+        return self.n + self.missing.questions
+
+    @property
+    def decided(self) -> bool:
+        """Whether no verdict depends on the state of the machine or of a judge."""
+        return not any(self.verdicts.get(kind.value) for kind in UNDECIDED)
+
+    def document(self) -> dict[str, Any]:
+        """The result as JSON; values that are not finite are None."""
+        fields = {key: _finite(value) for key, value in dataclasses.asdict(self).items()}
+        fields["pass_at_k"] = {str(k): _finite(value) for k, value in self.pass_at_k.items()}
+        fields["ci95"] = [_finite(value) for value in self.ci95]
+        fields["missing_ids"] = list(self.missing_ids)
+        return fields
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "EvalResult":
+        """The inverse of `document`."""
+        low, high = document["ci95"]
+        values: dict[str, Any] = {
+            **document,
+            "ci95": (_number(low), _number(high)),
+            "missing": MissingCounts(**document["missing"]),
+            "pass_at_k": {int(k): value for k, value in document["pass_at_k"].items()},
+            "missing_ids": tuple(document["missing_ids"]),
+        }
+        return cls(**{key: _number(value) for key, value in values.items()})
 
 
-def score(part: Part, pass_at: Sequence[int] = ()) -> Result:
-    """The numbers of what there is; questions and responses that are not there are counted, not scored."""
+def grade(verifier: Verifier, task: Task, responses: Sequence[StoredResponse]) -> dict[Key, Verdict]:
+    """A verdict on each response."""
+    verdicts = verifier.verify(answers_of(task, responses), task.grading)
+    return {response.key: verdict for response, verdict in zip(responses, verdicts, strict=True)}
+
+
+def answers_of(task: Task, responses: Sequence[StoredResponse]) -> list[Answer]:
+    """The responses with the questions and golds that they are graded against."""
+    questions = {question.id: question for question in task.questions}
+    return [Answer(r.text, questions[r.id].gold, questions[r.id].text) for r in responses]
+
+
+def grading_hash(verifier: Verifier, task: Task) -> str:
+    """Hash of everything but the response that a verdict depends on."""
+    parts = (verifier.version, task.grading, task.fingerprint)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def score(part: TaskResponses, pass_at: Sequence[int] = ()) -> EvalResult:
+    """The numbers of what exists; missing questions and responses are counted, not scored."""
     task, responses = part.task, part.responses
     correct = part.correct()  # [Q, k]
     graded = ~np.isnan(correct)  # [Q, k]
-    there = [key for key in task.keys if key in responses]
-    verdicts = [part.verdicts[key] for key in there if key in part.verdicts]
+    existing = [key for key in task.keys if key in responses]
+    verdicts = [part.verdicts[key] for key in existing if key in part.verdicts]
     confidence = part.column(_confidence)  # [Q, k]
     tokens = part.column(lambda response: math.nan if response.tokens is None else len(response.tokens))
-    missing = Missing(
-        questions=len(task.loaded.questions) - int(graded.any(-1).sum()),
-        responses=len(task.keys) - len(there),
-        ungraded=len(there) - int(graded.sum()),
+    missing = MissingCounts(
+        questions=len(task.available) - int(graded.any(-1).sum()),
+        responses=len(task.keys) - len(existing),
+        ungraded=len(existing) - int(graded.sum()),
         unknown=part.unknown,
     )
-    return Result(
+    return EvalResult(
         bench=task.name,
-        title=task.benchmark.title,
+        title=task.title,
         n=int(graded.any(-1).sum()),
         k=task.k,
         avg_at_k=statistics.avg_at_k(correct),
@@ -132,32 +187,72 @@ def score(part: Part, pass_at: Sequence[int] = ()) -> Result:
     )
 
 
-def value_of(verdict: Verdict | None) -> float:
-    """1 or 0; NaN where there is no verdict, or none that says whether the answer is right."""
+@dataclass(frozen=True)
+class EvalComparison:
+    """Accuracy of one evaluation minus that of another on one benchmark's questions."""
+
+    bench: str
+    title: str
+    paired: statistics.PairedDifference
+
+    def document(self) -> dict[str, Any]:
+        """The comparison as JSON; values that are not finite are None."""
+        paired = self.paired
+        return {
+            "bench": self.bench,
+            "title": self.title,
+            "n": paired.n,
+            "difference": _finite(paired.difference),
+            "stderr": _finite(paired.stderr),
+            "ci95": [_finite(value) for value in paired.interval],
+            "p_value": _finite(paired.p_value),
+            "smallest_detectable": _finite(paired.minimum_detectable_effect),
+        }
+
+
+def compare(
+    parts: Sequence[TaskResponses], others: Mapping[str, Mapping[Key, StoredResponse]], verifier: Verifier
+) -> list[EvalComparison]:
+    """Compare with the other evaluation's responses on each common benchmark.
+
+    Responses to the same questions are paired, and both sides are graded in the same way.
+    """
+    found = []
+    for part in parts:
+        if responses := others.get(part.task.name):
+            task = dataclasses.replace(part.task, k=1 + max(index for _, index in responses))
+            answered = [responses[key] for key in task.keys if key in responses]
+            other = TaskResponses(task, responses, grade(verifier, task, answered))
+            paired = statistics.paired_comparison(part.correct(), other.correct())
+            found.append(EvalComparison(task.name, task.title, paired))
+    return found
+
+
+def _value(verdict: Verdict | None) -> float:
     if verdict is None or not verdict.decided:
         return math.nan
     return float(verdict.correct)
 
 
-def _confidence(response: Stored) -> float:
-    """Log of the mean probability of its tokens, as in training."""
+def _confidence(response: StoredResponse) -> float:
+    """Log of the mean token probability, as in training."""
     return math.log(response.mean_prob) if response.mean_prob else math.nan
 
 
-def _cut_off(response: Stored) -> float:
+def _cut_off(response: StoredResponse) -> float:
     return math.nan if response.finish_reason is None else float(response.finish_reason == "length")
 
 
-def _pass_at_k(correct: Array, wanted: Sequence[int]) -> dict[int, float]:
-    """For the k asked for, else for the powers of two up to the responses that every question has."""
+def _pass_at_k(correct: Array, requested: Sequence[int]) -> dict[int, float]:
+    """For the requested k; by default for the powers of two up to the responses that every question has."""
     counts = (~np.isnan(correct)).sum(-1)
     fewest = int(min(counts[counts > 0], default=0))
-    ks = wanted or [2**power for power in range(fewest.bit_length())]
+    ks = requested or [2**power for power in range(fewest.bit_length())]
     return {k: statistics.pass_at_k(correct, k) for k in ks if k <= fewest}
 
 
-def _maj_at_k(part: Part, correct: Array) -> float:
-    """Right answers are one answer however they are written; wrong ones are equal where their text is."""
+def _maj_at_k(part: TaskResponses, correct: Array) -> float:
+    """All right answers count as one answer; wrong answers are equal if their text is."""
     answers = [[_vote(part.verdicts.get(key)) for key in row] for row in part.task.grid]
     return statistics.maj_at_k(answers, correct)
 
@@ -171,3 +266,12 @@ def _vote(verdict: Verdict | None) -> tuple[bool, str] | None:
 def _mean(values: Array) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else math.nan
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> Any:
+    """The inverse of `_finite`."""
+    return math.nan if value is None else value

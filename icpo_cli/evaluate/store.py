@@ -1,10 +1,10 @@
-"""Responses as they finish, in append-only files that a kill at any moment leaves usable."""
+"""Responses on disk as they finish, in append-only files that stay usable when the process is killed."""
 
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,42 +18,50 @@ from icpo_cli.runs.files import locked, sync
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One response to one question."""
+class StoredResponse:
+    """One response to one question. All but id, index and text are None if it was made elsewhere."""
 
     id: str
+    """The question's."""
     index: int
+    """From 0, among the question's k responses."""
     text: str
     tokens: tuple[int, ...] | None = None
-    """None, as what follows is, where the response was made elsewhere."""
     finish_reason: str | None = None
     seed: int | None = None
     mean_prob: float | None = None
     """Mean over its tokens of the probability with which each was sampled."""
     mean_logprob: float | None = None
+    """Mean over its tokens of their sampling log-prob, nats."""
 
     @property
     def key(self) -> Key:
         return self.id, self.index
 
+    @classmethod
+    def sampled(cls, question: str, index: int, seed: int, response: Response) -> "StoredResponse":
+        """The sampler's `index`-th response to the question with that id."""
+        logprobs = np.array(response.logprobs)  # [T]
+        return cls(
+            id=question,
+            index=index,
+            text=response.text,
+            tokens=response.tokens,
+            finish_reason=response.finish_reason,
+            seed=seed,
+            mean_prob=float(np.exp(logprobs).mean()) if len(logprobs) else None,
+            mean_logprob=float(logprobs.mean()) if len(logprobs) else None,
+        )
 
-def stored(name: str, index: int, seed: int, response: Response) -> Stored:
-    """The index-th response to the question of that name."""
-    logprobs = np.array(response.logprobs)  # [T]
-    return Stored(
-        id=name,
-        index=index,
-        text=response.text,
-        tokens=response.tokens,
-        finish_reason=response.finish_reason,
-        seed=seed,
-        mean_prob=float(np.exp(logprobs).mean()) if len(logprobs) else None,
-        mean_logprob=float(logprobs.mean()) if len(logprobs) else None,
-    )
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "StoredResponse":
+        """From a JSON line or a parquet row; other columns are ignored."""
+        values = {field.name: row[field.name] for field in fields(cls)}
+        return cls(**{**values, "tokens": None if values["tokens"] is None else tuple(values["tokens"])})
 
 
-class Lines:
-    """JSON objects, one a line, appended. A line that a kill left half-written is cut off on opening."""
+class JsonLines:
+    """An append-only file of JSON objects, one per line. A line left half-written by a kill is removed on opening."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,7 +69,7 @@ class Lines:
         self._unsynced = False
 
     def read(self) -> list[dict[str, Any]]:
-        """Every whole line. Raises RunFailed on one that is not JSON, which no kill leaves."""
+        """Every complete line. Raises RunFailed on one that is not JSON, which a kill cannot cause."""
         if not self.path.exists():
             return []
         with self.path.open(encoding="utf-8") as lines:
@@ -69,10 +77,10 @@ class Lines:
         try:
             return [json.loads(line) for line in whole]
         except json.JSONDecodeError as error:
-            raise RunFailed(f"{self.path}: damaged: {error}; move it away to generate its responses anew") from None
+            raise RunFailed(f"{self.path}: damaged: {error}; move it away to generate its responses again") from None
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Into the system's hands at once: a kill of this process loses none. Raises RunFailed on a full disk."""
+        """Write without a buffer, so that a killed process loses nothing. Raises RunFailed on a full disk."""
         text = "".join(json.dumps(row) + "\n" for row in rows).encode()
         try:
             if self._file is None:
@@ -84,7 +92,7 @@ class Lines:
         self._unsynced = True
 
     def sync(self) -> None:
-        """Onto the disk."""
+        """Flush to the disk."""
         if self._file is not None and self._unsynced:
             try:
                 sync(self.path)
@@ -104,22 +112,22 @@ class Lines:
         return file
 
 
-class Store:
-    """The responses to one benchmark's prompts under one identity, and verdicts on them by version of the grading.
+class ResponseStore:
+    """Stored responses to one task's prompts under one identity, and verdicts on them for each grading hash.
 
-    Held by one process at a time; another is refused.
+    A context manager that holds an exclusive lock on the folder.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self.folder = folder
-        self.responses: dict[Key, Stored] = {}
+        self.responses: dict[Key, StoredResponse] = {}
         self._identity = identity
-        self._lines = Lines(folder / "responses.jsonl")
-        self._verdicts: dict[str, Lines] = {}
+        self._lines = JsonLines(folder / "responses.jsonl")
+        self._verdicts: dict[str, JsonLines] = {}
         self._lock = ExitStack()
 
-    def __enter__(self) -> "Store":
-        """Raises UserError where another process holds it or the folder cannot be made."""
+    def __enter__(self) -> "ResponseStore":
+        """Raises UserError if another process holds the lock or the folder cannot be made."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             busy = f"{self.folder}: another evaluation is generating into it; wait for it to end"
@@ -127,7 +135,7 @@ class Store:
             (self.folder / "identity.json").write_text(json.dumps(self._identity, indent=2), encoding="utf-8")
         except OSError as error:
             raise UserError(f"eval.output_dir: {self.folder}: cannot be written to: {error.strerror}") from None
-        self.responses = {response.key: response for response in map(_read, self._lines.read())}
+        self.responses = {response.key: response for response in map(StoredResponse.from_row, self._lines.read())}
         return self
 
     def __exit__(
@@ -139,16 +147,16 @@ class Store:
         finally:
             self._lock.close()
 
-    def add(self, responses: Sequence[Stored]) -> None:
+    def add(self, responses: Sequence[StoredResponse]) -> None:
         self._lines.append(asdict(response) for response in responses)
         self.responses |= {response.key: response for response in responses}
 
     def verdicts(self, grading: str) -> dict[Key, Verdict]:
-        """Those given before under this version of the grading."""
+        """Stored verdicts with this grading hash."""
         return {(row["id"], row["index"]): _verdict(row) for row in self._verdict_lines(grading).read()}
 
     def add_verdicts(self, grading: str, verdicts: Mapping[Key, Verdict]) -> None:
-        """Kept, but for those that the machine's or a judge's state may have decided."""
+        """Store the verdicts, except timeouts and errors, which depend on the state of the machine or judge."""
         kept = {key: verdict for key, verdict in verdicts.items() if verdict.decided}
         self._verdict_lines(grading).append(
             {"id": name, "index": index, **asdict(verdict)} for (name, index), verdict in kept.items()
@@ -158,12 +166,8 @@ class Store:
         for lines in (self._lines, *self._verdicts.values()):
             lines.sync()
 
-    def _verdict_lines(self, grading: str) -> Lines:
-        return self._verdicts.setdefault(grading, Lines(self.folder / f"verdicts-{grading}.jsonl"))
-
-
-def _read(row: Mapping[str, Any]) -> Stored:
-    return Stored(**{**row, "tokens": tuple(row["tokens"])})
+    def _verdict_lines(self, grading: str) -> JsonLines:
+        return self._verdicts.setdefault(grading, JsonLines(self.folder / f"verdicts-{grading}.jsonl"))
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict:
@@ -171,7 +175,7 @@ def _verdict(row: Mapping[str, Any]) -> Verdict:
 
 
 def _whole_length(file: int) -> int:
-    """Bytes up to the end of the last whole line."""
+    """Number of bytes up to the end of the last complete line."""
     end = os.fstat(file).st_size
     while end > 0:
         start = max(0, end - 65536)
@@ -184,5 +188,5 @@ def _whole_length(file: int) -> int:
 
 def _full(path: Path, error: OSError) -> str:
     return (
-        f"{path}: cannot be written: {error.strerror}; what is in it is kept, and the same command goes on from there"
+        f"{path}: cannot be written: {error.strerror}; its content is kept, and the same command continues from there"
     )

@@ -17,7 +17,8 @@ from icpo_cli.data.templates import TEMPLATES, plain_tokens
 from icpo_cli.distributed import Ranks
 from icpo_cli.errors import RunFailed
 from icpo_cli.evaluate.evaluator import Evaluator
-from icpo_cli.evaluate.in_loop import Subset
+from icpo_cli.evaluate.plan import HELDOUT, Task
+from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.evaluate.table import result_text
 from icpo_cli.grading.background import BackgroundGrader
 from icpo_cli.grading.verifier import Grading, Verifier, answers_of
@@ -70,7 +71,8 @@ class Trainer:
     config: Config
     ranks: Ranks
     prompts: PromptSet
-    benchmarks: tuple[Subset, ...]
+    tasks: tuple[Task, ...]
+    """Evaluated between iterations: benchmarks, then the held-out questions."""
     tokenizer: PreTrainedTokenizerBase
     sampler: Sampler
     verifier: Verifier
@@ -255,23 +257,22 @@ class Trainer:
         return replace(state, iteration=iteration, skipped_in_a_row=skipped, running_std=std)
 
     def evaluate(self, iteration: int) -> float | None:
-        """Benchmarks, and held-out accuracy after `iteration` iterations, in percent; None without held-out data."""
-        for subset in self.benchmarks:
-            self.observer.phase(iteration, f"eval {subset.task.name}")
-            with self.stop.interruptible():
-                result = self.evaluator.benchmark(iteration, subset)
-            if self.record is not None:
-                self.record.benchmark(iteration, result)
-                self.observer.note(f"after {iteration} iterations: {result_text(result)}")
-        if not self.prompts.heldout:
-            return None
-        self.observer.phase(iteration, "eval")
+        """Evaluate every task; returns held-out accuracy in percent, None without held-out questions."""
+        results = {task.name: self._evaluate_task(iteration, task) for task in self.tasks}
+        return results[HELDOUT].avg_at_k if HELDOUT in results else None
+
+    def _evaluate_task(self, iteration: int, task: Task) -> EvalResult:
+        is_heldout = task.name == HELDOUT
+        self.observer.phase(iteration, "eval" if is_heldout else f"eval {task.name}")
         with self.stop.interruptible():
-            evaluation = self.evaluator.heldout(iteration, self.prompts.heldout)
+            result = self.evaluator.evaluate(iteration, task)
         if self.record is not None:
-            self.record.evaluation(iteration, evaluation)
-            self.observer.evaluation(iteration, evaluation)
-        return evaluation.avg_at_k
+            self.record.evaluation(iteration, result)
+            if is_heldout:
+                self.observer.evaluation(iteration, result)
+            else:
+                self.observer.note(f"after {iteration} iterations: {result_text(result)}")
+        return result
 
     def save(self, state: LoopState) -> None:
         """Write a checkpoint atomically: it exists only once it is complete."""

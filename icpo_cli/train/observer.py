@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Protocol
 
+from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.interrupt import StopSignal
-from icpo_cli.records import Evaluation
 
 PHASES = ("rollout", "reward", "logprobs", "update", "sync")
 """The phases of an iteration. If the first update computes the old log-probs, they are timed under update."""
@@ -21,7 +21,7 @@ class Observer(Protocol):
     def iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """An iteration is complete."""
 
-    def evaluation(self, iteration: int, evaluation: Evaluation) -> None:
+    def evaluation(self, iteration: int, result: EvalResult) -> None:
         """Held-out accuracy after `iteration` iterations."""
 
     def stopping(self) -> None:

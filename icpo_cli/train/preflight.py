@@ -12,7 +12,8 @@ from icpo_cli.data.prompts import PromptSet, fingerprint, load_prompts
 from icpo_cli.data.templates import plain_tokens
 from icpo_cli.device import device_profile
 from icpo_cli.errors import UserError
-from icpo_cli.evaluate.in_loop import Subset, load_subsets
+from icpo_cli.evaluate.evaluator import benchmark_tasks
+from icpo_cli.evaluate.plan import Task, heldout_task
 from icpo_cli.evaluate.prepare import check_writable
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.models.locate import Architecture, locate, read_config
@@ -30,8 +31,8 @@ class TrainInputs:
     """Folder of the initial model."""
     tokenizer: PreTrainedTokenizerBase
     prompts: PromptSet
-    benchmarks: tuple[Subset, ...]
-    """Evaluated during training, in addition to the held-out questions."""
+    tasks: tuple[Task, ...]
+    """Evaluated between iterations: benchmarks, then the held-out questions."""
     verifier: Verifier
     """The caller closes it."""
     golds_unmoved: int
@@ -51,7 +52,7 @@ def preflight(config: Config, ranks: int) -> TrainInputs:
     if device_profile(config).type == "cpu":
         check_cache(config, architecture)
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    benchmarks = load_subsets(config, tokenizer)
+    tasks = benchmark_tasks(config, tokenizer)
     verifier = Verifier(config.reward)
     try:
         prompts = load_prompts(config, tokenizer, verifier.check_golds)
@@ -60,8 +61,10 @@ def preflight(config: Config, ranks: int) -> TrainInputs:
     except BaseException:
         verifier.close()
         raise
+    if prompts.heldout:
+        tasks.append(heldout_task(config, prompts.heldout))
     graded = controlled(prompts, config)
-    return TrainInputs(model, tokenizer, graded, benchmarks, verifier, unmoved(prompts.train, graded.train))
+    return TrainInputs(model, tokenizer, graded, tuple(tasks), verifier, unmoved(prompts.train, graded.train))
 
 
 def controlled(prompts: PromptSet, config: Config) -> PromptSet:

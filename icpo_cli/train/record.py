@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
-from icpo_cli.evaluate.heldout import BENCH
-from icpo_cli.evaluate.score import Result
+from icpo_cli.evaluate.plan import HELDOUT, HELDOUT_TITLE
+from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.evaluate.table import metrics_of
-from icpo_cli.records import Evaluation, VerdictKind
+from icpo_cli.records import VerdictKind
 from icpo_cli.runs.parquet import Row, write_table
 from icpo_cli.track.tracker import Tracker
 
@@ -18,12 +17,12 @@ class RunRecord:
     def __init__(self, tracker: Tracker, k: int) -> None:
         """`k`: responses a held-out question, by which evaluations before a resume are read back."""
         self.metrics: dict[str, float] = {}
-        self.evaluations: dict[int, Evaluation] = {}
+        self.evaluations: dict[int, EvalResult] = {}
         self._tracker = tracker
         for entry in tracker.entries():
             self.metrics |= entry.metrics
-            if f"eval/{BENCH}/avg_at_k" in entry.metrics:
-                self.evaluations[entry.step] = _evaluation(entry.metrics, k)
+            if f"eval/{HELDOUT}/avg_at_k" in entry.metrics:
+                self.evaluations[entry.step] = _heldout_result(entry.metrics, k)
 
     def iteration(self, iteration: int, rows: Sequence[Row], metrics: dict[str, float]) -> dict[str, float]:
         """Store an iteration; returns the metrics that were finite."""
@@ -35,29 +34,35 @@ class RunRecord:
         self.metrics |= finite
         return finite
 
-    def evaluation(self, iteration: int, evaluation: Evaluation) -> None:
-        self.evaluations[iteration] = evaluation
-        prefix = f"eval/{evaluation.bench}"
-        metrics = {
-            f"{prefix}/avg_at_k": evaluation.avg_at_k,
-            f"{prefix}/stderr": evaluation.stderr,
-            f"{prefix}/response_tokens_mean": evaluation.response_tokens_mean,
-            "seconds/eval": evaluation.seconds,
-        }
-        metrics |= {f"{prefix}/verdict/{kind}": float(count) for kind, count in evaluation.verdicts.items()}
+    def evaluation(self, iteration: int, result: EvalResult) -> None:
+        """Log a task's result; of the held-out questions, which are evaluated often, fewer metrics."""
+        if result.bench == HELDOUT:
+            self.evaluations[iteration] = result
+            metrics = _heldout_metrics(result)
+        else:
+            metrics = metrics_of([result])
         self.metrics |= self._tracker.log(iteration, metrics)
 
-    def benchmark(self, iteration: int, result: Result) -> None:
-        self.metrics |= self._tracker.log(iteration, metrics_of([result]))
+
+def _heldout_metrics(result: EvalResult) -> dict[str, float]:
+    prefix = f"eval/{HELDOUT}"
+    metrics = {
+        f"{prefix}/avg_at_k": result.avg_at_k,
+        f"{prefix}/stderr": result.stderr,
+        f"{prefix}/response_tokens_mean": result.response_tokens_mean,
+        "seconds/eval": result.seconds,
+    }
+    return metrics | {f"{prefix}/verdict/{kind}": float(count) for kind, count in result.verdicts.items()}
 
 
-def _evaluation(metrics: Mapping[str, float], k: int) -> Evaluation:
-    """The evaluation that was logged as these metrics."""
-    prefix = f"eval/{BENCH}"
+def _heldout_result(metrics: Mapping[str, float], k: int) -> EvalResult:
+    """The result that was logged as these metrics."""
+    prefix = f"eval/{HELDOUT}"
     counted = {kind.value: metrics.get(f"{prefix}/verdict/{kind}") for kind in VerdictKind}
     verdicts = {kind: int(count) for kind, count in counted.items() if count is not None}
-    return Evaluation(
-        bench=BENCH,
+    return EvalResult(
+        bench=HELDOUT,
+        title=HELDOUT_TITLE,
         n=sum(verdicts.values()) // k,
         k=k,
         avg_at_k=metrics[f"{prefix}/avg_at_k"],
@@ -68,6 +73,14 @@ def _evaluation(metrics: Mapping[str, float], k: int) -> Evaluation:
     )
 
 
-def evaluation_json(evaluation: Evaluation) -> dict[str, object]:
-    """The fields of an evaluation as `--json` prints them."""
-    return {key: value for key, value in asdict(evaluation).items() if key != "bench"}
+def heldout_json(result: EvalResult) -> dict[str, object]:
+    """The fields of a held-out result that `--json` prints."""
+    return {
+        "n": result.questions,
+        "k": result.k,
+        "avg_at_k": result.avg_at_k,
+        "stderr": result.stderr,
+        "verdicts": result.verdicts,
+        "response_tokens_mean": result.response_tokens_mean,
+        "seconds": result.seconds,
+    }

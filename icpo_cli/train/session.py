@@ -14,10 +14,10 @@ from icpo_cli.device import device_profile
 from icpo_cli.distributed import Ranks, join, leave
 from icpo_cli.errors import EndedAtOnce, UserError
 from icpo_cli.evaluate.evaluator import Evaluator
-from icpo_cli.evaluate.heldout import heldout_k
+from icpo_cli.evaluate.plan import heldout_k
+from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.learner.learner import Learner
-from icpo_cli.records import Evaluation
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.runs.checkpoints import Checkpoint, LoopState
@@ -49,7 +49,7 @@ class TrainResult:
     iterations: int
     checkpoint: Path | None
     metrics: dict[str, float]
-    evaluations: dict[int, Evaluation]
+    evaluations: dict[int, EvalResult]
     """Held-out evaluations by iteration."""
     stopped_by: int
     """The signal that stopped the run early; 0 if it ran to its end."""
@@ -115,7 +115,7 @@ def run_training(
                     trainer = Trainer(
                         config=config,
                         prompts=prepared.prompts,
-                        benchmarks=prepared.benchmarks,
+                        tasks=prepared.tasks,
                         tokenizer=prepared.tokenizer,
                         sampler=sampler,
                         verifier=prepared.verifier,

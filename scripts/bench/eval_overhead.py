@@ -18,8 +18,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from icpo_cli.data.benchmarks import load_benchmark
-from icpo_cli.evaluate.plan import prompts_of, stop_of, tasks_of
-from icpo_cli.evaluate.subject import fetch, subject_of
+from icpo_cli.evaluate.inputs import model_under_test
+from icpo_cli.evaluate.plan import benchmark_task, prompts_of, stop_of
+from icpo_cli.models.locate import locate
 
 BARE = """
 import json, os, sys
@@ -48,11 +49,11 @@ def timed(command: list[str], folder: Path) -> tuple[float, str]:
 
 def bare_job(arguments: argparse.Namespace, settings: list[str]) -> dict[str, Any]:
     """The prompts, longest first, and the engine settings of the bare side."""
-    subject, config = subject_of(arguments.model, settings)
-    model = fetch(subject)
-    [task] = tasks_of(config, [load_benchmark(arguments.bench, Path(arguments.data))])
+    subject, config = model_under_test(arguments.model, settings)
+    model = locate(subject.model)
+    task = benchmark_task(config, load_benchmark(arguments.bench, Path(arguments.data)))
     tokenizer = AutoTokenizer.from_pretrained(model)
-    prompts = [list(prompt.tokens) for prompt in prompts_of(config, task.loaded, tokenizer)[: len(task.questions)]]
+    prompts = [list(prompt.tokens) for prompt in prompts_of(config, task, tokenizer)[: len(task.questions)]]
     prompts.sort(key=len, reverse=True)
     return {
         "model": str(model),

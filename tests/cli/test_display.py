@@ -2,7 +2,7 @@ import io
 
 from icpo_cli.cli.display import sparkline
 from icpo_cli.cli.train_display import TrainProgress
-from icpo_cli.records import Evaluation
+from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.text import printable
 
 METRICS = {
@@ -13,7 +13,7 @@ METRICS = {
     "seconds/iteration": 10.0,
     **{f"seconds/{name}": 2.0 for name in ("rollout", "reward", "logprobs", "update", "sync")},
 }
-EVALUATION = Evaluation("heldout", 120, 1, 33.3, 4.2, {}, 20.0, 5.0)
+EVALUATION = EvalResult("heldout", "held-out accuracy", 120, 1, 33.3, 4.2)
 
 
 class Terminal(io.StringIO):

@@ -226,7 +226,10 @@ MISTAKES = {
     ),
     "few shot": (["--bench", "aime24", "--model", "{lab}", "eval.template=few_shot"], "needs one worked example"),
     "template": (["--bench", "aime24", "--model", "{lab}", "eval.template=own_"], "'own_'; nearest: own"),
-    "pass@k": (["--bench", "aime24", "--model", "{lab}", "eval.pass_at=[32]"], "pass@32 needs 32 responses a question"),
+    "pass@k": (
+        ["--bench", "aime24", "--model", "{lab}", "eval.pass_at=[32]"],
+        "pass@32 needs 32 responses per question",
+    ),
     "greedy": (
         ["--bench", "aime24", "--model", "{lab}", "eval.temperature=0", "eval.k=4"],
         "greedy responses would be",

@@ -205,6 +205,6 @@ def test_a_signal_keeps_what_is_there_and_says_how_to_go_on(
     if process.returncode == 0:
         pytest.skip("the evaluation was over before the signal came")
     assert process.returncode == 128 + signal.SIGTERM, err
-    assert "the same command goes on from there" in err
+    assert "the same command continues from there" in err
     [result] = json.loads(out)["results"]
     assert result["partial"] and result["missing"]["responses"] == 120 - len(stored(tmp_path))

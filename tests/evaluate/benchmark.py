@@ -1,12 +1,13 @@
 """A benchmark of sums, and a sampler that needs no model: stand-ins of the tests of evaluate/."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 from icpo_cli.data.benchmarks import Benchmark, LoadedBenchmark
 from icpo_cli.data.benchmarks.load import fingerprint
 from icpo_cli.evaluate.plan import Sampling, Task
 from icpo_cli.grading.verifier import Grading
-from icpo_cli.records import Gold, Prompt, Question, Response
+from icpo_cli.records import Gold, Prompt, Question, Response, Verdict
 from icpo_cli.rollout.sampler import SampleRequest
 
 SAMPLING = Sampling(temperature=1.0, max_response_tokens=8, seed=0, dtype="bfloat16", stop=(), engine="none")
@@ -14,27 +15,62 @@ SAMPLING = Sampling(temperature=1.0, max_response_tokens=8, seed=0, dtype="bfloa
 
 def make_task(name: str = "sums", count: int = 4, k: int = 2, limit: int | None = None) -> Task:
     questions = tuple(Question(f"{name}/{n}", f"{n} + 1 = ?", Gold(str(n + 1))) for n in range(count))
-    benchmark = Benchmark(
+    return Task(
         name=name,
         title=name.title(),
-        group="math",
         version="1",
-        count=count,
+        available=questions,
+        questions=questions[:limit],
+        k=k,
+        grading=Grading("auto", "strict"),
+        source="here",
+        fingerprint=fingerprint(questions),
+        own_form=lambda question: f"Add: {question.text}",
+    )
+
+
+def make_benchmark(name: str = "sums", k: int = 2) -> LoadedBenchmark:
+    task = make_task(name, k=k)
+    benchmark = Benchmark(
+        name=name,
+        title=task.title,
+        group="math",
+        version=task.version,
+        count=len(task.available),
         k=k,
         kinds=("number",),
         sources=(),
         licence="none",
         about="sums",
         pitfalls=(),
-        own_form=lambda question: f"Add: {question.text}",
+        own_form=task.own_form,
     )
-    loaded = LoadedBenchmark(benchmark, questions, "here", None, fingerprint(questions))
-    return Task(loaded, questions[:limit], k, Grading("auto", "strict"))
+    return LoadedBenchmark(benchmark, task.available, task.source, None, task.fingerprint)
 
 
-def prompts_for(task: Task) -> list[Prompt]:
+class SilentObserver:
+    """Ignores everything."""
+
+    def start(self, tasks: Sequence[tuple[Task, int]]) -> None: ...
+
+    def finished(self, task: str, tokens: Sequence[int]) -> None: ...
+
+    def graded(self, task: str, verdicts: Sequence[Verdict]) -> None: ...
+
+    def tick(self) -> None: ...
+
+    def phase(self, name: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+def with_prompts(task: Task) -> Task:
+    return dataclasses.replace(task, prompts=prompts_for(task))
+
+
+def prompts_for(task: Task) -> tuple[Prompt, ...]:
     """The n-th question has n + 1 tokens."""
-    return [Prompt(q.id, q.text, q.gold, tuple(range(n + 1))) for n, q in enumerate(task.questions)]
+    return tuple(Prompt(q.id, q.text, q.gold, tuple(range(n + 1))) for n, q in enumerate(task.questions))
 
 
 class CountingSampler:

@@ -1,4 +1,4 @@
-"""One rank of a run that shares numbers: sharing_process.py FOLDER RUN SECONDS. Run by test_shared.py.
+"""One rank of a run that shares numbers: sharing_process.py FOLDER RUN SECONDS. Run by test_result_cache.py.
 
 Making them takes SECONDS, and adds the run's name to FOLDER/made once a rank.
 """
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from icpo_cli.distributed import join, leave
-from icpo_cli.evaluate.shared import Numbers, Shelf, taken_or_made
+from icpo_cli.evaluate.result_cache import Numbers, ResultCache, get_or_compute
 
 
 def main(folder: Path, run: str, seconds: float) -> None:
@@ -21,8 +21,8 @@ def main(folder: Path, run: str, seconds: float) -> None:
         time.sleep(seconds)
         return {"by": run}
 
-    shelf = Shelf(folder, "numbers", {"model": "m"}) if ranks.first else None
-    numbers, taken = taken_or_made(shelf, ranks, make, lambda made: True)
+    cache = ResultCache(folder, "numbers", {"model": "m"}) if ranks.first else None
+    numbers, taken = get_or_compute(cache, ranks, make, lambda made: True)
     (folder / f"{run}-{ranks.rank}").write_text(json.dumps([numbers, taken]))
     leave()
 

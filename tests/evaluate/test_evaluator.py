@@ -12,10 +12,11 @@ from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config, RewardConfig
 from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.evaluator import Evaluator
-from icpo_cli.evaluate.in_loop import Subset
+from icpo_cli.evaluate.plan import heldout_task
+from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Gold, Group, Prompt, Response
-from tests.evaluate.benchmark import make_task, prompts_for
+from tests.evaluate.benchmark import make_task, with_prompts
 
 ALONE = Ranks(0, 1, 0, torch.device("cpu"))
 HELDOUT = [Prompt(str(n), f"{n} + 1 = ?", Gold(str(n + 1)), (7, n)) for n in range(4)]
@@ -58,6 +59,18 @@ class Bench:
         config = self.config(*settings)
         return Evaluator(config, folder, sampler, self.verifier, ALONE, self.notes.append), sampler
 
+    def heldout(
+        self,
+        *settings: str,
+        iteration: int = 0,
+        prompts: Sequence[Prompt] = HELDOUT,
+        model: Path | None = None,
+    ) -> tuple[EvalResult, int]:
+        """The result of a new run, and how often its sampler was asked."""
+        evaluator, sampler = self.evaluator(*settings, model=model)
+        result = evaluator.evaluate(iteration, heldout_task(self.config(*settings), prompts))
+        return result, sampler.asked
+
 
 @pytest.fixture
 def bench(tmp_path: Path, verifier: Verifier) -> Bench:
@@ -73,22 +86,20 @@ def make_model(folder: Path, weights: bytes) -> Path:
 
 
 def test_the_second_run_takes_over_what_the_first_measured(bench: Bench) -> None:
-    first, asked = bench.evaluator()
-    measured = first.heldout(0, HELDOUT)
-    assert (measured.avg_at_k, measured.n, asked.asked, bench.notes) == (50.0, 4, 1, [])
-    second, not_asked = bench.evaluator()
-    assert second.heldout(0, HELDOUT) == measured  # its seconds too
-    assert not_asked.asked == 0
+    measured, asked = bench.heldout()
+    assert (measured.avg_at_k, measured.n, asked, bench.notes) == (50.0, 4, 1, [])
+    taken, asked = bench.heldout()
+    assert repr(taken) == repr(measured)  # its seconds too; NaN is not equal to itself
+    assert asked == 0
     [path] = bench.folder.glob("heldout-*.json")
     assert bench.notes == [f"heldout before the first iteration: taken over from {path}"]
 
 
 def test_a_benchmarks_result_comes_back_equal(bench: Bench) -> None:
-    task = make_task(count=5, k=3, limit=4)
-    subset = Subset(task, tuple(prompts_for(task)))
-    measured = bench.evaluator("eval.pass_at=[2,3]")[0].benchmark(0, subset)
+    task = with_prompts(make_task(count=5, k=3, limit=4))
+    measured = bench.evaluator("eval.pass_at=[2,3]")[0].evaluate(0, task)
     second, not_asked = bench.evaluator("eval.pass_at=[2,3]")
-    taken = second.benchmark(0, subset)
+    taken = second.evaluate(0, task)
     assert not_asked.asked == 0
     assert repr(taken) == repr(measured)  # NaN is not equal to itself
     assert vars(taken).keys() == vars(measured).keys() and taken.missing_ids == measured.missing_ids == ()
@@ -97,9 +108,7 @@ def test_a_benchmarks_result_comes_back_equal(bench: Bench) -> None:
 
 def test_after_an_iteration_each_run_makes_its_own(bench: Bench) -> None:
     for iteration in (1, 10):
-        evaluator, sampler = bench.evaluator()
-        evaluator.heldout(iteration, HELDOUT)
-        assert sampler.asked == 1
+        assert bench.heldout(iteration=iteration)[1] == 1
     assert list(bench.folder.glob("heldout-*")) == []
 
 
@@ -132,18 +141,14 @@ OTHER = (
 
 @pytest.mark.parametrize("setting", SAME)
 def test_what_changes_no_number_is_shared_across(setting: str, bench: Bench) -> None:
-    bench.evaluator()[0].heldout(0, HELDOUT)
-    evaluator, sampler = bench.evaluator(setting)
-    evaluator.heldout(0, HELDOUT)
-    assert sampler.asked == 0
+    bench.heldout()
+    assert bench.heldout(setting)[1] == 0
 
 
 @pytest.mark.parametrize("setting", OTHER)
 def test_what_may_change_a_number_is_not(setting: str, bench: Bench) -> None:
-    bench.evaluator()[0].heldout(0, HELDOUT)
-    evaluator, sampler = bench.evaluator(setting)
-    evaluator.heldout(0, HELDOUT)
-    assert sampler.asked == 1
+    bench.heldout()
+    assert bench.heldout(setting)[1] == 1
 
 
 CHANGES: dict[str, Callable[[Prompt], Prompt]] = {
@@ -155,27 +160,19 @@ CHANGES: dict[str, Callable[[Prompt], Prompt]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_other_questions_are_asked(change: str, bench: Bench) -> None:
-    bench.evaluator()[0].heldout(0, HELDOUT)
-    evaluator, sampler = bench.evaluator()
-    evaluator.heldout(0, [CHANGES[change](HELDOUT[0]), *HELDOUT[1:]])
-    assert sampler.asked == 1
+    bench.heldout()
+    assert bench.heldout(prompts=[CHANGES[change](HELDOUT[0]), *HELDOUT[1:]])[1] == 1
 
 
 def test_other_weights_and_another_verifier(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.evaluator()[0].heldout(0, HELDOUT)
-    evaluator, sampler = bench.evaluator(model=make_model(bench.folder / "other", b"WEIGHTS"))
-    evaluator.heldout(0, HELDOUT)
-    assert sampler.asked == 1
+    bench.heldout()
+    assert bench.heldout(model=make_model(bench.folder / "other", b"WEIGHTS"))[1] == 1
     monkeypatch.setattr("icpo_cli.grading.verifier.VERIFIER_VERSION", "2")
-    evaluator, sampler = bench.evaluator()
-    evaluator.heldout(0, HELDOUT)
-    assert sampler.asked == 1
+    assert bench.heldout()[1] == 1
 
 
 def test_verdicts_that_the_machine_decided_are_not_passed_on(bench: Bench) -> None:
     slow = [*HELDOUT, Prompt("slow", "?", Gold("{"), (7, 1))]  # a gold answer that cannot be read is an error
-    measured = bench.evaluator()[0].heldout(0, slow)
+    measured, _ = bench.heldout(prompts=slow)
     assert measured.verdicts["error"] == 1
-    evaluator, sampler = bench.evaluator()
-    evaluator.heldout(0, slow)
-    assert sampler.asked == 1 and bench.notes == []
+    assert bench.heldout(prompts=slow)[1] == 1 and bench.notes == []

@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.config.schema import RewardConfig
-from icpo_cli.evaluate.generate import Work, generate, missing_of
-from icpo_cli.evaluate.observer import Silent
+from icpo_cli.evaluate.generate import GenerationTask, generate, pending_of
 from icpo_cli.evaluate.plan import Task
-from icpo_cli.evaluate.score import Part, score
-from icpo_cli.evaluate.store import Store
+from icpo_cli.evaluate.score import TaskResponses, score
+from icpo_cli.evaluate.store import ResponseStore
 from icpo_cli.grading.verifier import Verifier
-from tests.evaluate.benchmark import SAMPLING, CountingSampler, make_task, prompts_for
+from tests.evaluate.benchmark import SAMPLING, CountingSampler, SilentObserver, make_task, with_prompts
 
 
 class Stopping:
@@ -25,14 +24,17 @@ class Stopping:
         return self.left <= 0
 
 
-def run(tasks: Sequence[Task], folder: Path, stop_after: int = 1000) -> tuple[CountingSampler, list[Part]]:
+def run(tasks: Sequence[Task], folder: Path, stop_after: int = 1000) -> tuple[CountingSampler, list[TaskResponses]]:
     sampler = CountingSampler()
     with ExitStack() as stack:
-        works = [Work(task, prompts_for(task), stack.enter_context(Store(folder / task.name, {}))) for task in tasks]
+        generated = [
+            GenerationTask(with_prompts(task), stack.enter_context(ResponseStore(folder / task.name, {})))
+            for task in tasks
+        ]
         verifier = stack.enter_context(Verifier(RewardConfig()))
-        wanted = missing_of(works, SAMPLING)
-        generate(works, wanted, sampler, 1.0, verifier, Silent(), Stopping(stop_after))
-        return sampler, [Part(work.task, work.store.responses, work.verdicts) for work in works]
+        pending = pending_of(generated)
+        generate(generated, pending, sampler, SAMPLING, verifier, SilentObserver(), Stopping(stop_after))
+        return sampler, [TaskResponses(each.task, each.store.responses, each.verdicts) for each in generated]
 
 
 def test_one_stream_longest_prompts_first_a_prompts_responses_together(tmp_path: Path) -> None:

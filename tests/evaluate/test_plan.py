@@ -6,26 +6,26 @@ import pytest
 
 from icpo_cli.config.load import load_config
 from icpo_cli.errors import UserError
+from icpo_cli.evaluate.inputs import model_fingerprint, model_under_test
 from icpo_cli.evaluate.plan import (
+    benchmark_task,
     check_lengths,
     identity_hash,
     identity_of,
     prompts_of,
-    responses_a_question,
+    responses_per_question,
     seed_of,
     stop_of,
-    tasks_of,
 )
-from icpo_cli.evaluate.subject import fingerprint, subject_of
 from icpo_cli.models.lab.tokenizer import make_tokenizer
-from tests.evaluate.benchmark import SAMPLING, make_task, prompts_for
+from tests.evaluate.benchmark import SAMPLING, make_benchmark, make_task, prompts_for
 
 
 def test_identity_is_what_changes_the_output() -> None:
     task = make_task()
     prompts = prompts_for(task)
-    own = identity_hash(identity_of("model", SAMPLING, task.loaded, prompts))
-    assert own == identity_hash(identity_of("model", SAMPLING, make_task(k=7, limit=2).loaded, prompts))
+    own = identity_hash(identity_of("model", SAMPLING, task, prompts))
+    assert own == identity_hash(identity_of("model", SAMPLING, make_task(k=7, limit=2), prompts))
     changes: list[dict[str, Any]] = [
         {"temperature": 0.6},
         {"max_response_tokens": 9},
@@ -35,10 +35,10 @@ def test_identity_is_what_changes_the_output() -> None:
         {"engine": "vllm 1"},
     ]
     others = [
-        identity_of("other", SAMPLING, task.loaded, prompts),
-        identity_of("model", SAMPLING, task.loaded, prompts[1:]),
-        identity_of("model", SAMPLING, dataclasses.replace(task.loaded, fingerprint="x"), prompts),
-        *(identity_of("model", dataclasses.replace(SAMPLING, **change), task.loaded, prompts) for change in changes),
+        identity_of("other", SAMPLING, task, prompts),
+        identity_of("model", SAMPLING, task, prompts[1:]),
+        identity_of("model", SAMPLING, dataclasses.replace(task, fingerprint="x"), prompts),
+        *(identity_of("model", dataclasses.replace(SAMPLING, **change), task, prompts) for change in changes),
     ]
     assert len({own, *map(identity_hash, others)}) == len(others) + 1
 
@@ -49,26 +49,26 @@ def test_seeds_are_each_responses_own() -> None:
 
 
 def test_k_is_the_benchmarks_own_unless_set_and_one_when_greedy() -> None:
-    benchmark = make_task(k=16).benchmark
+    benchmark = make_benchmark(k=16).benchmark
     for settings, k in {"eval.k=4": 4, "seed=0": 16, "eval.temperature=0": 1}.items():
-        assert responses_a_question(load_config([settings]), benchmark) == k
+        assert responses_per_question(load_config([settings]), benchmark) == k
 
 
 def test_pass_at_k_above_k_is_an_error() -> None:
-    loaded = [make_task(k=2).loaded]
-    assert tasks_of(load_config(["eval.pass_at=[2]"]), loaded)[0].k == 2
-    with pytest.raises(UserError, match="pass@4 needs 4 responses a question, and sums has 2"):
-        tasks_of(load_config(["eval.pass_at=[1,4]"]), loaded)
+    loaded = make_benchmark(k=2)
+    assert benchmark_task(load_config(["eval.pass_at=[2]"]), loaded).k == 2
+    with pytest.raises(UserError, match="pass@4 needs 4 responses per question, and sums has 2"):
+        benchmark_task(load_config(["eval.pass_at=[1,4]"]), loaded)
 
 
 def test_templates_and_the_benchmarks_own_form() -> None:
     tokenizer, task = make_tokenizer(), make_task()
     plain, own = (load_config([f"eval.template={name}"]) for name in ("plain", "own"))
-    texts = [tokenizer.decode(prompts_of(config, task.loaded, tokenizer)[0].tokens) for config in (plain, own)]
+    texts = [tokenizer.decode(prompts_of(config, task, tokenizer)[0].tokens) for config in (plain, own)]
     assert texts[0].startswith("0 ") and texts[1].startswith("Add: 0 ")
     assert (stop_of(plain), stop_of(own)) == (("</answer>",), ())
     inherited = load_config(["data.template=plain"])
-    assert prompts_of(inherited, task.loaded, tokenizer) == prompts_of(plain, task.loaded, tokenizer)
+    assert prompts_of(inherited, task, tokenizer) == prompts_of(plain, task, tokenizer)
 
 
 def test_a_prompt_that_does_not_fit_is_named_and_counted() -> None:
@@ -85,35 +85,36 @@ def test_a_prompt_that_does_not_fit_is_named_and_counted() -> None:
 def test_a_models_fingerprint_is_its_contents(tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors", "tokenizer.json", "README.md"):
         (tmp_path / name).write_text(name)
-    first = fingerprint(tmp_path)
+    first = model_fingerprint(tmp_path)
     (tmp_path / "README.md").write_text("other")
     (tmp_path / "resume").mkdir()
     (tmp_path / "resume" / "state.json").write_text("{}")
-    assert fingerprint(tmp_path) == first
+    assert model_fingerprint(tmp_path) == first
     (tmp_path / "model.safetensors").write_text("model.safetensorz")
-    assert fingerprint(tmp_path) != first
+    assert model_fingerprint(tmp_path) != first
 
 
 @pytest.fixture
 def run(tmp_path: Path, lab_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A training run's folder with a last checkpoint."""
+    """A training run's folder with one checkpoint."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "runs" / "abc123"
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / "last").symlink_to(lab_model)
+    (folder / "checkpoints" / "iteration-00014").symlink_to(lab_model)
     (folder / "config.yaml").write_text("data: {template: plain}\nmodel: {dtype: float32}\neval: {k: 3}\nseed: 5\n")
     return folder
 
 
 @pytest.mark.parametrize("name", ["abc", "abc123", "runs/abc123"])
 def test_a_training_run_brings_its_template_and_dtype(name: str, run: Path, lab_model: Path) -> None:
-    subject, config = subject_of(name, ["eval.temperature=0.6"])
+    subject, config = model_under_test(name, ["eval.temperature=0.6"])
     assert (subject.run_id, Path(subject.model.path)) == ("abc123", lab_model)
+    assert (subject.name, subject.iteration) == ("abc123/iteration-00014", 14)
     assert (config.data.template, config.model.dtype) == ("plain", "float32")
     assert (config.eval.k, config.eval.temperature, config.seed) == (None, 0.6, 0)
-    assert subject_of(name, ["data.template=r1"])[1].data.template == "r1"
+    assert model_under_test(name, ["data.template=r1"])[1].data.template == "r1"
 
 
 def test_a_checkpoint_that_the_run_has_not(run: Path) -> None:
     with pytest.raises(UserError, match="run abc123 has no checkpoint 'best'"):
-        subject_of("abc", ["eval.checkpoint=best"])
+        model_under_test("abc", ["eval.checkpoint=best"])

@@ -3,9 +3,9 @@ import math
 import pytest
 
 from icpo_cli.evaluate.plan import Task
-from icpo_cli.evaluate.score import Part, score
-from icpo_cli.evaluate.store import Stored
-from icpo_cli.evaluate.table import group_means, metrics_of, partial_text, result_json, rows_of
+from icpo_cli.evaluate.score import TaskResponses, score
+from icpo_cli.evaluate.store import StoredResponse
+from icpo_cli.evaluate.table import group_means, metrics_of, partial_text, rows_of
 from icpo_cli.records import RuleName, Verdict, VerdictKind
 from tests.evaluate.benchmark import make_task
 
@@ -19,7 +19,7 @@ KINDS = {
 }
 
 
-def part_of(grid: list[str], task: Task | None = None) -> Part:
+def part_of(grid: list[str], task: Task | None = None) -> TaskResponses:
     """A row a question, a character a response: a kind of KINDS, or a space for none."""
     task = task or make_task(count=len(grid), k=len(grid[0]))
     responses, verdicts = {}, {}
@@ -28,11 +28,11 @@ def part_of(grid: list[str], task: Task | None = None) -> Part:
             if kind != " ":
                 sure = 0.9 if kind == "+" else 0.5
                 key = (question.id, index)
-                responses[key] = Stored(
+                responses[key] = StoredResponse(
                     question.id, index, "x", (1, 2, 3), "length" if kind == "0" else "stop", 0, sure
                 )
                 verdicts[key] = Verdict(*KINDS[kind], rule=RuleName.NUMBER)
-    return Part(task, responses, verdicts)
+    return TaskResponses(task, responses, verdicts)
 
 
 def test_a_whole_benchmark() -> None:
@@ -70,7 +70,7 @@ def test_the_majority_is_of_answers_not_of_wrong_against_right() -> None:
 def test_nothing_at_all_has_no_numbers() -> None:
     result = score(part_of(["  ", "  "]))
     assert math.isnan(result.avg_at_k) and result.n == 0 and result.partial
-    document = result_json(result)
+    document = result.document()
     assert document["avg_at_k"] is None and document["ci95"] == [None, None] and document["pass_at_k"] == {}
     assert "eval/sums/avg_at_k" not in metrics_of([result])
     assert rows_of([result])[0][2] == "@2 -"

@@ -7,49 +7,49 @@ import pytest
 
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.evaluate import store as store_module
-from icpo_cli.evaluate.store import Store, Stored
+from icpo_cli.evaluate.store import ResponseStore, StoredResponse
 from icpo_cli.records import RuleName, Verdict, VerdictKind
 
 
-def response(name: str, index: int = 0) -> Stored:
-    return Stored(name, index, f"text of {name}\n\ud800", (1, 2), "stop", 7, 0.1 + 0.2, -0.3)
+def response(name: str, index: int = 0) -> StoredResponse:
+    return StoredResponse(name, index, f"text of {name}\n\ud800", (1, 2), "stop", 7, 0.1 + 0.2, -0.3)
 
 
 def test_what_was_added_is_there_again_bit_for_bit(tmp_path: Path) -> None:
-    with Store(tmp_path / "s", {"model": "m"}) as store:
+    with ResponseStore(tmp_path / "s", {"model": "m"}) as store:
         store.add([response("a"), response("b")])
         store.add([response("a", 1)])
-    with Store(tmp_path / "s", {"model": "m"}) as store:
+    with ResponseStore(tmp_path / "s", {"model": "m"}) as store:
         assert store.responses == {("a", 0): response("a"), ("b", 0): response("b"), ("a", 1): response("a", 1)}
     assert '"model": "m"' in (tmp_path / "s" / "identity.json").read_text()
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40, -1])
 def test_a_line_half_written_is_dropped_and_written_over(kept: int, tmp_path: Path) -> None:
-    with Store(tmp_path, {}) as store:
+    with ResponseStore(tmp_path, {}) as store:
         store.add([response("a")])
         whole = (tmp_path / "responses.jsonl").read_bytes()
         store.add([response("b")])
     torn = (tmp_path / "responses.jsonl").read_bytes()[len(whole) :]
     (tmp_path / "responses.jsonl").write_bytes(whole + torn[:kept])
-    with Store(tmp_path, {}) as store:
+    with ResponseStore(tmp_path, {}) as store:
         assert set(store.responses) == {("a", 0)}
         store.add([response("c")])
-    with Store(tmp_path, {}) as store:
+    with ResponseStore(tmp_path, {}) as store:
         assert set(store.responses) == {("a", 0), ("c", 0)}
 
 
 def test_a_damaged_line_is_no_half_written_one(tmp_path: Path) -> None:
     (tmp_path / "responses.jsonl").write_text('{"id"\n{}\n')
-    with pytest.raises(RunFailed, match="damaged"), Store(tmp_path, {}):
+    with pytest.raises(RunFailed, match="damaged"), ResponseStore(tmp_path, {}):
         pass
 
 
 def test_a_store_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     refused = pytest.raises(UserError, match="another evaluation is generating into it")
-    with Store(tmp_path, {}), refused, Store(tmp_path, {}):
+    with ResponseStore(tmp_path, {}), refused, ResponseStore(tmp_path, {}):
         pass
-    with Store(tmp_path, {}):
+    with ResponseStore(tmp_path, {}):
         pass
 
 
@@ -64,22 +64,22 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, monkeypatch: pyte
                 raise OSError(errno.ENOSPC, "No space left on device")
             return os.write(file, text)
 
-    with Store(tmp_path, {}) as store:
+    with ResponseStore(tmp_path, {}) as store:
         monkeypatch.setattr(store_module, "os", FullDisk())
         store.add([response("a")])
-        with pytest.raises(RunFailed, match="No space left on device; what is in it is kept"):
+        with pytest.raises(RunFailed, match="No space left on device; its content is kept"):
             store.add([response("b")])
         monkeypatch.undo()
-    with Store(tmp_path, {}) as store:
+    with ResponseStore(tmp_path, {}) as store:
         assert set(store.responses) == {("a", 0)}
 
 
 def test_verdicts_are_kept_by_version_of_the_grading(tmp_path: Path) -> None:
     right = Verdict(VerdictKind.CORRECT, "1", RuleName.EXACT, "")
     late = Verdict(VerdictKind.TIMEOUT, "1", RuleName.DEADLINE, "too slow")
-    with Store(tmp_path, {}) as store:
+    with ResponseStore(tmp_path, {}) as store:
         store.add_verdicts("one", {("a", 0): right, ("b", 0): late})
-    with Store(tmp_path, {}) as store:
+    with ResponseStore(tmp_path, {}) as store:
         # A timeout may be the machine's fault: it is tried again.
         assert store.verdicts("one") == {("a", 0): right}
         assert store.verdicts("two") == {}

@@ -16,17 +16,14 @@ from icpo_cli.config.load import flatten, load_config, to_tree
 from icpo_cli.config.schema import Config, RewardConfig
 from icpo_cli.data.benchmarks import BENCHMARKS, LoadedBenchmark
 from icpo_cli.data.benchmarks.load import fingerprint
-from icpo_cli.evaluate.load import Loaded
-from icpo_cli.evaluate.observer import Silent
-from icpo_cli.evaluate.plan import Task
-from icpo_cli.evaluate.record import Wish, recorded
-from icpo_cli.evaluate.score import Part, score
-from icpo_cli.evaluate.store import Stored
-from icpo_cli.grading.verifier import Grading, Verifier
+from icpo_cli.evaluate.plan import HELDOUT, HELDOUT_TITLE, benchmark_task
+from icpo_cli.evaluate.record import EvalRequest, recorded
+from icpo_cli.evaluate.score import EvalResult, TaskResponses, score
+from icpo_cli.evaluate.store import StoredResponse
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.records import (
-    Evaluation,
     Gold,
     Group,
     LogProbs,
@@ -45,6 +42,7 @@ from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.table import response_table
+from tests.evaluate.benchmark import SilentObserver
 from tests.train.tables import round_of
 
 GROUPS = ("++--", "+-0-", "----", "++++", "+t--")
@@ -156,7 +154,7 @@ def train(
         record.iteration(iteration, rows, metrics)
         record.evaluation(iteration, heldout(iteration))
     # In-loop accuracy on a few of a benchmark's questions, which is no evaluation of it.
-    record.benchmark(iterations, score(part_of("math500", 0.5, 1, asked=4)))
+    record.evaluation(iterations, score(part_of("math500", 0.5, 1, asked=4)))
     if status is not None:
         tracker.end(status)
     return tracker.run_id
@@ -201,18 +199,22 @@ def evaluate(
     config = load_config(["data.train.task=basic_arithmetic", f"name=eval {model}", *settings])
     config = replace(config, eval=replace(config.eval, benchmarks=list(shares)))
     source = "responses" if parent is None else "model"
-    loaded = Loaded(tuple(part.task.loaded for part in parts), {})
-    facts = {"eval.source": source, "model.name": model}
+    tasks, facts, request = (
+        [part.task for part in parts],
+        {"eval.source": source},
+        EvalRequest(lambda _: SilentObserver()),
+    )
     verifier = _OfVersion(config.reward, verifier_version)
-    with recorded(config, parent, facts, loaded, verifier, StopSignal(), lambda folder: Silent()) as record:
-        return record.conclude(model, parts, {}, {}, Wish(), verifier).run_id
+    with recorded(config, model, facts, tasks, {}, request, verifier, StopSignal(), parent) as run:
+        return run.conclude(parts).run_id
 
 
-def part_of(name: str, share: float, k: int, asked: int = QUESTIONS) -> Part:
+def part_of(name: str, share: float, k: int, asked: int = QUESTIONS) -> TaskResponses:
     """The first responses, question by question, are right: round(share * asked * k) of them."""
     questions = tuple(Question(f"{name}/{n}", f"{n} + 1 = ?", Gold(str(n + 1))) for n in range(QUESTIONS))
     loaded = LoadedBenchmark(BENCHMARKS[name], questions, f"{name}.parquet", None, fingerprint(questions))
-    task = Task(loaded, questions[:asked], k, Grading())
+    config = load_config([f"eval.k={k}", f"eval.limit={asked}", "eval.extract=answer_tag", "eval.rule=strict"])
+    task = benchmark_task(config, loaded)
     right = round(share * asked * k)
     place = count()
     verdicts = {
@@ -220,17 +222,19 @@ def part_of(name: str, share: float, k: int, asked: int = QUESTIONS) -> Part:
         for key in task.keys
     }
     responses = {
-        (question, index): Stored(question, index, "<answer>7</answer>", (5, 6, 7), "stop", 0, 0.8, -0.25)
+        (question, index): StoredResponse(question, index, "<answer>7</answer>", (5, 6, 7), "stop", 0, 0.8, -0.25)
         for question, index in task.keys
     }
-    return Part(task, responses, verdicts)
+    return TaskResponses(task, responses, verdicts)
 
 
-def heldout(iteration: int) -> Evaluation:
+def heldout(iteration: int) -> EvalResult:
     """20 questions, half of them right at first and one more an iteration."""
     right = 10 + iteration
     verdicts = {kind.value: 0 for kind in VerdictKind} | {"correct": right, "wrong": 20 - right}
-    return Evaluation("heldout", 20, 1, 5.0 * right, 11.0, verdicts, 5.5, 0.5)
+    return EvalResult(
+        HELDOUT, HELDOUT_TITLE, 20, 1, 5.0 * right, 11.0, verdicts=verdicts, response_tokens_mean=5.5, seconds=0.5
+    )
 
 
 def _verdict(mark: str, response: Response) -> Verdict:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from icpo_cli.distributed import Ranks
-from icpo_cli.evaluate.shared import Numbers, Shelf, taken_or_made
+from icpo_cli.evaluate.result_cache import Numbers, ResultCache, get_or_compute
 
 PROCESS = Path(__file__).with_name("sharing_process.py")
 ALONE = Ranks(0, 1, 0, torch.device("cpu"))
@@ -24,7 +24,7 @@ IDENTITY = {"model": "m", "seeds": (1, 2)}
 
 
 def made_of(folder: Path, identity: dict, numbers: Numbers, lasting: bool = True) -> tuple[Numbers, bool]:
-    return taken_or_made(Shelf(folder, "numbers", identity), ALONE, lambda: numbers, lambda made: lasting)
+    return get_or_compute(ResultCache(folder, "numbers", identity), ALONE, lambda: numbers, lambda made: lasting)
 
 
 def file_of(folder: Path) -> Path:
@@ -70,9 +70,9 @@ def test_a_run_that_fails_lets_the_next_one_make_them(tmp_path: Path) -> None:
     def fail() -> Numbers:
         raise RuntimeError("out of memory")
 
-    shelf = Shelf(tmp_path, "numbers", IDENTITY)
+    cache = ResultCache(tmp_path, "numbers", IDENTITY)
     with pytest.raises(RuntimeError, match="out of memory"):
-        taken_or_made(shelf, ALONE, fail, lambda made: True)
+        get_or_compute(cache, ALONE, fail, lambda made: True)
     assert made_of(tmp_path, IDENTITY, {"accuracy": 1.0}) == ({"accuracy": 1.0}, False)
 
 
@@ -108,7 +108,7 @@ def test_of_runs_that_start_at_once_one_makes_them(tmp_path: Path) -> None:
             time.sleep(0.2)
             return {"by": number}
 
-        return taken_or_made(Shelf(tmp_path, "numbers", IDENTITY), ALONE, make, lambda made: True)
+        return get_or_compute(ResultCache(tmp_path, "numbers", IDENTITY), ALONE, make, lambda made: True)
 
     with ThreadPoolExecutor(8) as threads:
         outcomes = list(threads.map(run, range(8)))
