@@ -1,4 +1,4 @@
-"""A study's arms, resolved: those that its file names, and those that dials and controls make of them."""
+"""The arms of a study with their configurations: the ones its file names, and their variations (sweeps, controls)."""
 
 import itertools
 import json
@@ -18,64 +18,64 @@ CONTROLS = {
     "random_reward": {"reward.control": "random"},
     "shuffled_golds": {"reward.control": "shuffled_golds"},
 }
-"""Arms whose reward teaches nothing true: what a gain has to be seen beside."""
-OF_THE_STUDY = {
+"""Control arms: their reward carries no information about the true answers, so a real gain has to exceed theirs."""
+STUDY_KEYS = {
     "seed": "a study's seeds are given by --seeds",
     "name": "a study's runs are named by study, arm and seed",
-    "track.parent": "a study's runs stand under the study's own run",
+    "track.parent": "the parent of a study's runs is the run of the study",
 }
-"""Settings that a study makes itself."""
+"""Keys that the study itself sets, and why a user cannot."""
 
 
 @dataclass(frozen=True)
 class Variation:
-    """What makes another arm of an arm: a value of a dial, several at once in a grid, or a control."""
+    """Settings that turn an arm into another arm: one value of a sweep, a combination of a grid, or a control."""
 
     origin: str
-    """What asked for it, for messages."""
+    """Where the user asked for it, for error messages."""
     settings: dict[str, Any]
     control: str | None = None
 
     @property
     def label(self) -> str:
-        """How the arm's name goes on: delta=0.3."""
+        """Suffix of the arm's name: delta=0.3."""
         if self.control is not None:
             return self.control
         return " ".join(f"{_short_key(key)}={_text(value)}" for key, value in self.settings.items())
 
 
 @dataclass(frozen=True)
-class Draft:
-    """An arm with the layers that it was resolved from, so that more can be laid over them."""
+class ArmSpec:
+    """An arm and the layers of its configuration, on which variations add layers."""
 
     arm: Arm
     layers: tuple[Layer, ...]
 
 
-def named_arms(study: StudyFile, beneath: Sequence[Layer], seed: Layer) -> list[Draft]:
-    """The arms that the file names, the base first. Raises UserError; on equal ones too."""
+def named_arms(study: StudyFile, base_layers: Sequence[Layer], seed: Layer) -> list[ArmSpec]:
+    """The arms that the file names, the base arm first. Raises UserError, also if two arms are equal."""
     names = [study.base, *(name for name in study.arms if name != study.base)]
-    drafts = [_named(study, name, beneath, seed) for name in names]
-    for one, other in itertools.combinations(drafts, 2):
+    specs = [_named(study, name, base_layers, seed) for name in names]
+    for one, other in itertools.combinations(specs, 2):
         if effective(one.arm.config) == effective(other.arm.config):
             raise UserError(
                 f"{study.source}: arms '{one.arm.name}' and '{other.arm.name}' are equal: "
                 "they differ in no setting that has an effect"
             )
-    return drafts
+    return specs
 
 
-def dial_variations(dials: Mapping[str, Sequence[Any]], grid: bool, origin: str) -> list[Variation]:
-    """Dials one at a time, or every combination of their values. Raises UserError."""
-    dials = {_full_key(key): values for key, values in dials.items()}
-    for key, values in dials.items():
+def sweep_variations(sweep: Mapping[str, Sequence[Any]], grid: bool, origin: str) -> list[Variation]:
+    """One variation per value, or with `grid` per combination of values. Raises UserError."""
+    sweep = {_full_key(key): values for key, values in sweep.items()}
+    for key, values in sweep.items():
         if not values:
             raise UserError(f"{origin}: {key}: no values")
-        _check_of_the_study(key, origin)
+        _check_not_study_key(key, origin)
     if grid:
-        combined = itertools.product(*dials.values())
-        return [Variation(origin, dict(zip(dials, values, strict=True))) for values in combined]
-    return [Variation(origin, {key: value}) for key, values in dials.items() for value in values]
+        combinations = itertools.product(*sweep.values())
+        return [Variation(origin, dict(zip(sweep, values, strict=True))) for values in combinations]
+    return [Variation(origin, {key: value}) for key, values in sweep.items() for value in values]
 
 
 def control_variations(names: Iterable[str], origin: str) -> list[Variation]:
@@ -86,46 +86,49 @@ def control_variations(names: Iterable[str], origin: str) -> list[Variation]:
     return [Variation(origin, dict(CONTROLS[name]), name) for name in dict.fromkeys(names)]
 
 
-def with_variations(drafts: Sequence[Draft], of: Sequence[str] | None, variations: Sequence[Variation]) -> list[Draft]:
-    """`drafts`, and one more for each variation of those named in `of` (None: of all) that makes a new one.
+def with_variations(
+    specs: Sequence[ArmSpec], parents: Sequence[str] | None, variations: Sequence[Variation]
+) -> list[ArmSpec]:
+    """`specs`, then one more arm for each parent and variation whose configuration is new.
 
-    A varied arm is compared with the same variation of what its parent is compared with, where that is there.
-    Raises UserError on a setting that none of them takes.
+    `parents`: names of the arms to vary; None varies all. A varied arm is compared with the same variation of the arm
+    that its parent is compared with, where that exists. Raises UserError on a setting without effect in every parent.
     """
-    parents = [draft for draft in drafts if of is None or draft.arm.name in of]
-    known = {effective(draft.arm.config): draft.arm.name for draft in drafts}
-    is_arm: dict[tuple[str, int], str] = {}
-    made: list[tuple[Draft, Arm, int]] = []
-    taken: set[str] = set()
-    for parent, (place, variation) in itertools.product(parents, enumerate(variations)):
-        draft, live = _varied(parent, variation)
-        taken |= live
-        if not live:
+    varied_specs = [spec for spec in specs if parents is None or spec.arm.name in parents]
+    known = {effective(spec.arm.config): spec.arm.name for spec in specs}
+    name_of: dict[tuple[str, int], str] = {}
+    """(parent, index of the variation) to the arm that has this configuration."""
+    new: list[tuple[ArmSpec, Arm, int]] = []
+    used: set[str] = set()
+    for parent, (index, variation) in itertools.product(varied_specs, enumerate(variations)):
+        spec, active = _varied(parent, variation)
+        used |= active
+        if not active:
             continue
-        does = effective(draft.arm.config)
-        if does not in known:
-            known[does] = draft.arm.name
-            made.append((draft, parent.arm, place))
-        is_arm[parent.arm.name, place] = known[does]
-    _check_taken(parents, variations, taken)
-    varied = []
-    for draft, parent_arm, place in made:
+        behavior = effective(spec.arm.config)
+        if behavior not in known:
+            known[behavior] = spec.arm.name
+            new.append((spec, parent.arm, index))
+        name_of[parent.arm.name, index] = known[behavior]
+    _check_used(varied_specs, variations, used)
+    added = []
+    for spec, parent_arm, index in new:
         other = parent_arm.against or parent_arm.name
-        against = is_arm.get((other, place), other)
-        varied.append(replace(draft, arm=replace(draft.arm, against=other if against == draft.arm.name else against)))
-    return [*drafts, *varied]
+        against = name_of.get((other, index), other)
+        added.append(replace(spec, arm=replace(spec.arm, against=other if against == spec.arm.name else against)))
+    return [*specs, *added]
 
 
 def effective(config: Config) -> str:
-    """All that decides what a run of the configuration does, names and seed apart."""
-    idle = inactive_keys(config)
+    """The settings that influence what a run does, as text: without names, seed and inactive keys."""
+    inactive = inactive_keys(config)
     values = flatten(to_tree(config))
     names = ("name", "method.name", "seed")
-    return json.dumps({key: value for key, value in values.items() if key not in names and key not in idle})
+    return json.dumps({key: value for key, value in values.items() if key not in names and key not in inactive})
 
 
 def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Sections written as sections or as dotted keys, all as dotted keys; `method: x` as method.name."""
+    """Nested sections and dotted keys as dotted keys alone; `method: x` as method.name."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         key = f"{prefix}{name}"
@@ -137,63 +140,63 @@ def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def setting_layers(settings: Mapping[str, Any], origin: str) -> list[Layer]:
-    """One a dotted key. Raises UserError on one that the study makes itself."""
+    """One layer per dotted key. Raises UserError on a key that the study itself sets."""
     for key in settings:
-        _check_of_the_study(key, origin)
+        _check_not_study_key(key, origin)
     return [Layer(origin, _nested(key, value)) for key, value in settings.items()]
 
 
-def check_inactive_keys(config: Config, settings: Mapping[str, Any], origin: str) -> None:
-    """Raise UserError on a setting that has no effect there, such as delta for a method without the bonus."""
-    idle = inactive_keys(config)
+def check_active(config: Config, settings: Mapping[str, Any], origin: str) -> None:
+    """Raise UserError on a setting without effect in `config`, such as delta for a method without the bonus."""
+    inactive = inactive_keys(config)
     for key in settings:
-        if key in idle:
-            raise UserError(f"{origin}: {key}: has no effect: {idle[key]}")
+        if key in inactive:
+            raise UserError(f"{origin}: {key}: has no effect: {inactive[key]}")
 
 
-def _named(study: StudyFile, name: str, beneath: Sequence[Layer], seed: Layer) -> Draft:
+def _named(study: StudyFile, name: str, base_layers: Sequence[Layer], seed: Layer) -> ArmSpec:
     origin = f"{study.source}: arm {name}"
-    laid = {Path(layer.origin).resolve() for layer in beneath}
+    loaded = {Path(layer.origin).resolve() for layer in base_layers}
     settings = dotted({key: value for key, value in study.arms[name].items() if key != FILES})
-    # A file that is laid beneath all arms already is not laid again, over what the user asks for.
+    # A file that is a base layer of all arms must not be applied again over the settings of the user.
     files = [layer for file in study.arms[name].get(FILES, []) for layer in file_layers(file)]
-    files = [layer for layer in files if Path(layer.origin).resolve() not in laid]
-    layers = (*beneath, *files, *setting_layers(settings, origin), seed)
+    files = [layer for layer in files if Path(layer.origin).resolve() not in loaded]
+    layers = (*base_layers, *files, *setting_layers(settings, origin), seed)
     config = resolve(layers)
-    check_inactive_keys(config, settings, origin)
-    said = {key: value for layer in files for key, value in dotted(layer.values).items() if key not in OF_THE_STUDY}
+    check_active(config, settings, origin)
+    from_files = {key: value for layer in files for key, value in dotted(layer.values).items() if key not in STUDY_KEYS}
     against = None if name == study.base else study.against.get(name, study.base)
-    return Draft(Arm(name, {**said, **settings}, config, against), layers)
+    return ArmSpec(Arm(name, {**from_files, **settings}, config, against), layers)
 
 
-def _varied(parent: Draft, variation: Variation) -> tuple[Draft, set[str]]:
-    """The arm, and the keys that have an effect in it: none is as good as no variation."""
+def _varied(parent: ArmSpec, variation: Variation) -> tuple[ArmSpec, set[str]]:
+    """The varied arm, and the keys of the variation that have an effect in it; none: the variation changes nothing."""
     layers = (*parent.layers, *setting_layers(variation.settings, variation.origin))
     config = resolve(layers)
-    idle = inactive_keys(config)
-    live = {key: value for key, value in variation.settings.items() if key not in idle}
-    if live and len(live) < len(variation.settings):
-        return _varied(parent, replace(variation, settings=live))
+    inactive = inactive_keys(config)
+    active = {key: value for key, value in variation.settings.items() if key not in inactive}
+    if active and len(active) < len(variation.settings):
+        return _varied(parent, replace(variation, settings=active))
     arm = replace(
         parent.arm,
         name=f"{parent.arm.name} {variation.label}",
         overrides={**parent.arm.overrides, **variation.settings},
         config=config,
     )
-    return Draft(arm, layers), set(live)
+    return ArmSpec(arm, layers), set(active)
 
 
-def _check_taken(parents: Sequence[Draft], variations: Sequence[Variation], taken: set[str]) -> None:
+def _check_used(parents: Sequence[ArmSpec], variations: Sequence[Variation], used: set[str]) -> None:
     for variation in variations:
         for key in variation.settings:
-            if key not in taken:
+            if key not in used:
                 config = resolve([*parents[0].layers, *setting_layers(variation.settings, variation.origin)])
                 raise UserError(f"{variation.origin}: {key}: has no effect in any arm: {inactive_keys(config)[key]}")
 
 
-def _check_of_the_study(key: str, origin: str) -> None:
-    if key in OF_THE_STUDY:
-        raise UserError(f"{origin}: {key}: {OF_THE_STUDY[key]}")
+def _check_not_study_key(key: str, origin: str) -> None:
+    if key in STUDY_KEYS:
+        raise UserError(f"{origin}: {key}: {STUDY_KEYS[key]}")
 
 
 def _full_key(key: str) -> str:
@@ -201,7 +204,7 @@ def _full_key(key: str) -> str:
 
 
 def _short_key(key: str) -> str:
-    """Without its section: delta, omega.max."""
+    """The key without its section: delta, omega.max."""
     return "method" if key == "method.name" else key.partition(".")[2] or key
 
 
@@ -212,7 +215,7 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """A value as short as it can be told from others."""
+    """The shortest text that still identifies the value."""
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""What a study will do, before any of it is started: arms, what tells them apart, omega, time and memory."""
+"""The plan of a study before anything starts: arms, their differences, omega, time and memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,31 +16,31 @@ from icpo_cli.models.sizes import check_lengths, memory_gib
 from icpo_cli.objective.omega import omega_at
 
 SHOWN_AT = (0.0, 0.1, 0.2, 0.5, 1.0)
-"""Of a run's iterations, where omega is printed."""
+"""Fractions of a run's iterations at which omega is printed."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What each run will have."""
+    """Resources of each run."""
 
     ranks: int
     cores: int | None
-    """Of this machine; None where it has GPUs, or runs elsewhere."""
+    """CPU cores on this machine; None if the run has GPUs, or is on another machine."""
     at_once: int | None
-    """Runs at a time here; None where that is another's to decide."""
+    """Runs at the same time on this machine; None if SLURM decides."""
 
 
 @dataclass(frozen=True)
 class PlannedArm:
-    """One arm: what one run of it will do."""
+    """The plan of one run of an arm."""
 
     arm: Arm
     differs: dict[str, tuple[Any, Any]]
-    """Dotted key: the base arm's value and this one's."""
+    """Dotted key to (value in the base arm, value in this arm)."""
     omega: dict[int, float]
     """By iteration; empty for a method without the bonus."""
     memory_gib: float | None
-    """Of a rank, key-value cache apart; None where the model's sizes are not known yet."""
+    """Per rank, without key-value cache; None while the sizes of the model are unknown."""
     estimate: Estimate
 
     @property
@@ -49,48 +49,47 @@ class PlannedArm:
 
 
 @dataclass(frozen=True)
-class PlannedProbe:
-    """The run that selects a study's data."""
+class StudyPlan:
+    """The plan of all runs of a study, and of its probe."""
 
-    run: str | None
-    """One that was made before."""
-    selected: dict[str, int] | None
-    """What that one's verdicts say: its prompts by reason, all_right and all_wrong are those of the data."""
-    iterations: int | None
-    """None where its data set would have to be fetched to be counted."""
-    estimate: Estimate
-
-
-@dataclass(frozen=True)
-class Plan:
     study: Study
     machine: Machine
     arms: tuple[PlannedArm, ...]
-    probe: PlannedProbe | None
+    selected: dict[str, int] | None
+    """Prompts of the earlier run that replaces the probe, by reason; all_right and all_wrong are the coarse data."""
+    probe_estimate: Estimate | None
+    """None for a study without probe."""
 
     @property
     def runs(self) -> int:
         return len(self.arms) * len(self.study.seeds)
 
     @property
+    def probe_iterations(self) -> int | None:
+        """None if the probe's data set is not downloaded, or there is no probe."""
+        probe = self.study.probe
+        return probe.train.iterations if probe is not None and self.study.probe_counted else None
+
+    @property
     def seconds(self) -> float | None:
-        """Of the probe and then all runs, one after another; None where one is not known."""
+        """Duration of the probe and then all runs, one after another; None if one is unknown."""
         return self._seconds(1)
 
     @property
     def seconds_at_once(self) -> float | None:
-        """Of the probe and then all runs, as many at a time as there will be."""
+        """Duration of the probe and then all runs, as many at the same time as the plan says."""
         return self._seconds(min(self.machine.at_once or 1, self.runs))
 
     def _seconds(self, at_once: int) -> float | None:
         each = [arm.estimate.seconds for arm in self.arms]
-        probe = 0.0 if self.probe is None or self.probe.run is not None else self.probe.estimate.seconds
-        if probe is None or None in each:
+        probe = self.probe_estimate
+        probe_seconds = 0.0 if probe is None or self.study.probe_run is not None else probe.seconds
+        if probe_seconds is None or None in each:
             return None
-        return probe + len(self.study.seeds) * sum(seconds for seconds in each if seconds is not None) / at_once
+        return probe_seconds + len(self.study.seeds) * sum(seconds for seconds in each if seconds is not None) / at_once
 
     def document(self) -> dict[str, Any]:
-        """What --json prints."""
+        """The document that --json prints."""
         document: dict[str, Any] = {
             "study": self.study.name,
             "about": self.study.about,
@@ -100,21 +99,21 @@ class Plan:
             "seconds_estimate": _rounded(self.seconds),
             "folder": str(self.study.folder),
         }
-        if self.probe is not None:
+        if self.probe_estimate is not None:
             document["probe"] = {
-                "run": self.probe.run,
-                "selected": self.probe.selected,
-                "iterations": self.probe.iterations,
-                "seconds_estimate": _rounded(self.probe.estimate.seconds),
+                "run": self.study.probe_run,
+                "selected": self.selected,
+                "iterations": self.probe_iterations,
+                "seconds_estimate": _rounded(self.probe_estimate.seconds),
             }
         return document
 
 
 def check_study(study: Study, ranks: int) -> None:
-    """Everything that can be known to be wrong before a run of `ranks` processes starts. Raises UserError."""
+    """Check all configurations for runs of `ranks` processes. Raises UserError."""
     configs = {f"arm {arm.name}": arm.config for arm in study.arms}
     if study.probe is not None:
-        configs["probe"] = study.probe.config
+        configs["probe"] = study.probe
     for name, config in configs.items():
         try:
             check(config, ranks)
@@ -125,27 +124,25 @@ def check_study(study: Study, ranks: int) -> None:
             raise UserError(f"{name}: {error}") from None
 
 
-def plan(study: Study, machine: Machine, selected: dict[str, int] | None = None) -> Plan:
-    """`selected`: the prompts of the run of --probe, by reason. Nothing is started and nothing fetched."""
+def plan(study: Study, machine: Machine, selected: dict[str, int] | None = None) -> StudyPlan:
+    """Plan a study; nothing is started and nothing downloaded. `selected`: prompts of the --probe run, by reason."""
     base = study.arms[0].config
     past = past_runs(Path(base.train.output_dir), study.folder.parent)
 
     def estimated(config: Config) -> Estimate:
-        # Coarse data is of the same kind as what it is selected from, which past runs may have been made on.
-        probed = config if study.probe is None else replace(config, data=study.probe.config.data)
+        # Coarse data has the same sizes as the data it is selected from, which past runs may have trained on.
+        probed = config if study.probe is None else replace(config, data=study.probe.data)
         return estimate(probed, past, machine.cores)
 
+    arms = tuple(_arm(arm, base, machine.ranks, estimated(arm.config)) for arm in study.arms)
     probe = None
     if study.probe is not None:
-        config, counted = study.probe.config, study.probe.counted
-        iterations, seconds = (config.train.iterations, estimated(config)) if counted else (None, NOT_KNOWN)
-        probe = PlannedProbe(study.probe_run, selected, iterations, seconds)
-    arms = tuple(_arm(arm, base, machine.ranks, estimated(arm.config)) for arm in study.arms)
-    return Plan(study, machine, arms, probe)
+        probe = estimated(study.probe) if study.probe_counted else NOT_KNOWN
+    return StudyPlan(study, machine, arms, selected, probe)
 
 
 def omega_curve(config: Config, points: Sequence[int]) -> dict[int, float]:
-    """Omega at iterations; empty for a method without the bonus."""
+    """Omega by iteration, at `points`; empty for a method without the bonus."""
     if config.method.bonus == "none":
         return {}
     return {point: omega_at(point, config.method, config.train.iterations) for point in points}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -13,7 +13,7 @@ from icpo_cli.ablate.launch.launcher import Launcher, Standing
 from icpo_cli.ablate.outcome import Outcome, outcome_of
 from icpo_cli.ablate.progress import JobView, ProgressReader
 from icpo_cli.ablate.record import StudyRecord, recorded
-from icpo_cli.ablate.study import PROBE, START, Job, Study
+from icpo_cli.ablate.study import Job, Study, probe_job
 from icpo_cli.config.load import to_yaml
 from icpo_cli.errors import RunFailed
 from icpo_cli.interrupt import StopSignal
@@ -97,18 +97,10 @@ def _probed(study: Study, launcher: Launcher, record: StudyRecord, view: StudyVi
     assert study.probe is not None
     if study.probe_run is not None:
         return RunDir(Path(study.probe_run))
-    folder = study.folder / PROBE
-    config = study.probe.config
-    start = config.train.shared_start or str(study.folder / START)
-    config = replace(
-        config,
-        name=f"{study.name} {PROBE}",
-        train=replace(config.train, output_dir=str(folder), shared_start=start),
-        track=replace(config.track, parent=record.run_id),
-    )
-    [ended] = _run([Job(PROBE, config.seed, config, folder)], launcher, record, view, stop)
+    job = probe_job(study, study.probe, record.run_id)
+    [ended] = _run([job], launcher, record, view, stop)
     if ended.standing.state is Status.DONE:
-        return JobDir(folder).resumable_run()
+        return JobDir(job.folder).resumable_run()
     if stop.signal:
         return None
     raise RunFailed(f"the study's probe {ended.standing.state}: {ended.standing.why}")

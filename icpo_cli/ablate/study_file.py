@@ -1,45 +1,51 @@
-"""Study files: YAML that names a study's arms as settings over one base configuration."""
+"""Study files: YAML that defines the arms of a study as settings over one base configuration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icpo_cli.config.load import deep_merge, experiment_file, nearest, read_yaml
+from icpo_cli.config.load import Layer, experiment_file, file_layers, deep_merge, nearest, read_yaml
 from icpo_cli.errors import UserError
 
 SUFFIXES = (".yaml", ".yml")
 FILES = "files"
-"""Of an arm's keys, the one that is no setting."""
+"""The key of an arm that is not a setting."""
 
 
 @dataclass(frozen=True)
 class StudyFile:
-    """What a study file says, with what it includes; keys of settings are as they were written."""
+    """A study file merged with those it includes; keys of settings are as the user wrote them."""
 
     source: str
-    """What the user named it by, for messages."""
+    """Name or path that the user gave, for error messages."""
     name: str
     about: str
     base: str
     files: tuple[Path, ...]
     settings: dict[str, Any]
     arms: dict[str, dict[str, Any]]
-    """Settings by arm; an arm's own `files` are among them, as paths."""
+    """Settings by arm, with the arm's own `files` as paths."""
     against: dict[str, str]
-    dials: dict[str, list[Any]]
+    sweep: dict[str, list[Any]]
+    """`dials:` dotted key to values."""
     grid: bool
-    dial_arms: tuple[str, ...] | None
-    """The arms that are dialled; None is every arm that has the dial."""
+    sweep_arms: tuple[str, ...] | None
+    """The arms that are swept; None: all in which the key has an effect."""
     controls: tuple[str, ...]
     control_arms: tuple[str, ...] | None
     probe: dict[str, Any] | None
 
 
 def read_study_file(study: str) -> StudyFile:
-    """A shipped study by its name, or a file. Raises UserError."""
+    """Read a shipped study by its name, or a file. Raises UserError."""
     path = _find(study)
-    values = _read(path, ())
+    values: dict[str, Any] = {}
+    for layer in file_layers(path):
+        own = _checked(layer)
+        if FILES in own:
+            own[FILES] = [*values.get(FILES, []), *own[FILES]]
+        values = deep_merge(values, own)
     arms = values.get("arms", {})
     if not arms:
         raise UserError(f"{study}: arms: a study needs one or more")
@@ -48,13 +54,13 @@ def read_study_file(study: str) -> StudyFile:
         name=values.get("name", path.stem),
         about=values.get("about", ""),
         base=values.get("base", next(iter(arms))),
-        files=tuple(values.get("files", [])),
+        files=tuple(values.get(FILES, [])),
         settings=values.get("settings", {}),
         arms=arms,
         against=values.get("against", {}),
-        dials=values.get("dials", {}),
+        sweep=values.get("dials", {}),
         grid=values.get("grid", False),
-        dial_arms=_optional(values.get("dial_arms")),
+        sweep_arms=_optional(values.get("dial_arms")),
         controls=tuple(values.get("controls", [])),
         control_arms=_optional(values.get("control_arms")),
         probe=values.get("probe"),
@@ -64,12 +70,12 @@ def read_study_file(study: str) -> StudyFile:
 
 
 def is_study_file(path: Path) -> bool:
-    """Whether its keys are a study's, not a configuration's. Raises UserError where it is no YAML of keys."""
-    return not STUDYS_OWN.isdisjoint(read_yaml(path))
+    """Whether the file has keys that only a study has. Raises UserError if it is not YAML with keys."""
+    return not STUDY_ONLY.isdisjoint(read_yaml(path))
 
 
 def study_names() -> list[str]:
-    """The shipped studies."""
+    """Names of the shipped studies."""
     return sorted(path.stem for path in experiment_file("ablations/schedule.yaml").parent.glob("*.yaml"))
 
 
@@ -81,29 +87,16 @@ def _find(study: str) -> Path:
     return experiment_file(f"ablations/{study}.yaml")
 
 
-def _read(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
-    """A file's values over those of the one it includes. Sections are merged, `files` follow, the rest is replaced."""
-    if path.resolve() in parents:
-        raise UserError(f"{path}: includes itself")
-    values = read_yaml(path)
-    for key, value in values.items():
+def _checked(layer: Layer) -> dict[str, Any]:
+    """The values of one file, with `files` as paths from its folder. Raises UserError on a key or value of no study."""
+    own = dict(layer.values)
+    for key, value in own.items():
         if key not in KEYS:
-            raise UserError(f"{path}: unknown key '{key}' of a study{nearest(str(key), list(KEYS))}")
+            raise UserError(f"{layer.origin}: unknown key '{key}' of a study{nearest(str(key), list(KEYS))}")
         fits, form = KEYS[key]
         if not fits(value):
-            raise UserError(f"{path}: {key}: must be {form}")
-    own = _with_paths(values, path.parent)
-    if "include" not in own:
-        return own
-    beneath = _read(path.parent / own.pop("include"), (*parents, path.resolve()))
-    if FILES in own and FILES in beneath:
-        own[FILES] = [*beneath[FILES], *own[FILES]]
-    return deep_merge(beneath, own)
-
-
-def _with_paths(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """With `files`, the study's and the arms', as paths from where the study file stands; arms without settings too."""
-    own = dict(values)
+            raise UserError(f"{layer.origin}: {key}: must be {form}")
+    folder = Path(layer.origin).parent
     if FILES in own:
         own[FILES] = [folder / name for name in own[FILES]]
     if "arms" in own:
@@ -116,11 +109,11 @@ def _with_paths(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _check_names(study: StudyFile) -> None:
-    """Arms that are referred to are there."""
+    """Raise UserError on a reference to an arm that does not exist."""
     named = {
         "base": [study.base],
         "against": [*study.against, *study.against.values()],
-        "dial_arms": study.dial_arms or (),
+        "dial_arms": study.sweep_arms or (),
         "control_arms": study.control_arms or (),
     }
     for key, names in named.items():
@@ -128,7 +121,7 @@ def _check_names(study: StudyFile) -> None:
             if name not in study.arms:
                 raise UserError(f"{study.source}: {key}: no arm '{name}'{nearest(name, list(study.arms))}")
     if study.base in study.against:
-        raise UserError(f"{study.source}: against: '{study.base}' is the base, which the others are compared with")
+        raise UserError(f"{study.source}: against: '{study.base}' is the base arm: other arms are compared with it")
     for name, other in study.against.items():
         if name == other:
             raise UserError(f"{study.source}: against: '{name}' cannot be compared with itself")
@@ -168,7 +161,6 @@ KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_is_text, "a text"),
     "about": (_is_text, "a text of one line"),
     "base": (_is_text, "the name of an arm"),
-    "include": (_is_text, "the name of another study file"),
     "files": (_are_texts, "a list of configuration files"),
     "settings": (_is_section, "a section of settings"),
     "arms": (_are_arms, "a section of arms, each a section of settings; an arm's files a list"),
@@ -180,7 +172,7 @@ KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "control_arms": (_are_texts, "a list of arms"),
     "probe": (_is_section, "a section of settings and `epochs`"),
 }
-"""Of a study file: what each key's value must be, as a check and in words."""
+"""Keys of a study file: a check of the value, and its text for error messages."""
 
-STUDYS_OWN = set(KEYS) - {"name", "include"}
-"""Keys that no configuration has."""
+STUDY_ONLY = set(KEYS) - {"name"}
+"""Keys that no configuration file has."""

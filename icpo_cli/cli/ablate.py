@@ -51,10 +51,10 @@ def ablate(
     """Compare configurations over seeds. Interrupted, the same command goes on with what is not done."""
     from icpo_cli.ablate.launch.choose import launchers_of
     from icpo_cli.ablate.plan import check_study
-    from icpo_cli.ablate.read import Wish, read_study
+    from icpo_cli.ablate.request import StudyRequest, read_study
 
-    wish = Wish(study, settings or [], seeds, dial or [], grid, control or [], probe)
-    read = read_study(wish, fetch=not dry_run)
+    request = StudyRequest(study, settings or [], seeds, dial or [], grid, control or [], probe)
+    read = read_study(request, fetch=not dry_run)
     new_launcher = launchers_of(read, launcher, slurm or [])
     machine = _machine(read, launcher, slurm or [], jobs)
     check_study(read, machine.ranks)

@@ -1,17 +1,17 @@
-"""What a user sees of a study before it runs: its arms, what differs, and omega drawn over the iterations."""
+"""The printed plan of a study: its arms, their differences, and omega over the iterations as a small chart."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from icpo_cli.ablate.plan import Plan, PlannedArm, PlannedProbe, omega_curve
+from icpo_cli.ablate.plan import PlannedArm, StudyPlan, omega_curve
 from icpo_cli.cli.display import BARS
 from icpo_cli.text import duration, printable
 
 WIDTH, ROWS = 48, 3
-"""Characters of a drawn curve."""
+"""Size of a chart in characters."""
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: StudyPlan) -> str:
     study = plan.study
     seeds = ", ".join(map(str, study.seeds))
     lines = [
@@ -25,9 +25,9 @@ def plan_text(plan: Plan) -> str:
     memory = [planned.memory_gib for planned in plan.arms if planned.memory_gib is not None]
     if memory and plan.machine.at_once is not None:
         most = max(memory) * plan.machine.ranks * plan.machine.at_once
-        lines.append(f"memory with {plan.machine.at_once} at once: {_gib(most)}, key-value cache apart")
-    if plan.probe is not None:
-        lines.append(_probe_line(plan.probe))
+        lines.append(f"memory with {plan.machine.at_once} at once: {_gib(most)}, without key-value cache")
+    if plan.probe_estimate is not None:
+        lines.append(_probe_line(plan, plan.probe_estimate.seconds))
     top = max((planned.arm.config.method.omega.max for planned in plan.arms if planned.omega), default=0.0)
     for planned in plan.arms:
         lines += ["", *_arm_lines(planned, top)]
@@ -35,24 +35,23 @@ def plan_text(plan: Plan) -> str:
 
 
 def area(values: Sequence[float], top: float, rows: int) -> list[str]:
-    """Values from 0 to `top` as columns of blocks, the highest row first."""
+    """An area chart of values from 0 to `top`, as text rows from top to bottom."""
     steps = [round(value / (top or 1.0) * rows * len(BARS)) for value in values]
     return ["".join(_block(step - row * len(BARS)) for step in steps) for row in reversed(range(rows))]
 
 
 def _block(step: int) -> str:
-    """A row's part of a column that is so many eighths high above the row's foot."""
+    """One character of a column that rises `step` eighths above the lower edge of the row."""
     return " " if step <= 0 else BARS[min(step, len(BARS)) - 1]
 
 
-def _probe_line(probe: PlannedProbe) -> str:
-    if probe.run is not None:
-        counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in (probe.selected or {}).items())
-        return f"data from probe {probe.run}: {counts}"
-    iterations = (
-        "as many iterations as its epochs have" if probe.iterations is None else f"{probe.iterations} iterations"
-    )
-    return f"probe first: {iterations}, {duration(probe.estimate.seconds)}; its uniform groups are the arms' data"
+def _probe_line(plan: StudyPlan, seconds: float | None) -> str:
+    if plan.study.probe_run is not None:
+        counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in (plan.selected or {}).items())
+        return f"data from probe {plan.study.probe_run}: {counts}"
+    count = plan.probe_iterations
+    iterations = "its epochs give the number of iterations" if count is None else f"{count} iterations"
+    return f"probe first: {iterations}, {duration(seconds)}; its uniform groups are the arms' data"
 
 
 def _arm_lines(planned: PlannedArm, top: float) -> list[str]:
@@ -69,11 +68,11 @@ def _arm_lines(planned: PlannedArm, top: float) -> list[str]:
 
 
 def _omega_lines(planned: PlannedArm, top: float) -> list[str]:
-    """The curve with its axes, and its values at some iterations."""
-    drawn = area(_curve(planned), top, ROWS)
+    """A chart of omega with axes, and its values at some iterations."""
+    chart = area(_curve(planned), top, ROWS)
     scale = [f"{top:g}", *[""] * (ROWS - 2), "0"]
     margin = max(len(text) for text in scale)
-    lines = [f"  omega {text:>{margin}} │{row}" for text, row in zip(scale, drawn, strict=True)]
+    lines = [f"  omega {text:>{margin}} │{row}" for text, row in zip(scale, chart, strict=True)]
     lines[1:] = [line.replace("omega", "     ", 1) for line in lines[1:]]
     last = str(planned.iterations)
     lines.append(f"          {' ' * margin}0{last:>{WIDTH - 1}}")
@@ -81,7 +80,7 @@ def _omega_lines(planned: PlannedArm, top: float) -> list[str]:
 
 
 def _curve(planned: PlannedArm) -> list[float]:
-    points = [round(place * planned.iterations / (WIDTH - 1)) for place in range(WIDTH)]
+    points = [round(column * planned.iterations / (WIDTH - 1)) for column in range(WIDTH)]
     curve = omega_curve(planned.arm.config, points)
     return [curve[point] for point in points] if curve else []
 

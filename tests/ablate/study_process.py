@@ -6,7 +6,7 @@ from pathlib import Path
 
 from icpo_cli.ablate.launch.local import LocalLauncher, shares
 from icpo_cli.ablate.run import Ended, run_study
-from icpo_cli.ablate.study import Arm, Probe, Study
+from icpo_cli.ablate.study import Arm, Study
 from icpo_cli.cli.ablate_display import StudyProgress
 from icpo_cli.config.schema import Config, TrainConfig
 from icpo_cli.errors import UserError
@@ -22,7 +22,7 @@ def study_of(folder: Path, iterations: int, arms: list[str]) -> Study:
         about="",
         arms=tuple(Arm(name, {}, base, None if name == names[0] else names[0]) for name in names),
         seeds=(0,),
-        probe=Probe(base) if "probe" in arms else None,
+        probe=base if "probe" in arms else None,
         probe_run=None,
         folder=folder,
     )

@@ -2,15 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.plan import Machine, Plan, check_study, plan
-from icpo_cli.ablate.read import Wish, read_study
+from icpo_cli.ablate.plan import Machine, StudyPlan, check_study, plan
+from icpo_cli.ablate.request import StudyRequest, read_study
 from icpo_cli.errors import UserError
 
 HERE = Machine(ranks=1, cores=2, at_once=1)
 
 
-def planned(study: str, *arguments: str, machine: Machine = HERE, seeds: str = "0,1") -> Plan:
-    return plan(read_study(Wish(study, arguments, seeds), fetch=False), machine)
+def planned(study: str, *arguments: str, machine: Machine = HERE, seeds: str = "0,1") -> StudyPlan:
+    return plan(read_study(StudyRequest(study, arguments, seeds), fetch=False), machine)
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +46,10 @@ def test_time_is_of_a_run_and_of_all_of_them() -> None:
 
 def test_a_probe_is_counted_in() -> None:
     found = planned("coarse")
-    assert found.probe is not None and found.probe.iterations == 111
-    assert found.seconds is not None and found.probe.estimate.seconds is not None
+    assert found.probe_estimate is not None and found.probe_iterations == 111
+    assert found.seconds is not None and found.probe_estimate.seconds is not None
     each = found.arms[0].estimate.seconds
-    assert each is not None and found.seconds == pytest.approx(4 * each + found.probe.estimate.seconds)
+    assert each is not None and found.seconds == pytest.approx(4 * each + found.probe_estimate.seconds)
     unknown = planned("coarse", "data.train.source=hub", "data.train.path=no/such")
     assert unknown.document()["probe"]["iterations"] is None and unknown.seconds is None
 
@@ -73,7 +73,7 @@ def test_memory_is_the_models_and_is_not_made_up() -> None:
     ],
 )
 def test_what_no_run_could_start_with_is_told_with_its_arm(arguments: list[str], ranks: int, says: str) -> None:
-    study = read_study(Wish("noise", arguments), fetch=False)
+    study = read_study(StudyRequest("noise", arguments), fetch=False)
     with pytest.raises(UserError) as error:
         check_study(study, ranks)
     assert says in str(error.value)

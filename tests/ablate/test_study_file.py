@@ -19,7 +19,7 @@ def test_the_papers_studies_are_shipped() -> None:
 
 def test_what_a_file_leaves_out() -> None:
     study = read_study_file("coarse")
-    assert (study.files, study.dials, study.controls, study.dial_arms) == ((), {}, (), None)
+    assert (study.files, study.sweep, study.controls, study.sweep_arms) == ((), {}, (), None)
 
 
 def test_a_file_is_named_by_its_stem_and_based_on_its_first_arm(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_an_included_study_lies_beneath(tmp_path: Path) -> None:
     assert study.files == (tmp_path / "sub/base.yaml", tmp_path / "own.yaml")
     assert study.settings == {"seed_free": 1, "both": 2}
     assert study.arms == {"a": {"x": 1, "y": 3}, "b": {"x": 2}, "c": {"files": [tmp_path / "c.yaml"]}}
-    assert study.dials == {"x": [3]}
+    assert study.sweep == {"x": [3]}
 
 
 @pytest.mark.parametrize(

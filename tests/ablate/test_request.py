@@ -1,11 +1,11 @@
-"""From a command line to arms: layers, dials, controls, probe, folder."""
+"""From the command line to arms: layers, sweeps, controls, probe, folder."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.read import Wish, read_study
+from icpo_cli.ablate.request import StudyRequest, read_study
 from icpo_cli.ablate.study import Arm, Study, jobs_of, slug
 from icpo_cli.errors import UserError
 
@@ -25,7 +25,7 @@ def write(folder: Path, text: str, name: str = "toy.yaml") -> str:
 
 
 def read(study: str, *arguments: str, fetch: bool = False, **asked: object) -> Study:
-    return read_study(Wish(study, arguments, **asked), fetch)  # type: ignore[arg-type]
+    return read_study(StudyRequest(study, arguments, **asked), fetch)  # type: ignore[arg-type]
 
 
 def arms(study: Study) -> dict[str, Arm]:
@@ -82,8 +82,8 @@ def test_the_base_comes_first_and_the_others_are_compared_with_it_or_with_whom_t
     assert list(against(read(write(tmp_path, text))).items()) == [("icpo", None), ("grpo", "icpo"), ("third", "grpo")]
 
 
-def test_a_dial_makes_an_arm_of_each_value_where_it_has_an_effect(tmp_path: Path) -> None:
-    study = read(write(tmp_path, TOY), dials=["method.delta=0.3,0.4,0.50"])
+def test_a_sweep_makes_an_arm_of_each_value_that_has_an_effect(tmp_path: Path) -> None:
+    study = read(write(tmp_path, TOY), sweep=["method.delta=0.3,0.4,0.50"])
     # 0.4 is icpo itself; grpo has no delta.
     assert list(against(study).items()) == [
         ("grpo", None),
@@ -96,20 +96,20 @@ def test_a_dial_makes_an_arm_of_each_value_where_it_has_an_effect(tmp_path: Path
     assert arm.config.method.delta == 0.3
 
 
-def test_a_dial_over_methods(tmp_path: Path) -> None:
-    study = read(write(tmp_path, TOY), dials=["method=dapo"])
+def test_a_sweep_over_methods(tmp_path: Path) -> None:
+    study = read(write(tmp_path, TOY), sweep=["method=dapo"])
     assert list(arms(study))[2:] == ["grpo method=dapo"]  # the icpo arm with DAPO is the same one
     assert arms(study)["grpo method=dapo"].config.learner.clip_ratio_high == 0.28
 
 
-def test_a_dialled_arm_is_compared_with_its_like() -> None:
-    found = against(read("noise", dials=["reward.noise.fraction=0.2,0.4"]))
+def test_a_swept_arm_is_compared_with_the_same_value_of_the_other_arm() -> None:
+    found = against(read("noise", sweep=["reward.noise.fraction=0.2,0.4"]))
     assert found["grpo-noise noise.fraction=0.2"] == "grpo"
     assert found["icpo-noise noise.fraction=0.2"] == "grpo-noise noise.fraction=0.2"
     assert len(found) == 6
 
 
-def test_dials_one_at_a_time_and_as_a_grid(tmp_path: Path) -> None:
+def test_sweeps_one_at_a_time_and_as_a_grid(tmp_path: Path) -> None:
     text = TOY + "dials: {method.delta: [0.3, 0.4], method.tau: [1, 2]}\ndial_arms: [icpo]\n"
     path = write(tmp_path, text)
     assert list(arms(read(path)))[2:] == ["icpo delta=0.3", "icpo tau=1"]
@@ -118,13 +118,13 @@ def test_dials_one_at_a_time_and_as_a_grid(tmp_path: Path) -> None:
         "icpo delta=0.3 tau=2",
         "icpo delta=0.4 tau=1",
     ]
-    assert list(arms(read(path, dials=["method.tau"])))[2:] == ["icpo tau=1"]
-    assert list(arms(read(path, dials=["method.tau=1", "method.delta=0.5"], grid=True)))[2:] == ["icpo tau=1 delta=0.5"]
+    assert list(arms(read(path, sweep=["method.tau"])))[2:] == ["icpo tau=1"]
+    assert list(arms(read(path, sweep=["method.tau=1", "method.delta=0.5"], grid=True)))[2:] == ["icpo tau=1 delta=0.5"]
 
 
 def test_a_grid_leaves_out_what_has_no_effect_in_a_combination(tmp_path: Path) -> None:
-    dials = ["method.omega.schedule=constant,warmup_retention", "method.omega.warmup_fraction=0.1,0.3"]
-    assert list(arms(read(write(tmp_path, TOY), dials=dials, grid=True)))[2:] == [
+    sweep = ["method.omega.schedule=constant,warmup_retention", "method.omega.warmup_fraction=0.1,0.3"]
+    assert list(arms(read(write(tmp_path, TOY), sweep=sweep, grid=True)))[2:] == [
         "icpo omega.schedule=constant",
         "icpo omega.schedule=warmup_retention omega.warmup_fraction=0.1",
         "icpo omega.schedule=warmup_retention omega.warmup_fraction=0.3",
@@ -133,7 +133,7 @@ def test_a_grid_leaves_out_what_has_no_effect_in_a_combination(tmp_path: Path) -
 
 def test_controls_on_demand_and_of_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, TOY + "controls: [shuffled_golds]\n")
-    study = read(path, controls=["random_reward", "random_reward"], dials=["method.tau=1"])
+    study = read(path, controls=["random_reward", "random_reward"], sweep=["method.tau=1"])
     assert list(against(study).items())[2:] == [
         ("icpo tau=1", "grpo"),
         ("grpo shuffled_golds", "grpo"),
@@ -176,7 +176,7 @@ def test_the_same_command_finds_its_study_again_with_other_seeds_or_places(tmp_p
 
 
 def test_jobs_run_seed_by_seed_with_names_and_folders_of_their_own(tmp_path: Path) -> None:
-    study = read(write(tmp_path, TOY), seeds="3,1", dials=["method.delta=0.3"])
+    study = read(write(tmp_path, TOY), seeds="3,1", sweep=["method.delta=0.3"])
     jobs = jobs_of(study, "parent")
     assert [(job.seed, job.arm) for job in jobs] == [
         (seed, arm) for seed in (3, 1) for arm in ("grpo", "icpo", "icpo delta=0.3")
@@ -192,13 +192,13 @@ def test_jobs_run_seed_by_seed_with_names_and_folders_of_their_own(tmp_path: Pat
 
 def test_a_probe_trains_for_its_epochs_and_the_arms_on_what_it_selects(tmp_path: Path) -> None:
     study = read("coarse", "data.train.size=250", "data.heldout=null")
-    assert study.probe is not None and study.probe.counted and study.probe_run is None
-    assert study.probe.config.train.iterations == 21  # 250 questions, 12 an iteration
-    assert (study.probe.config.method.name, study.probe.config.data.train.size) == ("grpo", 250)
+    assert study.probe is not None and study.probe_counted and study.probe_run is None
+    assert study.probe.train.iterations == 21  # 250 questions, 12 an iteration
+    assert (study.probe.method.name, study.probe.data.train.size) == ("grpo", 250)
     for arm in study.arms:
         assert arm.config.data.train.path == str(study.folder / "coarse.jsonl")
         assert arm.config.train.iterations == 14
-        assert arm.config.data.heldout == study.probe.config.data.heldout
+        assert arm.config.data.heldout == study.probe.data.heldout
 
 
 def test_an_epoch_is_of_the_questions_that_are_not_held_out(tmp_path: Path) -> None:
@@ -207,13 +207,13 @@ def test_an_epoch_is_of_the_questions_that_are_not_held_out(tmp_path: Path) -> N
     write(tmp_path, "".join(json.dumps(row) + "\n" for row in train[:10]), "heldout.jsonl")
     files = [f"data.{name}={{source: file, path: {tmp_path / name}.jsonl}}" for name in ("train", "heldout")]
     study = read(write(tmp_path, TOY + "probe: {method: grpo, epochs: 2}\n"), *files)
-    assert study.probe is not None and study.probe.config.train.iterations == 5  # 2 x 30 questions, 12 an iteration
+    assert study.probe is not None and study.probe.train.iterations == 5  # 2 x 30 questions, 12 an iteration
 
 
 def test_a_data_set_of_the_hub_is_not_fetched_to_be_counted_when_nothing_is_to_be_started() -> None:
     hub = ("data.train.source=hub", "data.train.path=no/such")
     study = read("coarse", *hub)
-    assert study.probe is not None and not study.probe.counted
+    assert study.probe is not None and not study.probe_counted
     with pytest.raises(UserError, match="data set no/such, split train: cannot be loaded"):
         read("coarse", *hub, fetch=True)
 

@@ -1,4 +1,4 @@
-"""From a command line to a study: what its file says, what the user adds, the arms that come of both."""
+"""From the command line to a study: the arms of its file, the settings that the user adds, and its folder."""
 
 import hashlib
 import json
@@ -11,17 +11,17 @@ from typing import Any
 import yaml
 
 from icpo_cli.ablate.arms import (
-    OF_THE_STUDY,
-    check_inactive_keys,
+    STUDY_KEYS,
+    check_active,
     control_variations,
-    dial_variations,
     dotted,
     named_arms,
     setting_layers,
+    sweep_variations,
     with_variations,
 )
 from icpo_cli.ablate.coarse import coarse_source
-from icpo_cli.ablate.study import PROBE, START, Arm, Probe, Study, slug
+from icpo_cli.ablate.study import PROBE, START, Arm, Study, slug
 from icpo_cli.ablate.study_file import StudyFile, read_study_file
 from icpo_cli.config.inactive_keys import inactive_keys
 from icpo_cli.config.load import (
@@ -40,12 +40,12 @@ from icpo_cli.errors import UserError
 from icpo_cli.runs.run_dir import RunDir, find_run
 
 STUDIES = "studies"
-"""The folder of studies, beside train.output_dir."""
+"""Folder of all studies, next to train.output_dir."""
 RESERVED = (PROBE, START, "curves", "slurm")
-"""Folders of a study beside those of its arms."""
+"""Names of folders in a study that no arm may have."""
 EPOCHS = "epochs"
-CHANGE_NOTHING = (
-    *OF_THE_STUDY,
+IDENTITY_IGNORES = (
+    *STUDY_KEYS,
     "train.output_dir",
     "train.shared_start",
     "train.save_every",
@@ -54,49 +54,49 @@ CHANGE_NOTHING = (
     "track.uri",
     "track.experiment",
 )
-"""Settings with which a study is the same study still."""
+"""Settings that do not change the identity, and thus the folder, of a study."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a command line asks for."""
+class StudyRequest:
+    """The arguments and options of `icpo ablate` that define a study."""
 
     study: str
-    """A shipped study's name, or a study file."""
+    """Name of a shipped study, or a study file."""
     arguments: Sequence[str] = ()
     """FILE.yaml and key=value."""
     seeds: str = "0"
-    dials: Sequence[str] = ()
-    """KEY=V1,V2, in the place of the study's own; KEY alone takes that one of the study's."""
+    sweep: Sequence[str] = ()
+    """KEY=V1,V2 of --dial, instead of the study's own sweep; KEY alone takes the study's values."""
     grid: bool = False
     controls: Sequence[str] = ()
     probe: str | None = None
 
 
-def read_study(wish: Wish, fetch: bool) -> Study:
-    """`fetch`: whether a data set may be had from the hub, to count its rows. Raises UserError."""
-    file = read_study_file(wish.study)
-    seeds = _seeds(wish.seeds)
+def read_study(request: StudyRequest, fetch: bool) -> Study:
+    """Resolve a study. `fetch`: whether a data set may be downloaded to count its rows. Raises UserError."""
+    file = read_study_file(request.study)
+    seeds = _seeds(request.seeds)
     seed = Layer("--seeds", {"seed": seeds[0]})
-    overrides = _overrides(wish.arguments)
-    beneath = [*_files(file, wish.arguments), *_settings(file), *overrides]
-    drafts = named_arms(file, beneath, seed)
-    dials = _dials(file, wish.dials)
-    if wish.grid and not dials:
+    overrides = _overrides(request.arguments)
+    base_layers = [*_files(file, request.arguments), *_settings(file), *overrides]
+    named = named_arms(file, base_layers, seed)
+    sweep = _sweep(file, request.sweep)
+    if request.grid and not sweep:
         raise UserError(f"--grid: study {file.name} has no dials; give --dial KEY=V1,V2")
-    origin = "--dial" if wish.dials else f"{file.source}: dials"
+    origin = "--dial" if request.sweep else f"{file.source}: dials"
     controls = [*control_variations(file.controls, f"{file.source}: controls")]
-    controls += control_variations([name for name in wish.controls if name not in file.controls], "--control")
-    turned = with_variations(drafts, file.dial_arms, dial_variations(dials, wish.grid or file.grid, origin))
-    controlled = with_variations(drafts, file.control_arms, controls)
-    arms = [draft.arm for draft in [*turned, *controlled[len(drafts) :]]]
+    controls += control_variations([name for name in request.controls if name not in file.controls], "--control")
+    swept = with_variations(named, file.sweep_arms, sweep_variations(sweep, request.grid or file.grid, origin))
+    controlled = with_variations(named, file.control_arms, controls)
+    arms = [spec.arm for spec in [*swept, *controlled[len(named) :]]]
     _check_overrides(overrides, arms)
     _check_slugs(file, arms)
     identity: dict[str, Any] = {arm.name: _identity(arm.config) for arm in arms}
-    probe, known_by = _probe(file, [*beneath, seed], fetch) or (None, None)
-    probe_run = _probe_run(file, probe, wish.probe)
+    probe, probe_identity, counted = _probe(file, [*base_layers, seed], fetch)
+    probe_run = _probe_run(file, probe, request.probe)
     if probe is not None:
-        identity[PROBE] = [known_by, probe_run and Path(probe_run).name]
+        identity[PROBE] = [probe_identity, probe_run and Path(probe_run).name]
     folder = _folder(file, arms[0].config, identity)
     return Study(
         name=file.name,
@@ -106,6 +106,7 @@ def read_study(wish: Wish, fetch: bool) -> Study:
         probe=probe,
         probe_run=probe_run,
         folder=folder,
+        probe_counted=counted,
     )
 
 
@@ -124,7 +125,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def _files(file: StudyFile, arguments: Sequence[str]) -> list[Layer]:
-    """Configuration files beneath all arms: the study's, then the user's; the quickstart where there is none."""
+    """Configuration files of all arms: the study's, then the user's; the quickstart if there is none."""
     paths = [*file.files, *(Path(argument) for argument in arguments if not is_override(argument))]
     return [layer for path in paths or [experiment_file("quickstart.yaml")] for layer in file_layers(path)]
 
@@ -140,44 +141,44 @@ def _overrides(arguments: Sequence[str]) -> list[Layer]:
     return layers
 
 
-def _dials(file: StudyFile, asked: Sequence[str]) -> dict[str, list[Any]]:
-    """Those of the command line in the place of the file's, a key without values with the file's."""
-    if not asked:
-        return file.dials
-    dials: dict[str, list[Any]] = {}
-    for text in asked:
+def _sweep(file: StudyFile, requested: Sequence[str]) -> dict[str, list[Any]]:
+    """The sweep of the command line, else the file's; a key without values takes the file's."""
+    if not requested:
+        return file.sweep
+    sweep: dict[str, list[Any]] = {}
+    for text in requested:
         key, equals, values = text.partition("=")
-        if key in dials:
-            raise UserError(f"--dial {key}: given twice; name all its values in one")
-        if not equals and key not in file.dials:
-            known = f"; its dials: {', '.join(file.dials)}" if file.dials else ""
+        if key in sweep:
+            raise UserError(f"--dial {key}: given twice; give all its values in one")
+        if not equals and key not in file.sweep:
+            known = f"; its dials: {', '.join(file.sweep)}" if file.sweep else ""
             raise UserError(f"--dial {key}: no values, and study {file.name} has none for it{known}")
-        dials[key] = _values(text, values) if equals else file.dials[key]
-    return dials
+        sweep[key] = _values(text, values) if equals else file.sweep[key]
+    return sweep
 
 
-def _values(dial: str, text: str) -> list[Any]:
+def _values(option: str, text: str) -> list[Any]:
     try:
         return list(yaml.safe_load(f"[{text}]"))
     except yaml.YAMLError:
-        raise UserError(f"--dial {dial}: not a KEY=V1,V2") from None
+        raise UserError(f"--dial {option}: not a KEY=V1,V2") from None
 
 
 def _check_overrides(overrides: Sequence[Layer], arms: Sequence[Arm]) -> None:
-    """A setting on the command line has an effect in some arm."""
+    """Raise UserError on a setting of the command line that has an effect in no arm."""
     for layer in overrides:
         for key in dotted(layer.values):
             others = {arm.name: inactive_keys(arm.config).get(key) for arm in arms if key not in arm.overrides}
             if None in others.values():
                 continue
-            own = "every arm" if not others else "every other arm"
-            whys = [f"it has no effect in {name}: {why}" for name, why in list(others.items())[:1]]
-            whys += [f"{own} sets {key} itself"] if len(others) < len(arms) else []
-            raise UserError(f"{layer.origin}: no arm takes it: {'; '.join(whys)}")
+            setting = "every arm" if not others else "every other arm"
+            reasons = [f"it has no effect in {name}: {reason}" for name, reason in list(others.items())[:1]]
+            reasons += [f"{setting} sets {key} itself"] if len(others) < len(arms) else []
+            raise UserError(f"{layer.origin}: no arm takes it: {'; '.join(reasons)}")
 
 
 def _check_slugs(file: StudyFile, arms: Sequence[Arm]) -> None:
-    """Each arm has a folder of its own."""
+    """Raise UserError unless each arm has its own folder."""
     taken = dict.fromkeys(RESERVED, "the study's own")
     for arm in arms:
         folder = slug(arm.name)
@@ -188,10 +189,15 @@ def _check_slugs(file: StudyFile, arms: Sequence[Arm]) -> None:
         taken[folder] = f"arm '{arm.name}'"
 
 
-def _probe(file: StudyFile, beneath: Sequence[Layer], fetch: bool) -> tuple[Probe, dict[str, Any]] | None:
-    """The probe, and what it is known by: its iterations are not among that, which a plan may not know."""
+def _probe(
+    file: StudyFile, base_layers: Sequence[Layer], fetch: bool
+) -> tuple[Config | None, dict[str, Any] | None, bool]:
+    """Configuration and identity of the probe, and whether its iterations are counted; (None, None, True) without one.
+
+    The identity has the epochs instead of the iterations, which a plan may not know.
+    """
     if file.probe is None:
-        return None
+        return None, None, True
     origin = f"{file.source}: probe"
     epochs = file.probe.get(EPOCHS, 1)
     if not isinstance(epochs, int) or epochs < 1:
@@ -199,18 +205,18 @@ def _probe(file: StudyFile, beneath: Sequence[Layer], fetch: bool) -> tuple[Prob
     settings = dotted({key: value for key, value in file.probe.items() if key != EPOCHS})
     if "train.iterations" in settings:
         raise UserError(f"{origin}: train.iterations: follows from {EPOCHS}")
-    config = resolve([*beneath, *setting_layers(settings, origin)])
-    check_inactive_keys(config, settings, origin)
+    config = resolve([*base_layers, *setting_layers(settings, origin)])
+    check_active(config, settings, origin)
     identity = {**_identity(config), "train.iterations": None, EPOCHS: epochs}
     questions = _questions(config.data, fetch)
     if questions is None:
-        return Probe(config, counted=False), identity
+        return config, identity, False
     iterations = max(1, math.ceil(epochs * questions / config.rollout.prompts_per_iteration))
-    return Probe(replace(config, train=replace(config.train, iterations=iterations))), identity
+    return replace(config, train=replace(config.train, iterations=iterations)), identity, True
 
 
 def _questions(data: DataConfig, fetch: bool) -> int | None:
-    """To train on: those that are not held out. None where they would have to be fetched to be counted."""
+    """Number of training questions that are not held out; None if they would have to be downloaded to be counted."""
     sources = [data.train, *([] if data.heldout is None else [data.heldout])]
     if not fetch and any(source.source == "hub" for source in sources):
         return None
@@ -219,12 +225,12 @@ def _questions(data: DataConfig, fetch: bool) -> int | None:
     return sum(question.text not in held_out for question in train)
 
 
-def _probe_run(file: StudyFile, probe: Probe | None, wanted: str | None) -> str | None:
-    if wanted is None:
+def _probe_run(file: StudyFile, probe: Config | None, run: str | None) -> str | None:
+    if run is None:
         return None
     if probe is None:
-        raise UserError(f"--probe {wanted}: study {file.name} has no probe; `icpo ablate coarse` has")
-    return str(find_run(Path(probe.config.train.output_dir), wanted, "--probe").path)
+        raise UserError(f"--probe {run}: study {file.name} has no probe; `icpo ablate coarse` has")
+    return str(find_run(Path(probe.train.output_dir), run, "--probe").path)
 
 
 def _folder(file: StudyFile, base: Config, identity: dict[str, Any]) -> Path:
@@ -233,16 +239,16 @@ def _folder(file: StudyFile, base: Config, identity: dict[str, Any]) -> Path:
 
 
 def _identity(config: Config) -> dict[str, Any]:
-    return {key: value for key, value in flatten(to_tree(config)).items() if key not in CHANGE_NOTHING}
+    return {key: value for key, value in flatten(to_tree(config)).items() if key not in IDENTITY_IGNORES}
 
 
-def _probed(probe: Probe, probe_run: str | None) -> SourceConfig:
-    """What the probe draws its questions from, or the run drew its from that stands in for it."""
-    config = probe.config if probe_run is None else RunDir(Path(probe_run)).config()
+def _probed(probe: Config, probe_run: str | None) -> SourceConfig:
+    """The source of the questions of the probe, or of the earlier run that replaces it."""
+    config = probe if probe_run is None else RunDir(Path(probe_run)).config()
     return config.data.train
 
 
 def _on_coarse_data(arms: Sequence[Arm], probed: SourceConfig, folder: Path) -> list[Arm]:
-    """The arms, trained on what the verdicts on those questions select."""
+    """The arms with the coarse data of the study as training data."""
     train = coarse_source(probed, folder)
     return [replace(arm, config=replace(arm.config, data=replace(arm.config.data, train=train))) for arm in arms]
