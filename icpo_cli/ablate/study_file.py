@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icpo_cli.config.load import Layer, experiment_file, file_layers, deep_merge, nearest, read_yaml
+from icpo_cli.config.load import Layer, deep_merge, experiment_file, file_layers, nearest, read_yaml
 from icpo_cli.errors import UserError
 
 SUFFIXES = (".yaml", ".yml")
