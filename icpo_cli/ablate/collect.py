@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icpo_cli.ablate.study import Job
-from icpo_cli.data.benchmarks.registry import BENCHMARKS, GROUPS
+from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
 from icpo_cli.runs.job_dir import JobDir
 from icpo_cli.runs.run_dir import RunDir, Status
 

@@ -1,4 +1,4 @@
-"""`icpo bench`: the benchmarks, what is known of them, and their questions as a model is asked them."""
+"""`icpo bench`: the benchmarks, their properties, and their questions as a model sees them."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from icpo_cli.data.benchmarks import Benchmark
     from icpo_cli.records import Question
 
-app = typer.Typer(help="The benchmarks, and their questions as a model is asked them.", no_args_is_help=True)
+app = typer.Typer(help="The benchmarks, and their questions as a model sees them.", no_args_is_help=True)
 
 Settings = Annotated[
     list[str] | None,
@@ -18,7 +18,7 @@ Settings = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
 
-NOT_SHOWN = "Its questions are not shown: its authors ask that they do not stand anywhere in plain text."
+NOT_SHOWN = "Its questions are not shown: its authors ask that they are not published in plain text."
 
 
 @app.command("list")
@@ -40,7 +40,7 @@ def list_(settings: Settings = None, as_json: AsJson = False) -> None:
     print_table(("name", "title", "group", "questions", "k", "data"), rows)
     missing = [name for name, place in here.items() if place is None]
     if missing:
-        typer.echo(f"Of what is missing, `icpo bench show NAME` says how to get it: {', '.join(missing)}")
+        typer.echo(f"missing: {', '.join(missing)}; `icpo bench show NAME` says how to get one")
 
 
 @app.command("show")
@@ -50,11 +50,11 @@ def show(
     count: Annotated[int, typer.Option("-n", metavar="N", min=0, help="Questions to show.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is known of a benchmark, its pitfalls, and its first questions as a model is asked them."""
+    """Show a benchmark's properties, its pitfalls, and its first questions as a model sees them."""
     from icpo_cli.config.load import nearest
     from icpo_cli.data.benchmarks import BENCHMARKS
     from icpo_cli.data.benchmarks.load import find
-    from icpo_cli.data.inventory import found_at
+    from icpo_cli.data.inventory import path_shown
     from icpo_cli.errors import UserError
 
     if name not in BENCHMARKS:
@@ -62,7 +62,7 @@ def show(
     benchmark = BENCHMARKS[name]
     found = find(benchmark, data_folder(settings or []))
     questions = found.load().questions[:count] if found is not None else ()
-    facts = _facts(benchmark, found_at(found) if found is not None else None)
+    facts = _facts(benchmark, path_shown(found) if found is not None else None)
     shown = [_question(benchmark, question) for question in questions]
     if as_json:
         typer.echo(json.dumps({**facts, "shown": shown}))
@@ -73,7 +73,7 @@ def show(
 
 
 def data_folder(settings: list[str]) -> Path | None:
-    """eval.data_dir of the configuration that these arguments resolve to."""
+    """eval.data_dir of the configuration that the arguments give."""
     from icpo_cli.config.load import load_config
 
     data_dir = load_config(settings).eval.data_dir
@@ -107,7 +107,7 @@ def _facts(benchmark: "Benchmark", here: str | None) -> dict[str, Any]:
 
 
 def _question(benchmark: "Benchmark", question: "Question") -> dict[str, Any]:
-    """As a model is asked it; of a confidential benchmark its id alone."""
+    """A question for display; only the id for a confidential benchmark."""
     if benchmark.confidential:
         return {"id": question.id}
     kind = question.gold.kind

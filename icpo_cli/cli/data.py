@@ -1,4 +1,4 @@
-"""`icpo data`: the data sets that runs and benchmarks need, had, fetched and checked."""
+"""`icpo data`: the data sets that runs and benchmarks need: list, fetch, check."""
 
 import json
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from icpo_cli.errors import RunFailed, UserError
 if TYPE_CHECKING:
     from icpo_cli.config.schema import Config
     from icpo_cli.data.benchmarks import Benchmark
-    from icpo_cli.data.checkup import Checkup
+    from icpo_cli.data.check import DataCheck
 
-app = typer.Typer(help="Data sets: what there is, what is missing, what overlaps.", no_args_is_help=True)
+app = typer.Typer(help="Data sets: list, fetch and check.", no_args_is_help=True)
 
 PAIRS_SHOWN = 20
 REPEATS_SHOWN = 3
@@ -24,7 +24,7 @@ REPEATS_SHOWN = 3
 
 @app.command("list")
 def list_(settings: Settings = None, as_json: AsJson = False) -> None:
-    """List what the configurations (no FILE: all that are shipped) and the benchmarks need, and whether it is here."""
+    """List the data sets of the configurations (no FILE: all shipped ones) and benchmarks, and where they are."""
     from icpo_cli.data.inventory import needs
     from icpo_cli.tables.terminal import print_table
 
@@ -47,12 +47,12 @@ def prepare(
         list[str] | None,
         typer.Argument(
             metavar="[NAME ...] [FILE.yaml ...] [key=value ...]",
-            help="Benchmarks, groups, or train: the configuration's training data. Nothing: all of these.",
+            help="Benchmarks, groups, or train: the configuration's training data. Default: all of these.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch what is missing from the hub, into eval.data_dir where that is set, else into the user's cache."""
+    """Fetch missing data sets from the hub, into eval.data_dir if that is set, else into the user's cache."""
     from icpo_cli.data.benchmarks import BENCHMARKS, resolve_names
 
     wanted, settings = _split(names or [])
@@ -71,30 +71,30 @@ def prepare(
             typer.echo(f"{result['name']}: {result['status']}: {result['where'] or result['how']}")
     missing = [str(result["name"]) for result in results if result["status"] == "missing"]
     if missing:
-        raise RunFailed(f"{len(missing)} of {len(results)} data sets cannot be had now: {', '.join(missing)}")
+        raise RunFailed(f"{len(missing)} of {len(results)} data sets are not available: {', '.join(missing)}")
 
 
 @app.command("check")
 def check(
     settings: Settings = None,
-    n: Annotated[int, typer.Option("--ngram", metavar="N", min=1, help="Words of a run that counts as overlap.")] = 10,
+    n: Annotated[int, typer.Option("--ngram", metavar="N", min=1, help="Words in a row that count as overlap.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Load the training data (no FILE: the quickstart's) and the benchmarks that are here; count, and find overlap."""
+    """Load the training data (no FILE: the quickstart's) and the local benchmarks; count, and find overlap."""
     from icpo_cli.config.check import check_source
     from icpo_cli.config.schema import JudgeConfig
-    from icpo_cli.data.checkup import examine
+    from icpo_cli.data.check import check_data
     from icpo_cli.grading.verifier import Verifier
 
     config = _config(settings or [])
     check_source(config.data.train, "data.train")
     with Verifier(replace(config.reward, judge=JudgeConfig())) as verifier:  # golds need no judge
-        checkup = examine(config, data_folder(settings or []), n, verifier.check_golds)
+        result = check_data(config, data_folder(settings or []), n, verifier.check_golds)
     if as_json:
-        typer.echo(json.dumps(asdict(checkup)))
+        typer.echo(json.dumps(asdict(result)))
     else:
-        _print_checkup(checkup)
-    unusable = [part.name for part in checkup.sets if part.problem]
+        _print_check(result)
+    unusable = [part.name for part in result.sets if part.problem]
     if unusable:
         raise RunFailed(f"data check: cannot be used: {', '.join(unusable)}")
 
@@ -104,7 +104,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _configs(settings: Sequence[str]) -> "dict[str, Config]":
-    """By name: each FILE with the key=values laid over it; without files, every shipped experiment."""
+    """Configurations by name: each FILE with the key=value overrides; without files, every shipped experiment."""
     from icpo_cli.ablate.study_file import is_study_file
     from icpo_cli.config.load import experiment_file, is_override, load_config
 
@@ -128,7 +128,7 @@ def _config(settings: Sequence[str]) -> "Config":
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Names of data sets, and settings: what is a key=value or the name of a YAML file."""
+    """Split arguments into data set names and settings (key=value or a YAML file)."""
     from icpo_cli.config.load import is_override
 
     settings = [a for a in arguments if is_override(a) or Path(a).suffix in (".yaml", ".yml")]
@@ -137,12 +137,12 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _prepare_benchmark(benchmark: "Benchmark", folder: Path | None) -> dict[str, str | None]:
     from icpo_cli.data.benchmarks.load import Unavailable, find, how_to_get, obtain
-    from icpo_cli.data.inventory import found_at
+    from icpo_cli.data.inventory import path_shown
 
     found = find(benchmark, folder)
     if found is not None:
         found.load()
-        return {"name": benchmark.name, "status": "here", "where": found_at(found), "how": ""}
+        return {"name": benchmark.name, "status": "here", "where": path_shown(found), "how": ""}
     try:
         loaded = obtain(benchmark, folder)
     except Unavailable as reason:
@@ -165,7 +165,7 @@ def _prepare_training(config: "Config") -> dict[str, str | None]:
     return {"name": "train", "status": status, "where": f"{source_name(source)}, {len(questions):,} rows", "how": ""}
 
 
-def _print_checkup(checkup: "Checkup") -> None:
+def _print_check(result: "DataCheck") -> None:
     from icpo_cli.tables.terminal import print_table
     from icpo_cli.text import printable
 
@@ -175,29 +175,29 @@ def _print_checkup(checkup: "Checkup") -> None:
             f"{part.questions:,}" if not part.problem else "-",
             str(len(part.repeats)),
             str(len(part.gold_problems)),
-            str(checkup.overlapping.get(part.name, "")),
+            str(result.overlapping.get(part.name, "")),
             part.problem or part.source,
         )
-        for part in checkup.sets
+        for part in result.sets
     ]
-    print_table(("data", "questions", "repeated", "bad golds", f"shared {checkup.n}-grams", "from"), rows)
-    for part in checkup.sets:
+    print_table(("data", "questions", "repeated", "bad golds", f"shared {result.n}-grams", "from"), rows)
+    for part in result.sets:
         for name, earlier in part.repeats[:REPEATS_SHOWN]:
             typer.echo(f"{part.name}: {printable(name)} repeats {printable(earlier)}")
         for name, problem in list(part.gold_problems.items())[:PAIRS_SHOWN]:
             typer.echo(f"{part.name}: gold of {printable(name)}: {printable(problem)}")
-    if checkup.missing:
-        typer.echo(f"not here, so not checked: {', '.join(checkup.missing)}")
-    if checkup.overlap:
-        more = len(checkup.overlap) - PAIRS_SHOWN
+    if result.missing:
+        typer.echo(f"not on this machine, so not checked: {', '.join(result.missing)}")
+    if result.overlap:
+        more = len(result.overlap) - PAIRS_SHOWN
         typer.echo(f"\noverlapping pairs{f', the first {PAIRS_SHOWN} (all: --json)' if more > 0 else ''}")
-        pairs = [(pair.train_id, pair.bench_id, str(pair.shared), pair.ngram) for pair in checkup.overlap[:PAIRS_SHOWN]]
-        print_table(("training", "benchmark", "shared", "first of them"), pairs)
+        pairs = [(pair.train_id, pair.bench_id, str(pair.shared), pair.ngram) for pair in result.overlap[:PAIRS_SHOWN]]
+        print_table(("training", "benchmark", "shared", "first n-gram"), pairs)
     else:
-        typer.echo(_no_overlap(checkup))
+        typer.echo(_no_overlap(result))
 
 
-def _no_overlap(checkup: "Checkup") -> str:
-    if not checkup.overlapping:
-        return "nothing was compared: no benchmark's data is here"
-    return f"no run of {checkup.n} words is shared by the training data and {', '.join(checkup.overlapping)}"
+def _no_overlap(result: "DataCheck") -> str:
+    if not result.overlapping:
+        return "nothing was compared: no benchmark's data is on this machine"
+    return f"the training data shares no {result.n} consecutive words with {', '.join(result.overlapping)}"

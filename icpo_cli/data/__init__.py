@@ -1,1 +1,1 @@
-"""Questions, and how a model is asked them."""
+"""Questions and golds: data sources, benchmarks, prompt templates."""

@@ -1,29 +1,28 @@
-"""Which data sets there are to have, which of them are on this machine, and how to get the rest."""
+"""The data sets that configurations and benchmarks use: which are on this machine, and how to get the others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from icpo_cli.config.schema import Config, SourceConfig
-from icpo_cli.data.benchmarks.benchmark import Benchmark
-from icpo_cli.data.benchmarks.load import Found, find, how_to_get
-from icpo_cli.data.benchmarks.registry import BENCHMARKS
+from icpo_cli.data.benchmarks import BENCHMARKS, Benchmark
+from icpo_cli.data.benchmarks.load import BenchmarkFile, find, how_to_get
 
 
 @dataclass(frozen=True)
 class Need:
-    """A data set and who asks for it."""
+    """A data set and what uses it."""
 
     data_set: str
     wanted_by: tuple[str, ...]
     here: str | None
-    """Where it is on this machine; None where it is not."""
+    """Its path on this machine, or None."""
     how: str
     """How to get it."""
 
 
 def needs(configs: Mapping[str, Config], data_dir: Path | None) -> list[Need]:
-    """What the configurations, by name, train and check on, then the benchmarks."""
+    """The training and held-out data of the named configurations, then the benchmarks."""
     wanted: dict[str, tuple[SourceConfig, list[str]]] = {}
     for name, config in configs.items():
         for source in (config.data.train, config.data.heldout):
@@ -42,10 +41,11 @@ def needs(configs: Mapping[str, Config], data_dir: Path | None) -> list[Need]:
 
 def benchmark_here(benchmark: Benchmark, data_dir: Path | None) -> str | None:
     found = find(benchmark, data_dir)
-    return None if found is None else found_at(found)
+    return None if found is None else path_shown(found)
 
 
-def found_at(found: Found) -> str:
+def path_shown(found: BenchmarkFile) -> str:
+    """The file's path; for a file of the cache the data set it was fetched from."""
     return str(found.path) if found.hub is None else f"fetched from {found.hub.id}"
 
 
@@ -56,9 +56,9 @@ def source_name(source: SourceConfig) -> str:
 
 
 def source_here(source: SourceConfig) -> str | None:
-    """A hub data set counts as here once its files are in the hub's own cache."""
+    """Whether the data is on this machine, in words; for a hub data set, whether the hub's cache has its files."""
     if source.source == "reasoning_gym":
-        return "made when it is needed"
+        return "generated when needed"
     path = Path(str(source.path))
     if path.exists():
         return str(path)
@@ -72,7 +72,7 @@ def source_here(source: SourceConfig) -> str | None:
 
 
 def how_to_get_source(source: SourceConfig) -> str:
-    """Empty where nothing is to be got."""
+    """Instructions; empty for generated data."""
     if source.source == "hub":
         return "get it with network by `icpo data prepare train` and the configuration"
     return f"put a file at {source.path}" if source.source == "file" else ""

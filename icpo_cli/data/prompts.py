@@ -1,4 +1,4 @@
-"""The prompts of a run: which are kept, what they are called, and in which order an iteration takes them."""
+"""The prompts of a run: filtering, rendering, and the order in which iterations use them."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -16,28 +16,26 @@ from icpo_cli.rng import stable_hash
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The prompts a run trains on and is checked on, and what was left out."""
+    """A run's training and held-out prompts, and what was left out."""
 
     train: tuple[Prompt, ...]
     heldout: tuple[Prompt, ...]
     too_long: int
     """Training and held-out questions whose prompt is over max_prompt_tokens."""
     also_heldout: int
-    """Training questions left out because their text is a held-out question's."""
-    repeated: int
-    """Held-out questions left out because their text is an earlier one's."""
+    """Training questions left out because a held-out question has the same text."""
     unusable: tuple[str, ...]
-    """Questions left out because nothing can be compared with their gold answer: "train 17: is empty"."""
+    """Questions left out because their gold answer cannot be graded, as in "train 17: is empty"."""
     fingerprint: str
     """sha256 over every kept id, question, answer and prompt token."""
 
 
 CheckGolds = Callable[[Sequence[Gold]], list[str | None]]
-"""What is wrong with each gold answer, in words; None where nothing is."""
+"""Returns what is wrong with each gold answer, or None."""
 
 
 def load_prompts(config: Config, tokenizer: Tokenizer, check_golds: CheckGolds) -> PromptSet:
-    """Raises UserError where a source is at fault or nothing is left."""
+    """Load, filter and render the questions. Raises UserError on a faulty source, or where no prompt is left."""
     found = load_questions(config.data.heldout) if config.data.heldout else []
     found, unusable = _usable(found, "heldout", check_golds)
     heldout = list({question.text: question for question in reversed(found)}.values())[::-1]
@@ -55,14 +53,13 @@ def load_prompts(config: Config, tokenizer: Tokenizer, check_golds: CheckGolds) 
                 f"data.{name}: no rows left: {len(before)} of {len(before)} prompts are over "
                 f"rollout.max_prompt_tokens {config.rollout.max_prompt_tokens}"
                 if before
-                else f"data.{name}: no rows left: every question is a held-out one"
+                else f"data.{name}: no rows left: every question is also a held-out one"
             )
     return PromptSet(
         train=kept_train,
         heldout=kept_heldout,
         too_long=len(unseen) + len(heldout) - len(kept_train) - len(kept_heldout),
         also_heldout=len(train) - len(unseen),
-        repeated=len(found) - len(heldout),
         unusable=(*unusable_train, *unusable),
         fingerprint=fingerprint((*kept_train, *kept_heldout)),
     )
@@ -71,7 +68,7 @@ def load_prompts(config: Config, tokenizer: Tokenizer, check_golds: CheckGolds) 
 def _usable(
     questions: Sequence[Question], name: str, check_golds: CheckGolds
 ) -> tuple[list[Question], tuple[str, ...]]:
-    """The questions that can be graded, and what is wrong with the others."""
+    """The questions with a usable gold answer, and messages about the others."""
     problems = check_golds([question.gold for question in questions])
     kept = [question for question, problem in zip(questions, problems, strict=True) if problem is None]
     if questions and not kept:
@@ -101,7 +98,7 @@ def iteration_prompts(
 
 
 def fingerprint(prompts: Iterable[Prompt]) -> str:
-    """One hash for a set of prompts in their order."""
+    """A hash of prompts in their order."""
     digest = hashlib.sha256()
     for prompt in prompts:
         digest.update(repr((prompt.id, prompt.question, prompt.gold, prompt.tokens)).encode())

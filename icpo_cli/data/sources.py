@@ -1,4 +1,4 @@
-"""Rows of a data source to Questions: reasoning_gym tasks, local files, hub data sets."""
+"""Questions of a data source: a reasoning_gym task, a local file or a hub data set."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ from icpo_cli.config.schema import SourceConfig
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Question
 
-Row = tuple[str, dict[str, Any]]
-"""Where the row stands, for messages (file:line), and its columns."""
+PlacedRow = tuple[str, dict[str, Any]]
+"""A row's place for messages (file:line), and its columns."""
 
 
 def load_questions(source: SourceConfig) -> list[Question]:
-    """Every question of the source, in its order.
+    """All questions of the source, in order.
 
     Raises UserError on a missing file, a malformed row (file and line), a missing column or a repeated id.
     """
@@ -57,7 +57,7 @@ def _answer(column: str | None, place: str, row: dict[str, Any]) -> str:
     if column is None:
         return ""
     answer = _column(place, row, column)
-    # One answer that is missing leaves its question out, with a word; it is no reason to stop.
+    # A missing answer only leaves its question out, with a message; see load_prompts.
     return "" if answer == "" else _scalar(place, column, answer)
 
 
@@ -71,7 +71,7 @@ def _choices(source: SourceConfig, place: str, row: dict[str, Any]) -> tuple[str
 
 
 def _column(place: str, row: dict[str, Any], column: str) -> Any:
-    """The value at a path such as prompt.1.content; a column whose own name holds dots comes first."""
+    """The value at a path such as prompt.1.content; a column whose own name contains dots takes precedence."""
     if column in row:
         return row[column]
     value: Any = row
@@ -91,7 +91,7 @@ def _scalar(place: str, column: str, value: Any) -> str:
     return str(value)
 
 
-def _reasoning_gym_rows(source: SourceConfig) -> Iterator[Row]:
+def _reasoning_gym_rows(source: SourceConfig) -> Iterator[PlacedRow]:
     import reasoning_gym
     from reasoning_gym.factory import DATASETS
 
@@ -106,7 +106,7 @@ def _reasoning_gym_rows(source: SourceConfig) -> Iterator[Row]:
         yield f"{source.task}:{index}", dataset[index]
 
 
-def _file_rows(source: SourceConfig) -> Iterator[Row]:
+def _file_rows(source: SourceConfig) -> Iterator[PlacedRow]:
     path = Path(str(source.path))
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -115,7 +115,7 @@ def _file_rows(source: SourceConfig) -> Iterator[Row]:
     yield from READERS[path.suffix](path)
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
+def _jsonl_rows(path: Path) -> Iterator[PlacedRow]:
     with path.open(encoding="utf-8") as lines:
         number = 0
         try:
@@ -136,7 +136,7 @@ def _json_object(place: str, line: str) -> dict[str, Any]:
     return row
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Iterator[PlacedRow]:
     import pyarrow
     from pyarrow import parquet
 
@@ -151,20 +151,20 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             yield f"{path}: row {number}", row
 
 
-def _hub_rows(source: SourceConfig) -> Iterator[Row]:
+def _hub_rows(source: SourceConfig) -> Iterator[PlacedRow]:
     import datasets
 
     try:
         dataset = datasets.load_dataset(source.path, revision=source.revision, split=source.split)
-    except Exception as error:  # the library's errors share no base; each means the data set cannot be had
+    except Exception as error:  # the library's errors share no base; each means that the data set cannot be loaded
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"data set {source.path}, split {source.split}: cannot be loaded: {reason}") from None
     for number, row in enumerate(dataset, 1):
         yield f"{source.path}: row {number}", row
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
-SOURCES: dict[str, Callable[[SourceConfig], Iterator[Row]]] = {
+READERS: dict[str, Callable[[Path], Iterator[PlacedRow]]] = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+SOURCES: dict[str, Callable[[SourceConfig], Iterator[PlacedRow]]] = {
     "reasoning_gym": _reasoning_gym_rows,
     "file": _file_rows,
     "hub": _hub_rows,

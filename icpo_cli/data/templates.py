@@ -1,4 +1,4 @@
-"""How a question is put to the model. Each template also says whether a response is to think in tags."""
+"""Prompt templates. Each also says whether the format reward requires <think> tags."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from icpo_cli.config.schema import ExampleConfig
 from icpo_cli.errors import UserError
 
 STOP = "</answer>"
-"""A response ends where its answer does."""
+"""Stop string of generation."""
 
 R1_SYSTEM = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -16,14 +16,14 @@ R1_SYSTEM = (
     "The reasoning process and answer are enclosed within <think> </think> and <answer> </answer> tags, "
     "respectively, i.e., <think> reasoning process here </think> <answer> answer here </answer>."
 )
-"""The paper's Table 5."""
+"""System prompt of the paper's Table 5."""
 
 ANSWER_ONLY_SUFFIX = "\nPlease reason step by step, and put your final answer within <answer> </answer>."
-"""RLPR's form for Gemma and Llama, which the paper follows: no system message, no think."""
+"""RLPR's prompt for Gemma and Llama, which the paper follows: no system message, no <think>."""
 
 
 class Tokenizer(Protocol):
-    """What is used of a Hugging Face tokenizer."""
+    """The part of the Hugging Face tokenizer interface that templates use."""
 
     chat_template: str | None
     name_or_path: str
@@ -37,14 +37,14 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Template:
-    """`render` gives the prompt's tokens; `think` says which tags the format reward wants."""
+    """`render` returns the prompt's tokens; `think`: the format reward requires <think> tags."""
 
     render: Callable[[Tokenizer, str, Sequence[ExampleConfig]], list[int]]
     think: bool
 
 
 def plain_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Of a text alone: no turn, nothing added."""
+    """Token ids of a text, without chat template and special tokens."""
     return list(tokenizer.encode(text, add_special_tokens=False))
 
 
@@ -57,7 +57,7 @@ def _r1_answer_only(tokenizer: Tokenizer, question: str, examples: Sequence[Exam
 
 
 def _plain(tokenizer: Tokenizer, question: str, examples: Sequence[ExampleConfig]) -> list[int]:
-    """The question alone: as the user's turn where the model has turns, else as text."""
+    """The question alone: as a user message if the model has a chat template, else as text."""
     if tokenizer.chat_template is None:
         return tokenizer.encode(question, add_special_tokens=True)
     return _chat(tokenizer, [{"role": "user", "content": question}])

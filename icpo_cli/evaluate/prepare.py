@@ -22,7 +22,8 @@ from icpo_cli.evaluate.plan import (
     template_of,
 )
 from icpo_cli.evaluate.store import ResponseStore
-from icpo_cli.models.locate import Architecture, locate, read_config
+from icpo_cli.models.locate import locate, read_config
+from icpo_cli.models.sizes import Architecture
 from icpo_cli.rollout.vllm_sampler import EngineSpec
 
 

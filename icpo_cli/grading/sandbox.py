@@ -104,7 +104,7 @@ BROKEN = (RuntimeError, CancelledError)
 """What is left of a pool, or of what it was to do, when its workers were killed while they waited."""
 
 
-class Ended(Exception):
+class WorkerExit(Exception):
     """A comparison tried to end its process."""
 
 
@@ -117,9 +117,9 @@ def _contained(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        raise Ended(type(error).__name__) from None
+        raise WorkerExit(type(error).__name__) from None
     except RuntimeError as error:  # a recursion's, for one; told apart from a broken pool's
-        raise Ended(f"{type(error).__name__}: {error}") from None
+        raise WorkerExit(f"{type(error).__name__}: {error}") from None
 
 
 def _outcome(future: ProcessFuture | Exception) -> Any:

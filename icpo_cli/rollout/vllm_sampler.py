@@ -13,8 +13,8 @@ from torch import Tensor
 from icpo_cli.config.schema import Config
 from icpo_cli.data.templates import STOP
 from icpo_cli.device import DeviceProfile
-from icpo_cli.models.locate import Architecture, read_config
-from icpo_cli.models.sizes import GIB
+from icpo_cli.models.locate import read_config
+from icpo_cli.models.sizes import GIB, Architecture
 from icpo_cli.records import Group, Prompt, Response
 from icpo_cli.rollout.sampler import OnFinished, SampleRequest
 

@@ -16,8 +16,8 @@ from icpo_cli.evaluate.evaluator import benchmark_tasks
 from icpo_cli.evaluate.plan import Task, heldout_task
 from icpo_cli.evaluate.prepare import check_writable
 from icpo_cli.grading.verifier import Verifier
-from icpo_cli.models.locate import Architecture, locate, read_config
-from icpo_cli.models.sizes import check_cache, check_lengths
+from icpo_cli.models.locate import locate, read_config
+from icpo_cli.models.sizes import Architecture, check_cache, check_lengths
 from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved

@@ -16,7 +16,8 @@ from icpo_cli.device import device_profile
 from icpo_cli.distributed import join, leave
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
 from icpo_cli.learner.pack import packed_length, shared_prefix
-from icpo_cli.models.locate import Architecture, read_config
+from icpo_cli.models.locate import read_config
+from icpo_cli.models.sizes import Architecture
 from icpo_cli.objective.methods import policy_loss
 from icpo_cli.records import Gold, Group, Prompt, Response
 

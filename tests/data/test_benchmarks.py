@@ -146,7 +146,6 @@ def test_rlpr_files_load_from_a_folder_and_from_the_hub(name: str, tmp_path: Pat
     assert local.questions[0].text == text
     assert local.questions[0].gold.kind is kind
     assert local.questions[0].gold.answer == answer.lstrip("0")
-    assert local.option_orders == {}  # options keep the file's own order
     if kind is AnswerKind.LETTER:
         assert local.questions[0].gold.choices[:2] in (("one", "two"), ("w", "x"))
     assert (local.source, fetched.source) == (str(folder / f"{stem}.parquet"), str(folder))
@@ -187,7 +186,7 @@ def test_original_hub_data_sets_load(name: str, tmp_path: Path) -> None:
     answers = {"math500": "2", "minerva": "1.6", "aime24": "73", "theoremqa": "[1, 2]", "mmlu_pro": "B"}
     if name == "gpqa":
         assert question.gold.choices["ABCD".index(question.gold.answer)] == "right"
-        assert loaded.option_orders == {"gpqa/rec1": permuted("gpqa/rec1", "", ("a", "b", "c", "d"), 0).option_order}
+        assert question == permuted("gpqa/rec1", "Which?", ("right", "wrong 1", "wrong 2", "wrong 3"), 0)
     else:
         assert question.gold.answer == answers[name]
 
@@ -230,18 +229,19 @@ def test_gpqa_options_are_in_an_order_of_the_id_alone() -> None:
     options = ("right", "x", "y", "z")
     first = permuted("gpqa/a", "Why?", options, right=0)
     assert first == permuted("gpqa/a", "Why?", options, right=0)
-    assert first.option_order == permuted("gpqa/a", "Other words", ("p", "q", "r", "s"), right=2).option_order
-    assert tuple(options[place] for place in first.option_order) == first.question.gold.choices
-    assert first.question.gold.choices["ABCD".index(first.question.gold.answer)] == "right"
-    letters = [permuted(f"gpqa/{i}", "q", options, 0).question.gold.answer for i in range(400)]
+    other = permuted("gpqa/a", "Other words", ("p", "q", "r", "s"), right=2)
+    same_order = dict(zip(options, ("p", "q", "r", "s"), strict=True))
+    assert tuple(same_order[option] for option in first.gold.choices) == other.gold.choices
+    assert first.gold.choices["ABCD".index(first.gold.answer)] == "right"
+    letters = [permuted(f"gpqa/{i}", "q", options, 0).gold.answer for i in range(400)]
     assert {letter: letters.count(letter) > 70 for letter in "ABCD"} == dict.fromkeys("ABCD", True)
 
 
 def test_identical_options_are_both_right() -> None:
-    entry = permuted("gpqa/a", "q", ("5 m", "7 m", "5 m ", "9 m"), right=0)
-    letters = {entry.question.gold.answer, *entry.question.gold.aliases}
+    gold = permuted("gpqa/a", "q", ("5 m", "7 m", "5 m ", "9 m"), right=0).gold
+    letters = {gold.answer, *gold.aliases}
     assert len(letters) == 2
-    assert {entry.question.gold.choices["ABCD".index(letter)] for letter in letters} == {"5 m"}
+    assert {gold.choices["ABCD".index(letter)] for letter in letters} == {"5 m"}
 
 
 def test_gpqa_from_a_csv_and_from_our_own_layout(tmp_path: Path) -> None:
@@ -257,7 +257,6 @@ def test_gpqa_from_a_csv_and_from_our_own_layout(tmp_path: Path) -> None:
     loaded = load(small("gpqa", 1), tmp_path)
     gold = loaded.questions[0].gold
     assert gold.choices["ABCD".index(gold.answer)] == "right"
-    assert set(loaded.option_orders["gpqa/1"]) == {0, 1, 2, 3}
 
 
 def test_webinstruct_golds_are_letters_numbers_or_texts(tmp_path: Path) -> None:

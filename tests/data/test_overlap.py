@@ -7,8 +7,7 @@ import pytest
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config
 from icpo_cli.data.benchmarks import BENCHMARKS
-from icpo_cli.data.checkup import WITHHELD, examine
-from icpo_cli.data.overlap import ngrams, normalised, overlaps, repeats
+from icpo_cli.data.check import WITHHELD, check_data, ngrams, normalised, overlaps, repeats
 from icpo_cli.errors import UserError
 from icpo_cli.records import Gold, Question
 
@@ -87,7 +86,7 @@ def test_a_checkup_counts_and_finds(tmp_path: Path, two_questions: None) -> None
     def second_is_bad(golds: Sequence[Gold]) -> list[str | None]:
         return ["odd" if gold.answer == "1" else None for gold in golds]
 
-    found = examine(config(tmp_path / "train.jsonl"), tmp_path, 10, second_is_bad)
+    found = check_data(config(tmp_path / "train.jsonl"), tmp_path, 10, second_is_bad)
     train, minerva = found.sets
     assert (train.name, train.questions, train.repeats) == ("train", 3, (("t2", "t0"),))
     assert (minerva.questions, minerva.gold_problems) == (2, {"t1": "odd"})
@@ -99,7 +98,7 @@ def test_a_checkup_counts_and_finds(tmp_path: Path, two_questions: None) -> None
 def test_a_benchmark_that_is_not_as_known_is_named_and_the_rest_is_checked(tmp_path: Path, two_questions: None) -> None:
     write(tmp_path / "train.jsonl", LONG)
     write(tmp_path / "minerva.jsonl", LONG)
-    broken = examine(config(tmp_path / "train.jsonl"), tmp_path, 10, no_problem).sets[1]
+    broken = check_data(config(tmp_path / "train.jsonl"), tmp_path, 10, no_problem).sets[1]
     assert broken.problem == f"{tmp_path / 'minerva.jsonl'}: 1 questions, where minerva has 2"
 
 
@@ -108,11 +107,11 @@ def test_words_of_a_confidential_benchmark_are_withheld(tmp_path: Path, two_ques
     options = '"choices": ["w", "x", "y", "z"], "answer": "A"'
     lines = [f'{{"id": "g{i}", "question": "{LONG} Case {i}?", {options}}}\n' for i in range(2)]
     (tmp_path / "gpqa.jsonl").write_text("".join(lines))
-    found = examine(config(tmp_path / "train.jsonl"), tmp_path, 10, no_problem)
+    found = check_data(config(tmp_path / "train.jsonl"), tmp_path, 10, no_problem)
     assert [(pair.bench_id, pair.ngram) for pair in found.overlap] == [("g0", WITHHELD), ("g1", WITHHELD)]
     assert "train leaves" not in repr(found)
 
 
 def test_training_data_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.jsonl: no such file"):
-        examine(config(tmp_path / "none.jsonl"), tmp_path, 10, no_problem)
+        check_data(config(tmp_path / "none.jsonl"), tmp_path, 10, no_problem)

@@ -11,7 +11,7 @@ from icpo_cli.data.prompts import iteration_prompts, load_prompts
 from icpo_cli.data.templates import TEMPLATES
 from icpo_cli.errors import UserError
 from icpo_cli.grading.verifier import Verifier
-from icpo_cli.models.lab.tokenizer import make_tokenizer
+from icpo_cli.models.lab.build import make_tokenizer
 from icpo_cli.records import AnswerKind, Gold, Prompt
 
 CHATML = (
@@ -124,7 +124,7 @@ def test_held_out_questions_are_never_trained_on(tmp_path: Path) -> None:
     found = load_prompts(config, Characters(None), all_usable)
     assert [p.question for p in found.train] == ["a", "c"]
     assert [p.question for p in found.heldout] == ["b", "d"]
-    assert (found.also_heldout, found.repeated, found.too_long) == (2, 1, 0)
+    assert (found.also_heldout, found.too_long) == (2, 0)
 
 
 def test_long_prompts_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_questions_with_an_unusable_gold_answer_are_left_out_and_named(tmp_path:
         "train d: holds control characters",
         "heldout z: has unbalanced braces",
     )
-    assert (found.too_long, found.also_heldout, found.repeated) == (0, 0, 0)
+    assert (found.too_long, found.also_heldout) == (0, 0)
 
 
 def test_what_is_usable_depends_on_the_kind(tmp_path: Path, verifier: Verifier) -> None:

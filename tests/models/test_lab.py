@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import icpo_cli.models.lab.build as laboratory
 from icpo_cli.cli.model import make_first
 from icpo_cli.config.schema import ModelConfig
-from icpo_cli.models import locate as model
-from icpo_cli.models.lab.build import Recipe, build
-from icpo_cli.models.lab.tokenizer import TAGS, make_tokenizer
+from icpo_cli.models import locate
+from icpo_cli.models.lab.build import TAGS, Recipe, build, make_tokenizer
+from icpo_cli.models.sizes import KNOWN_MODELS, Architecture
 from tests.lab import TINY
 
 SHORT = replace(TINY, batches=20)
@@ -53,9 +53,9 @@ def test_the_folder_is_a_hugging_face_model(tmp_path: Path) -> None:
 
 
 def test_the_plan_knows_its_sizes_before_it_is_made() -> None:
-    planned = model.KNOWN_MODELS["lab"]
+    planned = KNOWN_MODELS["lab"]
     made = laboratory.make_model(Recipe(), len(make_tokenizer())).config
-    assert planned == model.Architecture.of(made.to_dict())
+    assert planned == Architecture.of(made.to_dict())
 
 
 def test_it_is_got_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, icpo_here: Callable) -> None:
@@ -77,6 +77,6 @@ def test_what_needs_it_makes_it_first_and_says_so(
     monkeypatch.setattr(laboratory, "Recipe", lambda: SHORT)
     make_first(ModelConfig("lab"))
     assert "making the model lab, once" in capsys.readouterr().err
-    assert (model.cache_folder("lab") / "model.safetensors").is_file()
+    assert (locate.cache_folder("lab") / "model.safetensors").is_file()
     make_first(ModelConfig("lab"))
     assert capsys.readouterr().err == ""

@@ -21,7 +21,7 @@ def prompts(count: int) -> tuple[Prompt, ...]:
 
 
 def prompt_set(train: tuple[Prompt, ...], heldout: tuple[Prompt, ...] = prompts(3)) -> PromptSet:
-    return PromptSet(train, heldout, 0, 0, 0, (), "")
+    return PromptSet(train, heldout, 0, 0, (), "")
 
 
 def config(*settings: str) -> Config:

@@ -1,6 +1,6 @@
 """AIME 2024: both papers of the American Invitational Mathematics Examination, answers from 0 to 999."""
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
 from icpo_cli.data.benchmarks.layouts import own_layout, rlpr_source
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Question
@@ -8,16 +8,16 @@ from icpo_cli.records import AnswerKind, Gold, Question
 GOLDS = "b3a1577356f98f07fde918094a6c98035f4c7c28e260aad5f7cec34713e69c91"
 
 
-def _gold(row: Row, text: str, answer: str) -> Gold:
+def _gold(row: RawRow, text: str, answer: str) -> Gold:
     """Without the leading zeros that the answer sheet has."""
     if not answer.strip().isdecimal() or int(answer) > 999:
         raise UserError(f"{row.place}: the answer must be a whole number from 0 to 999, not {answer!r}")
     return Gold(str(int(answer)), AnswerKind.NUMBER)
 
 
-def _original(row: Row) -> Entry:
+def _original(row: RawRow) -> Question:
     text = row.text("problem")
-    return Entry(Question(f"aime24/{row.text('id')}", text, _gold(row, text, row.text("answer"))))
+    return Question(f"aime24/{row.text('id')}", text, _gold(row, text, row.text("answer")))
 
 
 def _ask(question: Question) -> str:
@@ -36,9 +36,9 @@ AIME24 = Benchmark(
     k=16,
     kinds=("number",),
     sources=(
-        Source("aime24", own_layout(_gold), golds_sha256=GOLDS),
+        BenchmarkSource("aime24", own_layout(_gold), golds_sha256=GOLDS),
         rlpr_source("aime24", "AIME2024_Avg16", _gold),
-        Source("aime_2024", _original, Hub("HuggingFaceH4/aime_2024", split="train")),
+        BenchmarkSource("aime_2024", _original, HubDataset("HuggingFaceH4/aime_2024", split="train")),
     ),
     licence="problems: Mathematical Association of America",
     about="30 competition problems with answers from 0 to 999",

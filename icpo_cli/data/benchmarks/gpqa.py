@@ -2,36 +2,37 @@
 
 import hashlib
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
 from icpo_cli.data.benchmarks.layouts import LETTERS, ask_letter, letter_gold, lettered, rlpr_letter, rlpr_source
 from icpo_cli.records import AnswerKind, Gold, Question
 from icpo_cli.rng import stable_hash
 
 
-def _own(row: Row) -> Entry:
+def _own(row: RawRow) -> Question:
     options = row.texts("choices")
     right = LETTERS.index(letter_gold(row, row.text("answer"), options).answer)
     return permuted(row.text("id"), row.text("question"), options, right)
 
 
-def _original(row: Row) -> Entry:
+def _original(row: RawRow) -> Question:
     columns = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
     text = row.text("Question")
     record = row.text("Record ID") if row.has("Record ID") else hashlib.sha256(text.encode()).hexdigest()[:12]
     return permuted(f"gpqa/{record}", text, tuple(row.text(column) for column in columns), right=0)
 
 
-def permuted(name: str, question: str, options: tuple[str, ...], right: int) -> Entry:
-    """The options in an order that the question's id alone decides, so that every model is asked the same.
+def permuted(name: str, question: str, options: tuple[str, ...], right: int) -> Question:
+    """A question with its options in an order that depends on the question's id alone.
 
-    `right`: place of the right one. An option that reads like it is right too, as an alias.
+    The data has no order. This one sorts by a hash of the id and each option's index in the data, so it is the same
+    in every run and for every model. `right`: index of the right option. An option with the same text is right too.
     """
-    order = tuple(sorted(range(len(options)), key=lambda place: stable_hash("gpqa", name, place)))
-    shown = tuple(options[place].strip() for place in order)
+    order = sorted(range(len(options)), key=lambda index: stable_hash("gpqa", name, index))
+    shown = tuple(options[index].strip() for index in order)
     letter = LETTERS[order.index(right)]
     same = [LETTERS[i] for i, option in enumerate(shown) if option == options[right].strip()]
     gold = Gold(letter, AnswerKind.LETTER, shown, aliases=tuple(other for other in same if other != letter))
-    return Entry(Question(name, lettered(question, shown), gold), order)
+    return Question(name, lettered(question, shown), gold)
 
 
 GPQA = Benchmark(
@@ -43,21 +44,21 @@ GPQA = Benchmark(
     k=4,
     kinds=("letter",),
     sources=(
-        Source("gpqa", _own),
+        BenchmarkSource("gpqa", _own),
         rlpr_source("gpqa", "gpqa_diamond_Avg4", rlpr_letter),
-        Source(
+        BenchmarkSource(
             "gpqa_diamond",
             _original,
-            Hub("Idavidrein/gpqa", split="train", config="gpqa_diamond", gated=True),
+            HubDataset("Idavidrein/gpqa", split="train", config="gpqa_diamond", gated=True),
         ),
     ),
     licence="CC BY 4.0, gated",
     about="198 graduate questions of biology, physics and chemistry, written to resist a web search",
     pitfalls=(
         "Gated: accept its terms on the hub first. Its authors ask that no question is shown in plain text.",
-        "The data has no letters: options are put in an order that a hash of the record's id gives, and it is stored.",
-        "RLPR's file has one fixed order of its own, which is kept: numbers of the two forms are not of one prompt.",
-        "Other code shuffles without a seed, so that published numbers differ by option order alone.",
+        "The data has no letters: options are ordered by a hash of the record's id and their index.",
+        "RLPR's file has a fixed order of its own, which is kept: results of the two forms are for different prompts.",
+        "Other code shuffles without a seed, so published numbers differ by option order alone.",
     ),
     own_form=ask_letter,
     confidential=True,

@@ -1,18 +1,17 @@
-"""A benchmark's questions: found here or fetched from the hub, read, and checked against what is known of them."""
+"""Loading of a benchmark's questions: from a local file or the hub, with checks against what is known of them."""
 
 import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from icpo_cli.data import sources
-from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
-from icpo_cli.data.benchmarks.registry import BENCHMARKS, resolve_names
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
 from icpo_cli.errors import UserError
 from icpo_cli.records import Question
 from icpo_cli.runs.files import atomic_write
@@ -20,35 +19,28 @@ from icpo_cli.runs.files import atomic_write
 
 @dataclass(frozen=True)
 class LoadedBenchmark:
-    """A benchmark with its questions, and where they came from."""
+    """A benchmark with its questions and their origin."""
 
     benchmark: Benchmark
     questions: tuple[Question, ...]
     source: str
-    """The file, or the hub's data set."""
+    """The file, or the id of the hub's data set."""
     revision: str | None
     """The hub's; None for a file of the data folder."""
     fingerprint: str
     """sha256 over id, text, options and gold of each question."""
-    option_orders: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """By question id, for each option as asked its place in the data, where options were put in an order of ours."""
 
 
 class Unavailable(Exception):
-    """The hub does not give a data set: no network, no access, or no such thing."""
+    """A data set cannot be loaded from the hub: no network, no access, or it does not exist."""
 
 
-def load_benchmark(name: str, data_dir: Path | None) -> LoadedBenchmark:
-    """The benchmark from the data folder (or one file), else from the user's cache, else from the hub.
+def load(benchmark: Benchmark, data_dir: Path | None) -> LoadedBenchmark:
+    """Load from the data folder (or one file), else from the user's cache, else from the hub.
 
     Raises UserError: data that is missing or gated (with how to get it), wrong columns, a wrong count, golds that
     differ from the known ones, repeated ids.
     """
-    return load(BENCHMARKS[resolve_names([name])[0]], data_dir)
-
-
-def load(benchmark: Benchmark, data_dir: Path | None) -> LoadedBenchmark:
-    """As load_benchmark, of any benchmark."""
     found = find(benchmark, data_dir)
     if found is not None:
         return found.load()
@@ -61,7 +53,7 @@ def load(benchmark: Benchmark, data_dir: Path | None) -> LoadedBenchmark:
 
 
 def obtain(benchmark: Benchmark, folder: Path | None) -> LoadedBenchmark:
-    """From the first place on the hub that gives it, kept in the folder, else in the cache. Raises Unavailable."""
+    """Fetch from the first hub data set that is available, into the folder, else the cache. Raises Unavailable."""
     reasons = []
     for source in _on_hub(benchmark):
         path = cached_file(source) if folder is None else folder / f"{source.stem}.parquet"
@@ -73,44 +65,42 @@ def obtain(benchmark: Benchmark, folder: Path | None) -> LoadedBenchmark:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A benchmark's data that is on this machine."""
+class BenchmarkFile:
+    """A file on this machine with a benchmark's data."""
 
     benchmark: Benchmark
-    source: Source
+    source: BenchmarkSource
     path: Path
-    hub: Hub | None
-    """Where it was fetched from; None for a file of the data folder."""
+    hub: HubDataset | None
+    """The data set that it was fetched from; None for a file of the data folder."""
 
     def load(self) -> LoadedBenchmark:
-        entries = _read(self.benchmark, self.source, self.path)
-        questions = tuple(entry.question for entry in entries)
+        questions = tuple(_read(self.benchmark, self.source, self.path))
         return LoadedBenchmark(
             self.benchmark,
             questions,
             source=self.hub.id if self.hub else str(self.path),
             revision=self.hub.revision if self.hub else None,
             fingerprint=fingerprint(questions),
-            option_orders={entry.question.id: entry.option_order for entry in entries if entry.option_order},
         )
 
 
-def find(benchmark: Benchmark, data_dir: Path | None) -> Found | None:
-    """The first source whose file is in the data folder, else the first that was fetched before."""
+def find(benchmark: Benchmark, data_dir: Path | None) -> BenchmarkFile | None:
+    """The preferred source's file in the data folder, else in the cache; None where there is none."""
     if data_dir is not None and not data_dir.exists():
         raise UserError(f"eval.data_dir: {data_dir}: no such file or folder")
     for source in benchmark.sources:
         for path in _candidates(source, data_dir):
             if path.is_file():
-                return Found(benchmark, source, path, None)
+                return BenchmarkFile(benchmark, source, path, None)
     for source in _on_hub(benchmark):
         if cached_file(source).is_file():
-            return Found(benchmark, source, cached_file(source), source.hub)
+            return BenchmarkFile(benchmark, source, cached_file(source), source.hub)
     return None
 
 
-def cached_file(source: Source) -> Path:
-    """Where the source's rows are kept once fetched."""
+def cached_file(source: BenchmarkSource) -> Path:
+    """The path in the user's cache for the source's rows."""
     assert source.hub is not None
     revision = (source.hub.revision or "default")[:12]
     folder = f"{source.hub.id.strip('/').replace('/', '--')}@{revision}"
@@ -118,7 +108,7 @@ def cached_file(source: Source) -> Path:
 
 
 def how_to_get(benchmark: Benchmark) -> str:
-    """In one line, what a user does to have the data."""
+    """One line of instructions for getting the data."""
     ways = []
     for source in _on_hub(benchmark):
         assert source.hub is not None
@@ -135,7 +125,7 @@ def how_to_get(benchmark: Benchmark) -> str:
 
 
 def golds_sha256(questions: tuple[Question, ...]) -> str:
-    """Over id, options and gold of each question, whatever their order."""
+    """A hash over id, options and gold of each question; the order of questions does not matter."""
     golds = sorted([question.id, *question.gold.choices, question.gold.answer] for question in questions)
     return hashlib.sha256(json.dumps(golds).encode()).hexdigest()
 
@@ -147,21 +137,22 @@ def fingerprint(questions: tuple[Question, ...]) -> str:
     return digest.hexdigest()
 
 
-def _read(benchmark: Benchmark, source: Source, path: Path) -> list[Entry]:
-    entries: dict[str, Entry] = {}
+def _read(benchmark: Benchmark, source: BenchmarkSource, path: Path) -> list[Question]:
+    questions: dict[str, Question] = {}
     rows = -1
     for rows, (place, columns) in enumerate(READERS[path.suffix](path)):
-        entry = source.read(Row(place, rows, columns))
-        if entry is not None and entry.question.id in entries:
-            raise UserError(f"{place}: id '{entry.question.id}' appears twice")
-        if entry is not None:
-            entries[entry.question.id] = entry
+        question = source.read(RawRow(place, rows, columns))
+        if question is None:
+            continue
+        if question.id in questions:
+            raise UserError(f"{place}: id '{question.id}' appears twice")
+        questions[question.id] = question
     if source.rows is not None and rows + 1 != source.rows:
         raise UserError(f"{path}: {rows + 1:,} rows, where {benchmark.name} is taken from {source.rows:,}")
-    chosen = source.draw(list(entries.values())) if source.draw else list(entries.values())
+    chosen = source.draw(list(questions.values())) if source.draw else list(questions.values())
     if len(chosen) != benchmark.count:
         raise UserError(f"{path}: {len(chosen):,} questions, where {benchmark.name} has {benchmark.count:,}")
-    digest = golds_sha256(tuple(entry.question for entry in chosen))
+    digest = golds_sha256(tuple(chosen))
     if source.golds_sha256 not in (None, digest):
         raise UserError(
             f"{path}: sha256 of the golds is {digest}, where that of {benchmark.name} is {source.golds_sha256}"
@@ -169,8 +160,8 @@ def _read(benchmark: Benchmark, source: Source, path: Path) -> list[Entry]:
     return chosen
 
 
-def _candidates(source: Source, data_dir: Path | None) -> list[Path]:
-    """The files that would be this source's."""
+def _candidates(source: BenchmarkSource, data_dir: Path | None) -> list[Path]:
+    """Paths at which this source's file is looked for."""
     if data_dir is None:
         return []
     if data_dir.is_file():
@@ -178,7 +169,7 @@ def _candidates(source: Source, data_dir: Path | None) -> list[Path]:
     return [data_dir / f"{source.stem}{suffix}" for suffix in READERS]
 
 
-def _on_hub(benchmark: Benchmark) -> list[Source]:
+def _on_hub(benchmark: Benchmark) -> list[BenchmarkSource]:
     return [source for source in benchmark.sources if source.hub is not None]
 
 
@@ -189,34 +180,34 @@ def _missing(benchmark: Benchmark, data_dir: Path | None) -> str:
     return f"not in {data_dir} (as {names}, .jsonl, .parquet or .csv), and the hub does not give it"
 
 
-def _fetch(benchmark: Benchmark, source: Source, path: Path) -> LoadedBenchmark:
-    """The source's rows from the hub, kept at `path` once they are found to be as known. Raises Unavailable."""
+def _fetch(benchmark: Benchmark, source: BenchmarkSource, path: Path) -> LoadedBenchmark:
+    """Download the source's rows, check them, then move them to `path`. Raises Unavailable."""
     assert source.hub is not None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as tmp:
             _download(source.hub, tmp)
-            loaded = Found(benchmark, source, tmp, source.hub).load()
+            loaded = BenchmarkFile(benchmark, source, tmp, source.hub).load()
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
     return loaded
 
 
-def _download(hub: Hub, path: Path) -> None:
+def _download(hub: HubDataset, path: Path) -> None:
     import datasets
     import httpx
     import huggingface_hub
 
     try:
         if not Path(hub.id).is_dir() and not huggingface_hub.constants.HF_HUB_OFFLINE:
-            # Asked first, because loading without a network takes half a minute of retries.
+            # Fail fast: load_dataset without a network retries for half a minute.
             huggingface_hub.HfApi().dataset_info(hub.id, revision=hub.revision, timeout=20)
         dataset = datasets.load_dataset(
             hub.id, name=hub.config, data_files=hub.file, revision=hub.revision, split=hub.split
         )
     except httpx.TransportError:
         raise Unavailable(f"{hub.id}: no connection to the hub") from None
-    except Exception as error:  # the library's errors share no base; each means that the data set cannot be had
+    except Exception as error:  # the library's errors share no base; each means that the data set cannot be loaded
         reason = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
         raise Unavailable(f"{hub.id}: {reason[:200]}") from None
     dataset.to_parquet(path)

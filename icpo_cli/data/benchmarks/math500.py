@@ -1,13 +1,13 @@
 """MATH-500: competition problems of five levels, LaTeX answers."""
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
 from icpo_cli.data.benchmarks.layouts import ask_boxed, math_gold, own_layout, rlpr_source
 from icpo_cli.records import Question
 
 
-def _original(row: Row) -> Entry:
+def _original(row: RawRow) -> Question:
     text = row.text("problem")
-    return Entry(Question(f"math500/{row.text('unique_id')}", text, math_gold(row, text, row.text("answer"))))
+    return Question(f"math500/{row.text('unique_id')}", text, math_gold(row, text, row.text("answer")))
 
 
 GOLDS = "b57b03cab4499f574f951dcb14810d3848ddd4bed327db73b1917a688519c6d9"
@@ -21,9 +21,9 @@ MATH500 = Benchmark(
     k=2,
     kinds=("math",),
     sources=(
-        Source("math500", own_layout(math_gold), golds_sha256=GOLDS),
+        BenchmarkSource("math500", own_layout(math_gold), golds_sha256=GOLDS),
         rlpr_source("math500", "Math-500_Avg2", math_gold),
-        Source("MATH-500", _original, Hub("HuggingFaceH4/MATH-500", split="test")),
+        BenchmarkSource("MATH-500", _original, HubDataset("HuggingFaceH4/MATH-500", split="test")),
     ),
     licence="MIT",
     about="500 test problems of Hendrycks' MATH, as PRM800K split them off",

@@ -1,13 +1,13 @@
 """Minerva: undergraduate science and engineering problems of MIT OpenCourseWare, free-form answers."""
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
 from icpo_cli.data.benchmarks.layouts import ask_boxed, math_gold, own_layout, rlpr_source
 from icpo_cli.records import Question
 
 
-def _original(row: Row) -> Entry:
+def _original(row: RawRow) -> Question:
     text = row.text("problem")
-    return Entry(Question(f"minerva/simplerl/{row.number}", text, math_gold(row, text, row.text("answer"))))
+    return Question(f"minerva/simplerl/{row.number}", text, math_gold(row, text, row.text("answer")))
 
 
 GOLDS = "d964fba4f6006f2975e3d2482678cf61388ee272146b191018d1988eeb3cf5ae"
@@ -21,9 +21,9 @@ MINERVA = Benchmark(
     k=2,
     kinds=("math",),
     sources=(
-        Source("minerva", own_layout(math_gold), golds_sha256=GOLDS),
+        BenchmarkSource("minerva", own_layout(math_gold), golds_sha256=GOLDS),
         rlpr_source("minerva", "Minerva_Avg4", math_gold),
-        Source("simplerl-minerva-math", _original, Hub("zwhe99/simplerl-minerva-math", split="test")),
+        BenchmarkSource("simplerl-minerva-math", _original, HubDataset("zwhe99/simplerl-minerva-math", split="test")),
     ),
     licence="MIT; the problems are MIT OpenCourseWare's (CC BY-NC-SA)",
     about="272 problems of nine MIT courses, most with numeric answers in e-notation",

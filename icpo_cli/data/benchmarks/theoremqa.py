@@ -3,7 +3,7 @@
 import re
 
 from icpo_cli.config.load import nearest
-from icpo_cli.data.benchmarks.benchmark import Benchmark, Entry, Hub, Row, Source
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
 from icpo_cli.data.benchmarks.layouts import own_layout, rlpr_source
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Question
@@ -26,11 +26,11 @@ FORMS = {
 """How an answer of each kind is written in the data."""
 
 
-def _own(row: Row, text: str, answer: str) -> Gold:
+def _own(row: RawRow, text: str, answer: str) -> Gold:
     return _typed(row, answer, row.text("answer_type"))
 
 
-def _typed(row: Row, answer: str, answer_type: str) -> Gold:
+def _typed(row: RawRow, answer: str, answer_type: str) -> Gold:
     if answer_type not in KINDS:
         raise UserError(f"{row.place}: unknown answer type '{answer_type}'{nearest(answer_type, list(KINDS))}")
     kind = KINDS[answer_type]
@@ -39,7 +39,7 @@ def _typed(row: Row, answer: str, answer_type: str) -> Gold:
     return _gold(answer.strip(), kind)
 
 
-def _by_form(row: Row, text: str, answer: str) -> Gold:
+def _by_form(row: RawRow, text: str, answer: str) -> Gold:
     """RLPR's file has no types; what has none of the forms is left to the verifier."""
     answer = answer.strip()
     return _gold(answer, next((kind for kind, form in FORMS.items() if form.fullmatch(answer)), None))
@@ -51,12 +51,12 @@ def _gold(answer: str, kind: AnswerKind | None) -> Gold:
     return Gold(answer.strip("()").upper() if kind is AnswerKind.LETTER else answer, kind)
 
 
-def _original(row: Row) -> Entry | None:
+def _original(row: RawRow) -> Question | None:
     """None for a question about a picture, which a language model cannot see."""
     if row.has("Picture"):
         return None
     gold = _typed(row, row.text("Answer"), row.text("Answer_type"))
-    return Entry(Question(f"theoremqa/hub/{row.number}", row.text("Question"), gold))
+    return Question(f"theoremqa/hub/{row.number}", row.text("Question"), gold)
 
 
 def _ask(question: Question) -> str:
@@ -75,9 +75,9 @@ THEOREMQA = Benchmark(
     k=2,
     kinds=("number", "bool", "list", "letter"),
     sources=(
-        Source("theoremqa", own_layout(_own), golds_sha256=GOLDS),
+        BenchmarkSource("theoremqa", own_layout(_own), golds_sha256=GOLDS),
         rlpr_source("theoremqa", "TheoremQA_Avg2", _by_form),
-        Source("TheoremQA", _original, Hub("TIGER-Lab/TheoremQA", split="test"), rows=800),
+        BenchmarkSource("TheoremQA", _original, HubDataset("TIGER-Lab/TheoremQA", split="test"), rows=800),
     ),
     licence="MIT",
     about="747 of 800 questions on theorems of mathematics, EECS, physics and finance; 53 with pictures are left out",

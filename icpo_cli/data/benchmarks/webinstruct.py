@@ -1,11 +1,11 @@
 """WebInstruct-verified: held-out university questions from the web, in the 638 that RLPR kept."""
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, Row, Source
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, RawRow
 from icpo_cli.data.benchmarks.layouts import ask_boxed, letter_gold, options_in, own_layout, rlpr_source
 from icpo_cli.records import Gold
 
 
-def _gold(row: Row, text: str, answer: str) -> Gold:
+def _gold(row: RawRow, text: str, answer: str) -> Gold:
     """A letter where the question lists options and the answer is one of theirs; else read off its own form."""
     options = options_in(text)
     letter = answer.strip().strip("().")
@@ -23,7 +23,7 @@ WEBINSTRUCT = Benchmark(
     k=2,
     kinds=("letter", "number", "text", "math"),
     sources=(
-        Source("webinstruct", own_layout(_gold)),
+        BenchmarkSource("webinstruct", own_layout(_gold)),
         rlpr_source("webinstruct", "WebInstruct-verified-val_Avg2", _gold),
     ),
     licence="Apache-2.0 (TIGER-Lab/WebInstruct-verified); RLPR's selection CC BY-NC 4.0",

@@ -71,7 +71,7 @@ def is_too_large(text: str) -> bool:
     return False
 
 
-class Comparison:
+class EquivalenceCheck:
     """One comparison. `why` names the reading under which two answers were found the same."""
 
     def __init__(self) -> None:

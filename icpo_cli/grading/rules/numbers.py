@@ -17,11 +17,11 @@ LITERAL = re.compile(
 )
 POWER_OF_TEN = re.compile(r"(?P<sign>[+-]?)\s*10\s*\^\s*\{?\s*(?P<ten>[+-]?\d+)\s*\}?")
 
-UNITS = (
+NUMBER_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
     " eighteen nineteen"
 )
-ONES = {word: value for value, word in enumerate(UNITS.split())}
+ONES = {word: value for value, word in enumerate(NUMBER_WORDS.split())}
 TENS = {
     word: 10 * value
     for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)

@@ -96,11 +96,11 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 def thorough(gold: Gold, answer: str) -> Verdict:
     """The verdict on what `quick` left open. May take long, or more memory than there is: run it in the sandbox."""
     # The symbolic libraries take a second to import: only a worker does.
-    from icpo_cli.grading.rules.equivalence import Comparison, is_too_large
+    from icpo_cli.grading.rules.equivalence import EquivalenceCheck, is_too_large
 
     if not balanced(answer):
         return _wrong(answer, RuleName.BRACES, "has unbalanced braces")
-    comparison = Comparison()
+    comparison = EquivalenceCheck()
     for right in (gold.answer, *gold.aliases):
         if comparison.same(right, answer, gold.ordered):
             return _correct(answer, comparison.why, f"equal to the gold answer as {comparison.why}")

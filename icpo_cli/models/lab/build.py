@@ -8,12 +8,15 @@ from pathlib import Path
 from random import Random
 
 import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from icpo_cli.models.lab.tokenizer import make_tokenizer
 from icpo_cli.models.lab.worked_examples import Curriculum, draw_terms, question_of, response_to
 
+SPECIAL = ["<pad>", "<eos>", "<unk>"]
+TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
+CHARACTERS = " \n.+-=:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ<>/"
 POOL = 8
 """Batches drawn together and cut by length, so that little of a batch is padding."""
 UNLEARNT = -100
@@ -47,6 +50,22 @@ def build(folder: Path, recipe: Recipe, say: Callable[[str], None] = lambda text
         pretrain(model, tokenizer, recipe, say)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """Its chat template puts each message on a line of its own."""
+    vocabulary = {word: index for index, word in enumerate([*SPECIAL, *TAGS, *CHARACTERS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("</?think>|</?answer>|[\\s\\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        chat_template="{% for m in messages %}{{ m['content'] }}\n{% endfor %}",
+        clean_up_tokenization_spaces=False,
+    )
 
 
 def make_model(recipe: Recipe, vocab_size: int) -> LlamaForCausalLM:
