@@ -1,4 +1,4 @@
-"""`icpo grade`: how responses are graded, and why: one pair, or a file of any length."""
+"""`icpo grade`: grade one response or a file of any length, with the reason for each verdict."""
 
 import json
 import sys
@@ -22,12 +22,12 @@ Graded = tuple[str, "Verdict"]
 """A response's id, or the number of its line, and the verdict on it."""
 
 BATCH = 512
-"""Lines that are in memory, and in the sandbox, at once."""
+"""Lines in memory and in the sandbox at the same time."""
 SETTINGS = ("reward.extract", "reward.rule", "reward.sandbox.", "reward.judge.")
-"""All that a verdict depends on."""
+"""All settings that a verdict depends on."""
 COLOURS = {"correct": "green", "wrong": "red", "timeout": "yellow", "error": "yellow"}
 LONGEST_SHOWN = 60
-"""Characters of an answer in the line of its response."""
+"""Maximum characters of an answer in a line of output."""
 
 
 def grade(
@@ -35,18 +35,18 @@ def grade(
         list[str] | None,
         typer.Argument(
             metavar="[FILE.jsonl] [key=value ...]",
-            help="Lines with gold and response, and if need be kind, question, choices, aliases, ordered, id; "
+            help="Lines with gold and response, optionally kind, question, choices, aliases, ordered, id; "
             "- is standard input. Settings: reward.judge.* and reward.sandbox.*.",
         ),
     ] = None,
-    gold: Annotated[str | None, typer.Option(metavar="G", help="The right answer.")] = None,
-    response: Annotated[str | None, typer.Option(metavar="R", help="What is graded; a bare answer will do.")] = None,
+    gold: Annotated[str | None, typer.Option(metavar="G", help="The gold answer.")] = None,
+    response: Annotated[str | None, typer.Option(metavar="R", help="The response, or just an answer.")] = None,
     kind: Annotated[
         str | None,
         typer.Option(
             metavar="KIND",
-            help="math, number, letter, text, bool or list. Default: read off the right answer. "
-            "With FILE: of lines without one.",
+            help="math, number, letter, text, bool or list. Default: inferred from the gold answer. "
+            "With FILE: for lines without one.",
         ),
     ] = None,
     extract: Annotated[
@@ -63,11 +63,11 @@ def grade(
     ] = None,
     judge: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Ask an OpenAI-compatible server about what the rule does not accept."),
+        typer.Option(metavar="URL", help="An OpenAI-compatible server that judges what the rule does not accept."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
 ) -> None:
-    """Grade one response, or each line of a file, and say by which rule.
+    """Grade one response, or each line of a file, and print the rule that decided.
 
     Values that begin with a minus sign need the equals sign: --gold=-5.
     """
@@ -102,7 +102,7 @@ def grade(
 
 
 def _check_asked(files: Sequence[str], pair: Sequence[str]) -> None:
-    """Either a file or a whole pair."""
+    """Raise UserError unless there is either one file or a complete pair."""
     if files and pair:
         raise UserError(f"{pair[0]}: not together with {files[0]}, whose lines have their own")
     if len(files) > 1:
@@ -117,24 +117,24 @@ def _check_asked(files: Sequence[str], pair: Sequence[str]) -> None:
 
 
 def _reward_config(settings: Sequence[str], options: dict[str, str | None], judge: str | None) -> "RewardConfig":
-    """What settings and options come to; a setting goes before an option."""
+    """The reward configuration from settings and options; settings take precedence."""
     from icpo_cli.config.load import Layer, load_config
 
-    beneath = [Layer("icpo grade", {"reward": {"extract": "auto"}})]
-    beneath += [Layer(f"--{name}", {"reward": {name: value}}) for name, value in options.items() if value is not None]
+    layers = [Layer("icpo grade", {"reward": {"extract": "auto"}})]
+    layers += [Layer(f"--{name}", {"reward": {name: value}}) for name, value in options.items() if value is not None]
     if judge is not None:
-        beneath.append(Layer("--judge", {"reward": {"judge": {"mode": "after_rule", "url": judge}}}))
-    config = load_config(settings, beneath)
+        layers.append(Layer("--judge", {"reward": {"judge": {"mode": "after_rule", "url": judge}}}))
+    config = load_config(settings, layers)
     for setting in settings:
         if not setting.startswith(SETTINGS):
-            raise UserError(f"{setting}: no verdict depends on it; the settings of icpo grade: {', '.join(SETTINGS)}")
+            raise UserError(f"{setting}: no verdict depends on it; settings of icpo grade: {', '.join(SETTINGS)}")
     return config.reward
 
 
 def _graded(
     rows: "Iterator[Row]", verifier: "Verifier", grading: "Grading", done: Callable[[int], None]
 ) -> Iterator[Graded]:
-    """Batch after batch; `done` is told how many responses have a verdict."""
+    """Grade batch by batch; `done` receives the count of graded responses."""
     from itertools import islice
 
     count = 0
@@ -169,7 +169,7 @@ def _bar(total: int) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Where results go to the same terminal they scroll above the bar; to a file they must not pass through rich.
+    # Results on the same terminal scroll above the bar; results to a file must not pass through rich.
     redirect = sys.stdout.isatty()
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=redirect, transient=True) as progress:
         task = progress.add_task("", total=total)
@@ -178,7 +178,7 @@ def _bar(total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def _tenths(total: int) -> Iterator[Callable[[int], None]]:
-    """A line at each tenth of what takes more than a batch."""
+    """One line per tenth of the file, if it is longer than a batch."""
     said = 0
 
     def done(count: int) -> None:
@@ -191,7 +191,7 @@ def _tenths(total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _print_document(graded: Iterator[Graded]) -> Counter[str]:
-    """The JSON document, written as verdicts come: it is never whole in memory."""
+    """Write the JSON document as verdicts arrive: it never is in memory as a whole."""
     counts: Counter[str] = Counter()
     print('{"results": [', end="")
     for _, verdict in graded:
@@ -202,14 +202,14 @@ def _print_document(graded: Iterator[Graded]) -> Counter[str]:
 
 
 def _print_lines(graded: Iterator[Graded]) -> Counter[str]:
-    """A line a response."""
+    """One line per response."""
     from icpo_cli.text import printable
 
     counts: Counter[str] = Counter()
     for label, verdict in graded:
         shown = "-" if verdict.extracted is None else _shortened(verdict.extracted, LONGEST_SHOWN)
         reason = _shortened(verdict.reason, 2 * LONGEST_SHOWN)
-        # print, not typer.echo, which would write past the bar.
+        # print, not typer.echo, which would bypass the progress bar.
         print(f"{_coloured(verdict.kind, 9)}  {printable(f'{label}  {shown}  ({verdict.rule}: {reason})')}")
         counts[verdict.kind] += 1
     return counts
@@ -236,7 +236,7 @@ def _print_one(verdict: "Verdict") -> None:
 
 
 def _coloured(kind: str, width: int) -> str:
-    """On a terminal; plain elsewhere."""
+    """Coloured on a terminal, plain elsewhere."""
     text = f"{kind:<{width}}"
     return typer.style(text, fg=COLOURS.get(kind)) if sys.stdout.isatty() else text
 

@@ -1,1 +1,1 @@
-"""A response and a gold answer to a verdict: extraction, rules, judge."""
+"""Grading of responses against gold answers: extraction, rules, sandbox, judge."""

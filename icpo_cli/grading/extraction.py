@@ -1,4 +1,4 @@
-"""What a response says its answer is, apart from whether that is right. Looks at the response alone."""
+"""Extraction of the final answer from a response. Reads the response alone, never the prompt."""
 
 import re
 from collections import deque
@@ -38,14 +38,14 @@ DELIMITER = re.compile(r"\s*(?:\$\$|\\\]|\\\[|```\w*|</?\w+>|\\end\{\w+\*?\}|\\b
 
 
 def answer_tag(response: str) -> str | None:
-    """The text of the one <answer> pair; None where there is none, several, or an empty one."""
+    """The text of the only <answer> pair; None if there is none, several, or an empty one."""
     if response.count(OPENING) != 1 or response.count(CLOSING) != 1:
         return None
     return next((text or None for _, text in tagged(response)), None)
 
 
 def tagged(response: str) -> Iterator[tuple[int, str]]:
-    """Where each innermost <answer> pair begins, and what it holds. In one pass, whatever else stands there."""
+    """(start, text) of each innermost <answer> pair. One pass, so linear in the response's length."""
     start = 0
     while (end := response.find(CLOSING, start)) >= 0:
         opened = response.rfind(OPENING, start, end)
@@ -55,7 +55,7 @@ def tagged(response: str) -> Iterator[tuple[int, str]]:
 
 
 def boxed(response: str) -> str | None:
-    r"""What the last \boxed{...} holds; None where there is none, or the last is empty or never closed."""
+    r"""The content of the last \boxed{...}; None if there is none, or the last is empty or never closed."""
     found = _last(BOX, response)
     bare = _last(BOX_WITHOUT_BRACES, response)
     if bare is not None and (found is None or bare.start() > found.start()):
@@ -67,14 +67,14 @@ def boxed(response: str) -> str | None:
 
 
 def every_box(response: str) -> list[str]:
-    """What each closed box holds, first to last; one longer than any answer is left out."""
+    """The content of each closed box, first to last, except those longer than any answer."""
     closed = closings(response)
     spans = [(found.end(), closed.get(found.end() - 1, -1)) for found in BOX.finditer(response)]
     return [response[start:end].strip() for start, end in spans if 0 <= end - start <= LONGEST_STATEMENT]
 
 
 def letter(response: str) -> str | None:
-    """The choice letter that was stated last: in a tag or box, after "the answer is", or alone on the last line."""
+    """The choice letter stated last: in a tag or box, after "the answer is", or alone on the last line."""
     stated: list[tuple[int, str]] = []
     for start, text in tagged(response):
         stated += [(start, name) for name in [_lone_letter(text)] if name]
@@ -90,7 +90,7 @@ def letter(response: str) -> str | None:
 
 
 def auto(response: str) -> str | None:
-    """The last final answer, in whichever form it is given; the last line where no form is; None for nothing."""
+    """The last answer in any form, else the last line; None for an empty response."""
     found = [(start, text) for start, text in tagged(response) if text]
     if (box := _last(BOX, response)) and (inside := boxed(response)):
         found.append((box.start(), inside))
@@ -120,7 +120,7 @@ EXTRACTORS: dict[str, Callable[[str], str | None]] = {
 
 
 def _stated(response: str) -> tuple[int, str] | None:
-    """Where the last "the answer is" stands, and what follows it to the end of its sentence, or on the next line."""
+    """(start, text) of the last "the answer is": the text to the end of the sentence, or on the next line."""
     for found in reversed(list(STATED.finditer(response))):
         rest = response[found.end() : found.end() + LONGEST_STATEMENT].lstrip(" :*\n")
         if not rest or NOT_AN_ANSWER.match(rest):

@@ -1,4 +1,4 @@
-"""Comparisons that may hang, crash or eat memory, in processes that can be ended: each with a deadline and a limit."""
+"""Comparisons in worker processes, each with a deadline and a memory limit, since they may hang or crash."""
 
 import logging
 import multiprocessing
@@ -17,44 +17,44 @@ from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind
 
 MOST_WORKERS = 8
 PRELOADED = ["icpo_cli.grading.rules.equivalence"]
-"""What takes a second to import: done once, in the process that workers are forked from."""
+"""Imports that take a second: done once, in the process that workers are forked from."""
 
 
 class Sandbox:
-    """A pool of workers, made on start() or at the first comparison. One that is ended or dies is replaced."""
+    """A pool of worker processes, started by start() or the first comparison. A worker that dies is replaced."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
         self._pool: ProcessPool | None = None
 
     def start(self) -> None:
-        """Make the workers while the caller does something else: they take seconds to import what they need."""
+        """Start the workers without waiting: their imports take seconds."""
         self._submit(_nothing, ())
 
     def compare(self, rule: Callable[[Gold, str], Verdict], pairs: Sequence[tuple[Gold, str]]) -> list[Verdict]:
-        """The rule's verdict on each (gold, answer), in order. `rule` is a function of a module."""
+        """The rule's verdict on each (gold, answer), in order. `rule` must be picklable."""
         outcomes = self._run(rule, pairs)
         return [self._verdict(outcome, answer) for outcome, (_, answer) in zip(outcomes, pairs, strict=True)]
 
     def readable(self, golds: Sequence[Gold]) -> list[bool]:
-        """Whether each gold answer has a mathematical reading; one whose reading fails has none."""
+        """Whether each gold answer can be read as mathematics; a crash or timeout counts as no."""
         return [outcome is True for outcome in self._run(readable, [(gold,) for gold in golds])]
 
     def _run(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """What the function returned, or the exception in its place, in order.
+        """The function's results, or the exceptions it raised, in order.
 
-        A pool that somebody broke (its workers were killed while they waited) is made anew, and what it had not
-        done is done again: once, as a batch that breaks every pool would never end.
+        If the pool broke (its idle workers were killed), unfinished calls are repeated once in a new pool. Only once:
+        a batch that breaks every pool would never end.
         """
         outcomes: list[Any] = [None] * len(arguments)
         left = list(range(len(arguments)))
         for last in (False, True):
-            futures = [(place, self._submit(function, arguments[place])) for place in left]
+            futures = [(index, self._submit(function, arguments[index])) for index in left]
             left = []
-            for place, future in futures:
-                outcomes[place] = _outcome(future)
-                if isinstance(outcomes[place], BROKEN) and not last:
-                    left.append(place)
+            for index, future in futures:
+                outcomes[index] = _outcome(future)
+                if isinstance(outcomes[index], BROKEN) and not last:
+                    left.append(index)
             if not left:
                 break
             self.close()
@@ -94,31 +94,31 @@ class Sandbox:
         if isinstance(outcome, ProcessExpired):
             reason = f"the comparison ended its process (status {outcome.exitcode})"
         elif isinstance(outcome, MemoryError):
-            reason = f"the comparison wanted more than {self._config.memory_mib} MiB"
+            reason = f"the comparison needed more than {self._config.memory_mib} MiB"
         else:
             reason = f"the comparison raised {type(outcome).__name__}: {str(outcome)[:100]}"
         return Verdict(VerdictKind.ERROR, answer, RuleName.CRASH, reason)
 
 
 BROKEN = (RuntimeError, CancelledError)
-"""What is left of a pool, or of what it was to do, when its workers were killed while they waited."""
+"""Errors of a pool whose idle workers were killed, and of the calls that were queued in it."""
 
 
 class WorkerExit(Exception):
-    """A comparison tried to end its process."""
+    """A comparison tried to exit its worker process."""
 
 
 def _nothing() -> None:
-    """A worker that has done this is ready."""
+    """A call that only waits for a worker to be ready."""
 
 
 def _contained(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Runs in a worker: what would end it is an exception like any other."""
+    """Call the function in a worker; what would end the worker becomes an ordinary exception."""
     try:
         return function(*arguments)
     except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         raise WorkerExit(type(error).__name__) from None
-    except RuntimeError as error:  # a recursion's, for one; told apart from a broken pool's
+    except RuntimeError as error:  # such as RecursionError; must differ from a broken pool's RuntimeError
         raise WorkerExit(f"{type(error).__name__}: {error}") from None
 
 
@@ -127,12 +127,12 @@ def _outcome(future: ProcessFuture | Exception) -> Any:
         return future
     try:
         return future.result()
-    except (CancelledError, Exception) as error:  # whatever a comparison raises is a verdict of its own
+    except (CancelledError, Exception) as error:  # any error of a comparison becomes a verdict
         return error
 
 
 def _confine(memory_mib: int) -> None:
-    """Bound what this worker may add to its memory, and keep it from leaving a core file."""
+    """Limit this worker's memory growth and disable core dumps."""
     logging.disable(logging.CRITICAL)
     most = psutil.Process().memory_info().vms + memory_mib * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -1,4 +1,4 @@
-"""Verdicts on responses, for training and evaluation alike: extract, compare by rule, ask the judge if wanted."""
+"""The verifier: extracts a response's answer, compares it by rule, and asks the judge if one is configured."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +12,18 @@ from icpo_cli.grading.sandbox import Sandbox
 from icpo_cli.records import AnswerKind, Gold, Group, RuleName, Verdict, VerdictKind
 
 VERIFIER_VERSION = "1"
-"""Raised whenever a verdict could differ: stored verdicts of another version are not mixed with these."""
+"""Raised whenever a verdict could change: stored verdicts of different versions are never mixed."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to compare: at once where the text alone decides, in the sandbox where not."""
+    """A comparison of an answer with a gold: `quick` in this process, `thorough` in the sandbox."""
 
     quick: Callable[[Gold, str], Verdict | None]
+    """None where the text alone does not decide."""
     thorough: Callable[[Gold, str], Verdict]
     candidates: Callable[[str], list[str]] | None = None
-    """Of a response, where any of several answers may be the right one; None: the one extracted."""
+    """All candidate answers of a response, of which any may be right. None: only the extracted one."""
 
 
 RULES = {
@@ -43,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Grading:
-    """How: where the answer stands, and by which rule it is compared."""
+    """How to grade: the extractor, and the rule that compares."""
 
     extract: str = "answer_tag"
     rule: str = "strict"
@@ -55,25 +56,25 @@ def answers_of(group: Group) -> list[Answer]:
 
 
 class Verifier:
-    """Grades batches. Equal answers to equal golds are compared once a batch."""
+    """Grades batches of answers. Equal answers to equal golds are compared once a batch."""
 
     def __init__(self, config: RewardConfig) -> None:
-        """Raises UserError where a judge is wanted and does not answer."""
+        """Raises UserError if a judge is configured and does not respond."""
         self._judge_alone = config.judge.mode == "alone"
         self._judge: Judge | None = None if config.judge.mode == "off" else OpenAIJudge(config.judge)
         self._sandbox = Sandbox(config.sandbox)
 
     @property
     def version(self) -> str:
-        """Of the rules and the judge: equal versions give equal verdicts."""
+        """Version of the rules and the judge: equal versions give equal verdicts."""
         return VERIFIER_VERSION if self._judge is None else f"{VERIFIER_VERSION}-{self._judge.version}"
 
     def start(self) -> None:
-        """Make the sandbox ready beside other work; verify() does it otherwise."""
+        """Start the sandbox early, in parallel with other work; verify() starts it otherwise."""
         self._sandbox.start()
 
     def verify(self, answers: Sequence[Answer], grading: Grading) -> list[Verdict]:
-        """A verdict an answer, in order."""
+        """One verdict per answer, in order."""
         rule, extract = RULES[grading.rule], EXTRACTORS[grading.extract]
         candidates = rule.candidates or (lambda response: [text for text in [extract(response)] if text is not None])
         found = [candidates(answer.response) for answer in answers]
@@ -84,21 +85,21 @@ class Verifier:
             _best([next(compared) for _ in texts], grading.extract) if answer.gold.known else _ungraded(texts)
             for answer, texts in zip(answers, found, strict=True)
         ]
-        return self._asked(answers, verdicts)
+        return self._with_judge(answers, verdicts)
 
     def extract(self, responses: Sequence[str], grading: Grading) -> list[str | None]:
-        """Each response's final answer; None where it has none."""
+        """The final answer of each response, or None."""
         found = (EXTRACTORS[grading.extract](response) for response in responses)
         return [text if text is not None and text.strip() else None for text in found]
 
     def compare(self, pairs: Sequence[tuple[Gold, str]], grading: Grading) -> list[Verdict]:
-        """Whether each answer equals its gold, by the rule alone: no judge is asked."""
+        """One verdict per (gold, answer), by the rule alone, without the judge."""
         return self._by_rule(pairs, RULES[grading.rule])
 
     def check_golds(self, golds: Sequence[Gold]) -> list[str | None]:
-        """What makes each gold answer unusable, in words; None for a usable one.
+        """What makes each gold answer unusable, or None.
 
-        A usable one is correct when it is compared with itself, by mathematics where its kind says so.
+        A usable gold equals itself; one of kind math or number can also be read as a value.
         """
         problems = [strict.gold_problem(gold) for gold in golds]
         spelled = [
@@ -126,42 +127,42 @@ class Verifier:
         self.close()
 
     def _compared(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
-        """By rule, or left to the judge."""
+        """By rule, or by the judge alone."""
         if self._judge_alone:
             return [strict.refusal(gold, text) or _left_to_judge(text) for gold, text in pairs]
         return self._by_rule(pairs, rule)
 
     def _by_rule(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
-        """Each distinct pair once."""
+        """Verdicts by rule; each distinct pair is compared once."""
         known = {pair: rule.quick(*pair) for pair in dict.fromkeys(pairs)}
         left = [pair for pair, verdict in known.items() if verdict is None]
         known |= zip(left, self._sandbox.compare(rule.thorough, left), strict=True)
         return [verdict for pair in pairs if (verdict := known[pair]) is not None]
 
-    def _asked(self, answers: Sequence[Answer], verdicts: list[Verdict]) -> list[Verdict]:
-        """The judge's verdict where the rule did not accept an answer that is there."""
+    def _with_judge(self, answers: Sequence[Answer], verdicts: list[Verdict]) -> list[Verdict]:
+        """Replace the verdicts on answers that the rule did not accept by the judge's."""
         if self._judge is None:
             return verdicts
-        unsettled = [
+        rejected = [
             index
             for index, verdict in enumerate(verdicts)
             if verdict.extracted is not None and not verdict.correct and verdict.rule not in NOT_FOR_THE_JUDGE
         ]
         cases = [
             Case(answers[index].question, answers[index].gold.answer, str(verdicts[index].extracted))
-            for index in unsettled
+            for index in rejected
         ]
-        for index, judged in zip(unsettled, self._judge.judge(cases), strict=True):
+        for index, judged in zip(rejected, self._judge.judge(cases), strict=True):
             verdicts[index] = replace(judged, extracted=verdicts[index].extracted)
         return verdicts
 
 
 NOT_FOR_THE_JUDGE = (RuleName.NO_GOLD, RuleName.GOLD, RuleName.LENGTH, RuleName.CHARACTERS, RuleName.CODE)
-"""What the rules refuse whatever it may mean."""
+"""Refused by the rules whatever the judge would say."""
 
 
 def _best(verdicts: Sequence[Verdict], extract: str) -> Verdict:
-    """The first correct one, else the last; no answer where there is none."""
+    """The first correct verdict, else the last; `no_answer` for an empty list."""
     if not verdicts:
         return Verdict(VerdictKind.NO_ANSWER, None, RuleName(extract), "the response gives no final answer")
     return next((verdict for verdict in verdicts if verdict.correct), verdicts[-1])

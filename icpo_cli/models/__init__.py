@@ -1,1 +1,1 @@
-"""Model folders: where a model is, its sizes, and the lab model."""
+"""Models: locating their folders, their sizes, and the lab model."""

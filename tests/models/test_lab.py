@@ -76,7 +76,7 @@ def test_what_needs_it_makes_it_first_and_says_so(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(laboratory, "Recipe", lambda: SHORT)
     make_first(ModelConfig("lab"))
-    assert "making the model lab, once" in capsys.readouterr().err
+    assert "building the model lab, once" in capsys.readouterr().err
     assert (locate.cache_folder("lab") / "model.safetensors").is_file()
     make_first(ModelConfig("lab"))
     assert capsys.readouterr().err == ""

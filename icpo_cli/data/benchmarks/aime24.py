@@ -9,7 +9,7 @@ GOLDS = "b3a1577356f98f07fde918094a6c98035f4c7c28e260aad5f7cec34713e69c91"
 
 
 def _gold(row: RawRow, text: str, answer: str) -> Gold:
-    """Without the leading zeros that the answer sheet has."""
+    """The gold without the leading zeros of the answer sheet."""
     if not answer.strip().isdecimal() or int(answer) > 999:
         raise UserError(f"{row.place}: the answer must be a whole number from 0 to 999, not {answer!r}")
     return Gold(str(int(answer)), AnswerKind.NUMBER)
@@ -45,7 +45,7 @@ AIME24 = Benchmark(
     pitfalls=(
         "30 questions: even with 16 responses each, differences under about 10 points are noise.",
         "Some copies pad golds with zeros (025): they are compared as whole numbers.",
-        "Widely published, and so in the training data of newer models.",
+        "Widely published, so newer models have it in their training data.",
     ),
     own_form=_ask,
 )

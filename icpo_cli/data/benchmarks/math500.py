@@ -26,12 +26,12 @@ MATH500 = Benchmark(
         BenchmarkSource("MATH-500", _original, HubDataset("HuggingFaceH4/MATH-500", split="test")),
     ),
     licence="MIT",
-    about="500 test problems of Hendrycks' MATH, as PRM800K split them off",
+    about="500 test problems of Hendrycks' MATH, as selected by PRM800K",
     pitfalls=(
         "Golds are LaTeX: 90^\\circ, \\$32,\\!348, 52_8 (a number in base 8, not 52), \\text{(C)}, \\text{east}.",
-        "3, 5, 7 is a set, (3, 5) a point: order counts in the second alone.",
-        "x \\in [-2,7] and [-2,7] are one answer.",
-        "Models that were trained on the other 12,000 problems of MATH have seen its like.",
+        "3, 5, 7 is a set, (3, 5) a point: order matters only in the second.",
+        "x \\in [-2,7] and [-2,7] are the same answer.",
+        "Models that were trained on the other 12,000 problems of MATH have seen similar ones.",
     ),
     own_form=ask_boxed,
 )

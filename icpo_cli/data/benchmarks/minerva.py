@@ -28,12 +28,12 @@ MINERVA = Benchmark(
     licence="MIT; the problems are MIT OpenCourseWare's (CC BY-NC-SA)",
     about="272 problems of nine MIT courses, most with numeric answers in e-notation",
     pitfalls=(
-        "The paper's text has Avg@2, its Table 2 prints Avg@16, and RLPR's file is named for Avg@4: k is 2 here.",
-        "Golds carry no unit; answers do. 4.5e33 and 4.5 \\times 10^{33} are one number.",
-        "70 of the 272 questions hold a \\boxed{} themselves: an answer is looked for in the response alone.",
-        "Copies with list-wrapped answers have a wrong gold in 29 questions or more: an earlier part's box.",
-        "lm-evaluation-harness's minerva_math is Hendrycks' MATH, another set.",
-        "Golds are rounded to two or three digits, so that exact answers can differ in the last.",
+        "The paper's text says Avg@2, its Table 2 Avg@16, and the name of RLPR's file Avg@4; icpo uses k = 2.",
+        "Golds have no unit, answers do. 4.5e33 and 4.5 \\times 10^{33} are the same number.",
+        "70 of the 272 questions contain a \\boxed{}: the answer is extracted from the response alone.",
+        "Copies with list-wrapped answers have a wrong gold in at least 29 questions: the box of an earlier part.",
+        "lm-evaluation-harness's minerva_math is Hendrycks' MATH, a different set.",
+        "Golds are rounded to two or three digits, so exact answers can differ in the last digit.",
     ),
     own_form=ask_boxed,
 )

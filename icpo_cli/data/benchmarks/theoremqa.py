@@ -23,7 +23,7 @@ FORMS = {
     AnswerKind.NUMBER: re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE),
     AnswerKind.LIST: re.compile(r"[\[(].*[\])]", re.DOTALL),
 }
-"""How an answer of each kind is written in the data."""
+"""Form of an answer of each kind in the data."""
 
 
 def _own(row: RawRow, text: str, answer: str) -> Gold:
@@ -35,12 +35,12 @@ def _typed(row: RawRow, answer: str, answer_type: str) -> Gold:
         raise UserError(f"{row.place}: unknown answer type '{answer_type}'{nearest(answer_type, list(KINDS))}")
     kind = KINDS[answer_type]
     if not FORMS[kind].fullmatch(answer.strip()):
-        raise UserError(f"{row.place}: the answer {answer!r} is not of its type, {answer_type}")
+        raise UserError(f"{row.place}: the answer {answer!r} does not have its type, {answer_type}")
     return _gold(answer.strip(), kind)
 
 
 def _by_form(row: RawRow, text: str, answer: str) -> Gold:
-    """RLPR's file has no types; what has none of the forms is left to the verifier."""
+    """Infer the kind from the form: RLPR's file has no types. None: the verifier infers it."""
     answer = answer.strip()
     return _gold(answer, next((kind for kind, form in FORMS.items() if form.fullmatch(answer)), None))
 
@@ -83,10 +83,10 @@ THEOREMQA = Benchmark(
     about="747 of 800 questions on theorems of mathematics, EECS, physics and finance; 53 with pictures are left out",
     pitfalls=(
         "The official rule takes floats within 4 %: set reward.rule=theoremqa to compare with its numbers.",
-        "Golds are rounded (0.333 for 1/3), so that a strict rule must allow for their digits.",
+        "Golds are rounded (0.333 for 1/3), so a strict rule must respect their digits.",
         "The official extraction reads any 'yes', 'no', 'true' or 'false' as an answer, 'normal' and 'cannot' too.",
-        "True, Yes and 1 stand for one another in answers to the 112 yes-or-no questions.",
-        "32 golds are 0, which a relative tolerance alone can only meet exactly.",
+        "True, Yes and 1 are equal in answers to the 112 yes-or-no questions.",
+        "32 golds are 0, for which a relative tolerance allows only 0.",
     ),
     own_form=_ask,
 )

@@ -1,1 +1,1 @@
-"""Verdicts of a judge model behind an OpenAI-compatible server."""
+"""Verdicts by a judge model behind an OpenAI-compatible server."""

@@ -1,4 +1,4 @@
-"""A judge's settled verdicts on disk, so that no run or process asks again what was answered before a kill."""
+"""The judge's verdicts on disk, so that no request is repeated after a kill or by another run."""
 
 import sqlite3
 import threading
@@ -9,12 +9,12 @@ from icpo_cli.records import VerdictKind
 from icpo_cli.runs.files import atomic_create
 
 APPLICATION_ID = 0x6963706F
-"""In the file's header: "icpo". Another program's database is left alone."""
+""""icpo" in the file's header. A database with another id is not used."""
 BUSY_SECONDS = 60.0
 
 
 class JudgeCache:
-    """Key to verdict and raw reply, each on disk for good once `put` returns. Raises UserError naming the file."""
+    """A map from key to verdict and raw reply, durable when put() returns. Raises UserError that names the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,14 +28,14 @@ class JudgeCache:
             raise self._unusable(error) from None
         if owner != APPLICATION_ID:
             self.close()
-            raise UserError(f"reward.judge.cache: {path}: not a judge's cache; name another file")
+            raise UserError(f"reward.judge.cache: {path}: not a judge's cache; choose another file")
 
     def get(self, key: str) -> tuple[VerdictKind, str] | None:
         rows = self._execute("SELECT verdict, reply FROM verdicts WHERE key = ?", (key,))
         return (VerdictKind(rows[0][0]), rows[0][1]) if rows else None
 
     def put(self, key: str, verdict: VerdictKind, reply: str) -> None:
-        # A reply may hold half a surrogate pair, which SQLite has no encoding for.
+        # A reply may contain a lone surrogate, which SQLite cannot encode.
         storable = reply.encode("utf-8", "backslashreplace").decode()
         self._execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", (key, verdict.value, storable))
 
@@ -50,13 +50,13 @@ class JudgeCache:
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> UserError:
-        return UserError(f"reward.judge.cache: {self.path}: cannot be used: {error}; move it away or name another file")
+        return UserError(f"reward.judge.cache: {self.path}: cannot be used: {error}; move it or choose another file")
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Every statement commits by itself."""
+    """Open in autocommit mode."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: safe against a kill, not slowed by a sync an answer
+    connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: safe against a kill, without an fsync per verdict
     return connection
 
 

@@ -1,4 +1,4 @@
-"""HTTP to a judge's server through the openai client, which retries with backoff and obeys Retry-After."""
+"""HTTP client of the judge's server: the openai client, which retries with backoff and respects Retry-After."""
 
 import asyncio
 import json
@@ -17,16 +17,16 @@ from icpo_cli.errors import UserError
 from icpo_cli.grading.judge.forms import Endpoint, Reply, quote
 
 BODY_LIMIT = 1 << 20
-"""Bytes of one answer; a longer one is not read on."""
+"""Maximum bytes of a response body."""
 PROBE_SECONDS = 10.0
 
 
 class Unanswered(Exception):
-    """No usable answer from the server; why, in words."""
+    """The server gave no usable response; the text says why."""
 
 
 class Server:
-    """An OpenAI-compatible server, asked many things at once, for as long as one event loop runs."""
+    """An OpenAI-compatible server with concurrent requests, valid within one event loop."""
 
     def __init__(self, client: openai.AsyncOpenAI, config: JudgeConfig, endpoint: Endpoint) -> None:
         self._client, self._config, self._endpoint = client, config, endpoint
@@ -34,7 +34,7 @@ class Server:
         self._last_answer = monotonic()
 
     async def ask(self, body: dict[str, Any]) -> Reply:
-        """The reply to one request. Raises Unanswered."""
+        """Send one request. Raises Unanswered."""
         patience = self._config.give_up_seconds
         async with self._slots:
             if monotonic() - self._last_answer >= patience:
@@ -57,7 +57,7 @@ async def connect(config: JudgeConfig, endpoint: Endpoint) -> AsyncIterator[Serv
 
 
 async def served_models(config: JudgeConfig) -> list[str]:
-    """The names of the server's models, in its order; asked with little patience. Raises UserError."""
+    """The server's model names, in its order, with a short timeout. Raises UserError."""
     brief = replace(config, retries=1, timeout_seconds=min(config.timeout_seconds, PROBE_SECONDS))
     try:
         async with asyncio.timeout(2 * PROBE_SECONDS), _client(brief, read_models) as client:
@@ -75,7 +75,7 @@ async def served_models(config: JudgeConfig) -> list[str]:
 
 
 def read_reply(body: bytes) -> Reply:
-    """Of a chat completion or a plain one. Raises ValueError on anything else."""
+    """Parse a chat completion or a plain completion. Raises ValueError on anything else."""
     try:
         choice = _document(body)["choices"][0]
         finish = str(choice["finish_reason"])
@@ -89,7 +89,7 @@ def read_reply(body: bytes) -> Reply:
 
 
 def read_models(body: bytes) -> list[str]:
-    """Raises ValueError where it is no list of models."""
+    """Parse a list of models. Raises ValueError on anything else."""
     try:
         return [_text(model["id"]) for model in _document(body)["data"]]
     except (LookupError, TypeError):
@@ -109,11 +109,11 @@ def _text(value: object) -> str:
     return value
 
 
-class _WholeAnswers(openai.DefaultAsyncHttpxClient):
-    """Every answer read whole within a deadline and a size, and understood; else one of the errors that openai retries.
+class _CheckedResponses(openai.DefaultAsyncHttpxClient):
+    """Reads each response within a deadline and a size limit and parses it; raises errors that openai retries.
 
-    openai's own timeout is of each read, which a server that sends a byte now and then never reaches, and it takes
-    any answer of status 200 for a good one.
+    openai's own timeout applies to each read, so a server that sends a byte now and then never reaches it, and openai
+    accepts any response with status 200.
     """
 
     def __init__(self, seconds: float, read: Callable[[bytes], object]) -> None:
@@ -149,7 +149,7 @@ async def _body(response: httpx2.Response) -> bytes:
 
 
 def _plain(headers: httpx2.Headers) -> list[tuple[str, str]]:
-    """Those of a body that is unpacked and whole."""
+    """Headers of the decoded body."""
     framing = ("content-encoding", "content-length", "transfer-encoding")
     return [(name, value) for name, value in headers.items() if name not in framing]
 
@@ -160,19 +160,19 @@ def _client(config: JudgeConfig, read: Callable[[bytes], object]) -> openai.Asyn
         api_key=_key(config) or "none",
         timeout=config.timeout_seconds,
         max_retries=config.retries,
-        http_client=_WholeAnswers(config.timeout_seconds, read),
+        http_client=_CheckedResponses(config.timeout_seconds, read),
     )
 
 
 def _key(config: JudgeConfig) -> str:
     key = os.environ.get(config.key_variable, "").strip()
     if not (key.isascii() and all(char.isprintable() for char in key)):
-        raise UserError(f"{config.key_variable}: holds characters that no key has")
+        raise UserError(f"{config.key_variable}: contains characters that no key has")
     return key
 
 
 def _reason(error: openai.OpenAIError, config: JudgeConfig) -> str:
-    """Why there is no answer; the key, should the server have repeated it, left out."""
+    """The reason as text, with the API key removed in case the server repeats it."""
     if isinstance(error, openai.APITimeoutError):
         return f"the judge timed out: no answer within {config.timeout_seconds:g} s (tries: {config.retries + 1})"
     if isinstance(error, openai.APIConnectionError):

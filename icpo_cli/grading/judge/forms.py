@@ -1,4 +1,4 @@
-"""How a judge is asked and how its reply is read. What it is shown is data: fenced, cut, with nothing hidden in it."""
+"""Prompts of the judge, and parsing of its replies. Texts in a prompt are delimited, truncated and made visible."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from icpo_cli.records import VerdictKind
 
 QUESTION_LIMIT, ANSWER_LIMIT = 6000, 2000
-"""Characters shown to the judge; of a longer text its beginning and its end."""
+"""Maximum characters in the prompt; the middle of a longer text is cut out."""
 QUOTE_LIMIT = 120
 
 Endpoint = Literal["chat/completions", "completions"]
@@ -19,7 +19,7 @@ Endpoint = Literal["chat/completions", "completions"]
 
 @dataclass(frozen=True)
 class Reply:
-    """What the judge's model wrote, and how that ended: stop, length, content_filter, refusal, ..."""
+    """The judge's text and its finish reason: stop, length, content_filter, refusal, ..."""
 
     text: str
     finish: str
@@ -27,34 +27,34 @@ class Reply:
 
 @dataclass(frozen=True)
 class Form:
-    """One way to ask. A change of anything here raises `version`, which parts the cached verdicts of before."""
+    """A prompt and the verdicts it asks for. Raise `version` on any change, so that cached verdicts are not reused."""
 
     version: int
     endpoint: Endpoint
     max_tokens: int
-    """Room for a reply, where the configuration leaves it to the form."""
+    """Maximum tokens of a reply, unless configured."""
     write: Callable[[str, str, str], str]
-    """The prompt for a question, its gold answer and the answer to be judged."""
+    """Makes the prompt from question, gold answer and answer."""
     correct: str
     wrong: str
     whole_line: bool
-    """Whether the verdict stands on a line of its own, or only at the very end."""
+    """Whether the verdict must be a line of its own, or only at the end of the last line."""
 
     def body(self, question: str, gold: str, answer: str) -> dict[str, Any]:
-        """The part of a request that differs between cases."""
+        """The part of the request that depends on the case."""
         prompt = self.write(question, gold, answer)
         if self.endpoint == "completions":
             return {"prompt": prompt}
         return {"messages": [{"role": "user", "content": prompt}]}
 
     def read(self, reply: Reply) -> tuple[VerdictKind, str]:
-        """The one verdict at the end of a finished reply, else error; and why, in words."""
+        """The only verdict at the end of a finished reply, else ERROR; and the reason."""
         if reply.finish != "stop":
             return VerdictKind.ERROR, f"the judge's reply was not finished ({quote(reply.finish)}): {said(reply.text)}"
         if not reply.text.strip():
             return VerdictKind.ERROR, "the judge's reply is empty"
         subject = self.correct.partition(":")[0]
-        # Counted loosely, read strictly: a second verdict in any spelling leaves it open which one is meant.
+        # Count leniently, read strictly: with a second verdict in any spelling it is unclear which one is meant.
         if len(re.findall(rf"{subject}\W*:", reply.text, re.IGNORECASE)) > 1:
             return VerdictKind.ERROR, f"more than one verdict: {said(reply.text)}"
         last_line = reply.text.strip().splitlines()[-1].strip()
@@ -69,16 +69,16 @@ def said(reply: str) -> str:
 
 
 def quote(text: str) -> str:
-    """Text from elsewhere on one line, short and printable, for messages: of a long one its beginning and its end."""
+    """Foreign text for a message: one printable line; the middle of a long one is cut out."""
     line = " ".join(text.split())
     line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
     return line if len(line) <= QUOTE_LIMIT else f"{line[: QUOTE_LIMIT // 2]} … {line[-QUOTE_LIMIT // 2 :]}"
 
 
 def harmless(text: str, limit: int) -> str:
-    """The text as the judge may see it: nothing hidden, nothing a chat template could take for its own markup."""
+    """The text for the judge's prompt: no hidden characters, no markup of a chat template."""
     visible = "".join(_visible(char) for char in _cut(text, limit))
-    # <|im_end|>, </s>, [INST] and the like become control tokens wherever they stand in a prompt.
+    # <|im_end|>, </s>, [INST] and similar become control tokens anywhere in a prompt.
     unmarked = re.sub(r"<(?=[|｜/!\w])", "< ", visible)
     return re.sub(r"\[(?=/?[A-Za-z_]{3,}\])", "[ ", unmarked).strip()
 
@@ -91,7 +91,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _visible(char: str) -> str:
-    """Printable as it is; line ends and spaces as such; format characters (zero width, bidirectional) not at all."""
+    """Keep printable characters, normalise line ends and spaces, remove format characters (zero width, bidi)."""
     if char.isprintable() or char in "\n\t":
         return char
     if char.isspace():
@@ -136,7 +136,7 @@ Verdict: WRONG"""
 
 
 def _general_verifier(question: str, gold: str, answer: str) -> str:
-    """One raw prompt without chat template, as in training; the answer on one line, the form's words in it broken."""
+    """The raw prompt of the model's training; the answer is one line in which the prompt's own headings are altered."""
     line = " ".join(harmless(answer, ANSWER_LIMIT).split())
     line = re.sub(r"#{2,}", "#", line)
     line = re.sub(r"\b(User|Assistant|Question|Answer|Final Decision)(\s*):", r"\1\2 -", line, flags=re.IGNORECASE)
@@ -156,7 +156,7 @@ For the above question, please verify if the student's answer is equivalent to t
 Do not solve the question by yourself; just check if the student's answer is equivalent to the ground truth answer.
 If the student's answer is correct, output "Final Decision: Yes". If the student's answer is incorrect, output \
 "Final Decision: No". Assistant:"""
-"""The published prompt of TIGER-Lab/general-verifier, which answers well to no other."""
+"""The published prompt of TIGER-Lab/general-verifier, the only one that it was trained on."""
 
 FORMS: dict[str, Form] = {
     "equivalence": Form(

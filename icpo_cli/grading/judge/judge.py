@@ -1,4 +1,4 @@
-"""A language model as judge: whether an answer means the same as the gold answer."""
+"""A language model as judge of whether an answer is equivalent to the gold answer."""
 
 import asyncio
 import hashlib
@@ -32,20 +32,20 @@ class Case:
 
 
 class Judge(Protocol):
-    """Settles what it can. A case it cannot settle is an error, never a guess."""
+    """Gives verdicts on cases. A case that it cannot decide is an ERROR, never a guess."""
 
     @property
     def version(self) -> str:
-        """Changes whenever a verdict could."""
+        """Changes whenever a verdict could change."""
 
     def judge(self, cases: Sequence[Case]) -> list[Verdict]:
-        """In the order of `cases`; equal ones are asked once."""
+        """One verdict per case, in order; equal cases are sent once."""
 
     def close(self) -> None: ...
 
 
 class OpenAIJudge:
-    """A model behind any OpenAI-compatible server, as `vllm serve` is one. Raises UserError where none can be asked."""
+    """A model behind an OpenAI-compatible server such as `vllm serve`. Raises UserError if it cannot be reached."""
 
     def __init__(self, config: JudgeConfig) -> None:
         from icpo_cli.grading.judge.client import served_models
@@ -65,7 +65,7 @@ class OpenAIJudge:
         return _digest(self._identity())[:16]
 
     def judge(self, cases: Sequence[Case]) -> list[Verdict]:
-        """Raises UserError where the cache fails; the server's faults are verdicts."""
+        """Raises UserError if the cache fails; the server's failures are ERROR verdicts."""
         verdicts = {case: self._known(case) for case in cases}
         unknown = [case for case, verdict in verdicts.items() if verdict is None]
         asked = dict(zip(unknown, asyncio.run(self._ask(unknown)), strict=True)) if unknown else {}
@@ -85,7 +85,7 @@ class OpenAIJudge:
             return await asyncio.gather(*(self._settle(server, case) for case in cases))
 
     async def _settle(self, server: "Server", case: Case) -> Verdict:
-        """Ask, and keep a settled verdict before anything else is done."""
+        """Send the case, and cache the verdict at once unless it is an ERROR."""
         from icpo_cli.grading.judge.client import Unanswered
 
         body = self._form.body(case.question, case.gold, case.answer)
@@ -110,7 +110,7 @@ def default_cache() -> Path:
 
 
 def _choose(config: JudgeConfig, served: list[str]) -> str:
-    """The configured model, or the first the server lists."""
+    """The configured model, or the first that the server lists."""
     if not served:
         raise UserError(f"reward.judge.url: {config.url}: the server lists no model")
     if config.model is None:
@@ -124,5 +124,5 @@ def _choose(config: JudgeConfig, served: list[str]) -> str:
 
 
 def _digest(parts: list[Any]) -> str:
-    """Of parts that JSON keeps apart, half surrogate pairs included."""
+    """A hash of parts; JSON separates them and can encode lone surrogates."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

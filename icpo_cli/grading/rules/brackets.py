@@ -1,4 +1,4 @@
-"""Brackets of LaTeX text: what closes what, and what stands outside them all."""
+"""Bracket matching in LaTeX text, and splitting outside all brackets."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ BRACE = re.compile("[{}]")
 
 
 def matching(text: str, start: int, pair: str = "{}") -> int:
-    """The index of the bracket that closes the one at `start`; -1 where none does."""
+    """Index of the bracket that closes the one at `start`, or -1."""
     depth = 0
     for index in range(start, len(text)):
         if text[index] == "\\":
@@ -22,7 +22,7 @@ def matching(text: str, start: int, pair: str = "{}") -> int:
 
 
 def closings(text: str) -> dict[int, int]:
-    """For every brace that is closed, where: in one pass, however many there are."""
+    """{index of an opening brace: index of its closing brace}, in one pass."""
     pairs, open_braces = {}, []
     for found in BRACE.finditer(text):
         if _escaped(text, found.start()):
@@ -35,7 +35,7 @@ def closings(text: str) -> dict[int, int]:
 
 
 def balanced(text: str) -> bool:
-    """Every brace is closed, none closes what was not opened."""
+    """Whether every brace has a partner."""
     depth = 0
     for index, char in enumerate(text):
         if char in "{}" and not _escaped(text, index):
@@ -46,7 +46,7 @@ def balanced(text: str) -> bool:
 
 
 def depth_of(text: str) -> int:
-    """How deep brackets of any kind are nested."""
+    """Maximum nesting depth of brackets of any kind."""
     depth = deepest = 0
     for char in text:
         if char in "([{":
@@ -58,7 +58,7 @@ def depth_of(text: str) -> int:
 
 
 def split_top(text: str, pattern: re.Pattern[str]) -> list[str]:
-    """The parts between matches of `pattern` that stand outside every bracket and LaTeX group."""
+    """Split at the matches of `pattern` outside all brackets and LaTeX groups."""
     parts, start = [], 0
     for match in top_level(text, pattern):
         parts.append(text[start : match.start()])
@@ -67,7 +67,7 @@ def split_top(text: str, pattern: re.Pattern[str]) -> list[str]:
 
 
 def top_level(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Matches of `pattern` outside every bracket."""
+    """Matches of `pattern` outside all brackets."""
     levels, depth = [], 0
     for index, char in enumerate(text):
         escaped = _escaped(text, index)

@@ -1,4 +1,4 @@
-"""Unicode's mathematical characters, spelled in LaTeX."""
+"""Unicode mathematical characters as LaTeX."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙᵢₓ"
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 SPACES = re.compile(r"[\u00a0\u2000-\u200a\u202f\u205f\u3000\t\r\n]+")
 STYLED = re.compile("[\U0001d400-\U0001d7ff]")
-"""Letters and digits in the mathematical alphabets."""
+"""Letters and digits of the mathematical alphabets."""
 
 PLAIN = dict(zip("−–—‐‑∗÷⁄∕′’‘“”∣，；：∶（）％＝", "-----*///'''\"\"|,;::()%=", strict=True)) | {"″": "''", "∠": ""}
 COMMANDS = dict(
@@ -38,7 +38,7 @@ TABLE = str.maketrans(
 
 
 def spelled_out(text: str) -> str:
-    """The text with mathematical characters as LaTeX commands, spaces as one space, invisible ones gone."""
+    """Replace mathematical characters by LaTeX commands, any space by one space, and remove invisible characters."""
     text = SPACES.sub(" ", text.translate(INVISIBLE)).replace("k\u0302", r"\hat{k}")
     text = STYLED.sub(lambda styled: unicodedata.normalize("NFKC", styled[0]), text)
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱᵀ]+", lambda raised: f"^{{{raised[0].translate(SUPERSCRIPTS)}}}", text)

@@ -1,4 +1,4 @@
-"""Whether two answers say the same: by shape first, then value by value."""
+"""Equivalence of two mathematical answers: by shape first, then element by element."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ LABEL = re.compile(
     r"(?:\\?[A-Za-z]+|\|[A-Za-z]+\|)(?:_\{?[\w,+ -]+\}?|_\{?\\[a-z]+\}?)?'*"
     r"\s*(?:\(\s*[\\A-Za-z0-9_, ]*\s*\))?"
 )
-"""What a value may be called: x, x_1, f(x), |AB|, y', area."""
+"""A name before an equals sign: x, x_1, f(x), |AB|, y', area."""
 APPROXIMATELY = re.compile(
     r"^(?:(?:is|was|are|about|approximately|approx\.?|around|roughly|nearly|almost|exactly|only|just"
     r"|\\sim|~|=|equals?(?: to)?)\s*)+"
@@ -47,7 +47,7 @@ HALF_OPEN = ("[]()", "()[]", "()(]", "()[)")
 
 
 def reads(text: str) -> bool:
-    """Whether a gold answer of mathematics can be compared with: a number, a shape, an expression, or plain words."""
+    """Whether a gold answer can be compared with: as a number, a shape, an expression, or plain words."""
     spelled = canonical(text)
     if "\\" not in spelled:
         return re.search(r"\w", spelled) is not None
@@ -61,7 +61,7 @@ def reads(text: str) -> bool:
 
 
 def is_too_large(text: str) -> bool:
-    """Whether evaluation would take more than an answer may."""
+    """Whether the expression exceeds the bounds of evaluation."""
     try:
         symbolic.parse(canonical(text))
     except TooLarge:
@@ -72,20 +72,20 @@ def is_too_large(text: str) -> bool:
 
 
 class EquivalenceCheck:
-    """One comparison. `why` names the reading under which two answers were found the same."""
+    """One comparison. `why` is the reading under which two answers are equal."""
 
     def __init__(self) -> None:
         self.why = RuleName.EXACT
         self.too_large = False
-        """A part could not be evaluated; where nothing else made two answers equal, that decides nothing."""
+        """Some part was too large to evaluate, so answers that are not found equal may still be."""
 
     def same(self, gold: str, answer: str, ordered: bool | None = None) -> bool:
-        """Gold first."""
+        """Whether the answer equals the gold under any reading. `ordered`: see Gold."""
         wanted, given = canonical(gold), CLOSING.sub("", LEAD.sub("", canonical(answer))).strip()
         if not given:
             return False
         if based_value(wanted) is not None or based_value(given) is not None:
-            self.why = RuleName.BASE  # a number without its base is another number
+            self.why = RuleName.BASE  # 52 is not 52_8
             return based_value(wanted) == based_value(given)
         for name, reading in self._readings(ordered).items():
             if reading(wanted, given):
@@ -109,7 +109,7 @@ class EquivalenceCheck:
         }
 
     def _part(self, gold: str, answer: str) -> bool:
-        """Two parts of larger answers."""
+        """Whether two elements of larger answers are equal."""
         return (
             _identical(gold, answer)
             or self._relations(gold, answer)
@@ -119,7 +119,7 @@ class EquivalenceCheck:
         )
 
     def _leaf(self, gold: str, answer: str) -> bool:
-        """Two sides of equations."""
+        """Whether two sides of equations are equal."""
         return (
             _identical(gold, answer)
             or self._values(gold, answer)
@@ -143,7 +143,7 @@ class EquivalenceCheck:
         )
 
     def _matrices(self, gold: str, answer: str) -> bool:
-        """Entry by entry; a vector may lie, stand, or be a tuple."""
+        """Entry by entry; a vector may be a row, a column or a tuple."""
         gold, answer = _unlabelled(gold), _unlabelled(answer)
         left, right = matrix_of(gold), matrix_of(answer)
         if left is not None and right is not None and not (_is_vector(left) and _is_vector(right)):
@@ -183,7 +183,7 @@ class EquivalenceCheck:
     # Equations
 
     def _relations(self, gold: str, answer: str) -> bool:
-        """x = 5 by 5, y = 2x + 1 by f(x) = 2x + 1, 2x - y + 1 = 0 by y = 2x + 1."""
+        """Equal equations: x = 5 and 5, y = 2x + 1 and f(x) = 2x + 1, 2x - y + 1 = 0 and y = 2x + 1."""
         left, right = sides_of(gold), sides_of(answer)
         if len(left) == len(right) == 1 or items_of(gold) or items_of(answer):
             return False
@@ -200,10 +200,10 @@ class EquivalenceCheck:
             return False
         if _identical(left[0], right[1]) and _identical(left[1], right[0]):
             return True
-        return self._judged(lambda: symbolic.same_solutions((left[0], left[1]), (right[0], right[1])))
+        return self._evaluated(lambda: symbolic.same_solutions((left[0], left[1]), (right[0], right[1])))
 
     def _consistent(self, sides: Sequence[str]) -> bool:
-        """A name, or a sum worked out, and every further side equal to the last: not x = 4 = 5."""
+        """Whether all sides after a leading name or arithmetic term are equal: not so in x = 4 = 5."""
         named = LABEL.fullmatch(sides[0]) is not None
         if not named and not _is_arithmetic(sides[0]):
             return False
@@ -212,7 +212,7 @@ class EquivalenceCheck:
     # Values
 
     def _values(self, gold: str, answer: str) -> bool:
-        """Numbers with or without units, then expressions."""
+        """Compare as numbers with or without units, then as expressions."""
         gold, answer = APPROXIMATELY.sub("", gold), APPROXIMATELY.sub("", answer)
         try:
             as_quantities = same_quantity(gold, answer)
@@ -221,14 +221,14 @@ class EquivalenceCheck:
             return False
         if as_quantities is not None or items_of(gold) or items_of(answer):
             return bool(as_quantities)
-        if self._judged(lambda: symbolic.equal_expressions(gold, answer)):
+        if self._evaluated(lambda: symbolic.equal_expressions(gold, answer)):
             return True
         left, right = _without_unit(gold), _without_unit(answer)
         one_has_a_unit = (left == gold) != (right == answer)
-        return one_has_a_unit and self._judged(lambda: symbolic.equal_expressions(left, right))
+        return one_has_a_unit and self._evaluated(lambda: symbolic.equal_expressions(left, right))
 
     def _glossed(self, gold: str, answer: str) -> bool:
-        """An answer with a gloss in brackets after it: 75 min (1 h 15 min); or a name with its formula."""
+        """Compare an answer that has a remark in brackets, 75 min (1 h 15 min), or a name with its formula."""
         found = re.fullmatch(r"(.*\S)\s+\(([^()]*(?:\([^()]*\)[^()]*)*)\)", answer)
         if not found or not re.search(r"[A-Za-z]{2}|%|=", found[2]) or re.search(r"\b(?:or|not|and)\b", found[2]):
             return False
@@ -238,10 +238,10 @@ class EquivalenceCheck:
         text = unlettered(answer)
         return text is not None and self._part(gold, text)
 
-    def _judged(self, question: Callable[[], bool]) -> bool:
-        """The answer to a question about values; no where they cannot be read, noted where they are too large."""
+    def _evaluated(self, comparison: Callable[[], bool]) -> bool:
+        """The result of a comparison of values; False for unreadable ones and for too large ones, which are noted."""
         try:
-            return question()
+            return comparison()
         except Unreadable:
             return False
         except TooLarge:
@@ -254,7 +254,7 @@ def _identical(gold: str, answer: str) -> bool:
 
 
 def _texts(gold: str, answer: str) -> bool:
-    """Words by words; nothing that is mathematics."""
+    """Compare as words; False if the gold is mathematics."""
     if not re.search(r"[A-Za-z]{2}", gold) or re.match(r"[-+]?\s*[\d.]", gold) or re.search(r"[\\^=<>+*/]", gold):
         return False
     return same_text(gold, answer)
@@ -266,7 +266,7 @@ def _dates(gold: str, answer: str) -> bool:
 
 
 def _letters(gold: str, answer: str) -> bool:
-    """Letters of several options: as a set, unless the gold ones are out of order, which is then the answer."""
+    """Compare letters of several options: as a set if the gold's are sorted, else as a sequence."""
     wanted, given = letters_of(gold), letters_of(answer)
     if wanted is None or given is None:
         return False
@@ -274,7 +274,7 @@ def _letters(gold: str, answer: str) -> bool:
 
 
 def _without_unit(text: str) -> str:
-    """An expression with variables less a unit after it."""
+    """Remove a unit after an expression with variables."""
     parts = units.split_unit(text)
     if parts and units.is_unit(parts[1]) and re.search(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])", parts[0]):
         return parts[0]
@@ -282,7 +282,7 @@ def _without_unit(text: str) -> str:
 
 
 def _several(text: str) -> Items | None:
-    r"""The values of a list, those of each \pm counted by themselves; one label for all of them is dropped."""
+    r"""The values of a list, with each \pm as two values and without a label for the whole list."""
     text = re.sub(r"^[A-Za-z](?:_\{?\w+\}?)?\s*(?:\\in|=)\s*(?=\\\{)", "", text)
     sides = sides_of(text)
     if len(sides) == 2:
@@ -299,7 +299,7 @@ def _several(text: str) -> Items | None:
 
 
 def _named(items: Sequence[str]) -> dict[str, str]:
-    """x = 3, y = 4 by name; empty unless every item has a name of its own."""
+    """{name: value} of x = 3, y = 4; empty unless every item has its own name."""
     pairs = [sides_of(item) for item in items]
     if not all(len(pair) == 2 and LABEL.fullmatch(pair[0]) for pair in pairs):
         return {}
@@ -308,19 +308,19 @@ def _named(items: Sequence[str]) -> dict[str, str]:
 
 
 def _bare(items: Items) -> Items:
-    """Values without their names."""
+    """Remove the names of the values."""
     return Items(tuple(map(_unlabelled, items.items)), items.brackets)
 
 
 def _by_name(items: Items, named: dict[str, str]) -> Items:
-    """y = 4, x = 3 as (3, 4)."""
+    """Turn y = 4, x = 3 into (3, 4)."""
     if not named or not all(len(name) == 1 for name in named):
         return items
     return Items(tuple(named[name] for name in sorted(named)), "()")
 
 
 def _one_name(*lists: Items) -> bool:
-    """Where values have names, they are those of one unknown: x = 1, x = 2 or x_1 = 1, x_2 = 2."""
+    """Whether all names are of one unknown: x = 1, x = 2 or x_1 = 1, x_2 = 2."""
     sides = [sides_of(item) for each in lists for item in each.items]
     return len({re.sub(r"_\{?\w+\}?", "", pair[0]).strip() for pair in sides if len(pair) == 2}) == 1
 
@@ -331,7 +331,7 @@ def _unlabelled(text: str) -> str:
 
 
 def _same_label(left: str, right: str) -> bool:
-    """Equal names; y, f(x) and y(x) are names of one function; a word names nothing in particular."""
+    """Whether two labels may name the same value: equal ones, y, f(x) and y(x), or any word."""
     left, right = (re.sub(r"[\s{}]", "", label) for label in (left, right))
     if left.casefold() == right.casefold():
         return True
@@ -342,7 +342,7 @@ def _same_label(left: str, right: str) -> bool:
 
 
 def _is_arithmetic(text: str) -> bool:
-    """The left side of a worked sum: 3 + 4 = 7."""
+    """Whether the text is arithmetic without unknowns, such as the left side of 3 + 4 = 7."""
     return (
         re.fullmatch(r"(?:[\d\s+*/().^{}-]|\\(?:times|cdot|frac|sqrt|ln|log|sin|cos|tan|arcsin|pi))+", text) is not None
     )
@@ -353,7 +353,7 @@ def _is_vector(matrix: Matrix) -> bool:
 
 
 def _entries(matrix: Matrix | None, text: str) -> tuple[str, ...] | None:
-    """Of a vector, or of a tuple in its place."""
+    """The entries of a vector or a tuple; None for anything else."""
     if matrix is not None:
         return tuple(entry for row in matrix for entry in row) if _is_vector(matrix) else None
     items = items_of(text)
@@ -361,7 +361,7 @@ def _entries(matrix: Matrix | None, text: str) -> tuple[str, ...] | None:
 
 
 def _matched(left: Sequence[Any], right: Sequence[Any], same: Callable[[Any, Any], bool]) -> bool:
-    """A one-to-one match, whatever the order; equality is taken as transitive."""
+    """Whether the items match one to one in any order. Equality is assumed to be transitive."""
     rest = list(right)
     for one in left:
         index = next((place for place, other in enumerate(rest) if same(one, other)), None)

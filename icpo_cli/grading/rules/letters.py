@@ -1,4 +1,4 @@
-"""Multiple choice: which option a text names, by letter or by the option's own words."""
+"""Multiple choice: which option a text names, by letter or by the option's text."""
 
 import re
 from dataclasses import dataclass
@@ -20,25 +20,25 @@ REASON = re.compile(r"[-(:=,]|because|since", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Named:
-    """An option by its letter, and the text that followed it."""
+class NamedOption:
+    """An option's letter, and the text that follows it."""
 
     letter: str
     text: str = ""
     marked: bool = True
-    """The letter is set apart, as in (B) or B: , so that it is no word of a sentence."""
+    """The letter is delimited, as in (B) or B: , so it is not a word of a sentence."""
 
 
 @lru_cache(maxsize=4096)
-def option_of(gold: Gold) -> Named | None:
-    """The option that a gold answer names, by letter or text; None for none, or one beyond the question's options."""
+def option_of(gold: Gold) -> NamedOption | None:
+    """The option that a gold answer names, by letter or text; None if it names none of the question's."""
     return _by_text(gold.answer, gold.choices) or _by_letter(gold.answer, len(gold.choices))
 
 
 def letters_verdict(gold: Gold, answer: str) -> Verdict:
-    """Right when it names the gold option and no other."""
+    """Correct if the answer names the gold option and no other."""
     right = option_of(gold)
-    assert right is not None  # gold answers are looked at before
+    assert right is not None  # gold_problem() has checked it
     if by_text := _by_text(answer, gold.choices):
         return _verdict(by_text.letter == right.letter, answer, f"the text of option {by_text.letter}")
     named = _by_letter(answer, len(gold.choices))
@@ -54,7 +54,7 @@ def letters_verdict(gold: Gold, answer: str) -> Verdict:
 
 
 def letters_of(text: str) -> tuple[str, ...] | None:
-    """The letters of an answer that names several options and nothing else, as they stand."""
+    """The letters, in order, of an answer that names several options and nothing else."""
     bare = re.sub(r"^(?:options?|choices?|answers?|both)\b:?", "", text.strip(), flags=re.IGNORECASE)
     if not re.fullmatch(r"[\s(]*[A-H][)\s]*(?:(?:,|and|&|;|\s)*[\s(]*[A-H][)\s]*)+", bare):
         return None
@@ -63,7 +63,7 @@ def letters_of(text: str) -> tuple[str, ...] | None:
 
 
 def unlettered(text: str) -> str | None:
-    """(J) 816 Btu/hr by its text alone; None where no letter stands before one."""
+    """The text after an option's letter, as in (J) 816 Btu/hr; None if there is no such letter."""
     found = re.fullmatch(
         r"(?:option |choice )?(?:\([A-P]\)|[A-P](?:[.):]|(?<=option [A-P]),))\s*((?![,;&]|and\b)\S.*)", text
     )
@@ -75,17 +75,17 @@ def _option_texts(choices: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(phrase(canonical(choice)) for choice in choices)
 
 
-def _by_text(text: str, choices: tuple[str, ...]) -> Named | None:
-    """The one option whose words these are."""
+def _by_text(text: str, choices: tuple[str, ...]) -> NamedOption | None:
+    """The only option with this text."""
     texts = _option_texts(choices)
     said = phrase(canonical(text))
     if re.fullmatch(r"[a-z]?", said) or texts.count(said) != 1:
         return None
-    return Named(chr(ord("A") + texts.index(said)), text)
+    return NamedOption(chr(ord("A") + texts.index(said)), text)
 
 
-def _by_letter(text: str, count: int) -> Named | None:
-    """The option whose letter begins the text; None for none, several, or one beyond `count` options (0: any)."""
+def _by_letter(text: str, count: int) -> NamedOption | None:
+    """The option whose letter begins the text; None for none, several, or one beyond `count` options (0: no limit)."""
     found = NAMED.fullmatch(canonical(text))
     if not found:
         return None
@@ -93,11 +93,11 @@ def _by_letter(text: str, count: int) -> Named | None:
     rest = found["text"].strip()
     if ord(letter) - ord("A") >= (count or 26) or ANOTHER.match(rest) or OR.match(rest):
         return None
-    return Named(letter, rest, marked=found["bare"] is None or bool(found["mark"].strip("-,")))
+    return NamedOption(letter, rest, marked=found["bare"] is None or bool(found["mark"].strip("-,")))
 
 
-def _belongs(named: Named, gold: Gold) -> bool:
-    """What follows the letter is its option's text or a reason, as far as can be told."""
+def _belongs(named: NamedOption, gold: Gold) -> bool:
+    """Whether the text after the letter can be the option's text or a reason."""
     if not named.text or REASON.match(named.text):
         return True
     if not gold.choices:

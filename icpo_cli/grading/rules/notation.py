@@ -1,4 +1,4 @@
-"""One notation for one thing: Unicode, Markdown, LaTeX's many spellings and plain text to one LaTeX."""
+"""Normalisation: Unicode, Markdown, plain text and variants of LaTeX to one LaTeX notation."""
 
 import re
 from collections.abc import Callable
@@ -29,12 +29,12 @@ LAYOUT = _rewrites(
     (r"\.{3,}|\\[cl]?dots(?![a-z])", r"\\ldots "),
     (r"\\begin\{cases\}(.*?)\\end\{cases\}", lambda found: found[1].replace(r"\\", ", ")),
     (r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|biggl|biggr)(?![a-z])\s*\.?", ""),
-    # Separators of thousands: 32,\!348, 10{,}080, 10\,080.
+    # Thousands separators: 32,\!348, 10{,}080, 10\,080.
     (r",\s*\\!\s*", ","),
     (r"\{,\}", ","),
     (r"\\!", ""),
     (r"(?<=\d)(?:\\[,;:]|~)(?=\d{3}(?!\d))", ""),
-    # Delimiters of mathematics, except for a dollar that is money.
+    # Math delimiters, except a dollar sign that is a currency.
     (r"\\\(|\\\)|\\\[|\\\]|(?<!\\)\$\$?", " "),
     (r"\\R\s*\\\s+(?=\\?[{(\[])", r"\\R \\setminus "),
     (r"(?<!\\)\\(?:quad|qquad|hspace\{[^{}]*\}|[,;: ])|(?<!\\)~", " "),
@@ -104,11 +104,11 @@ SPOKEN = _rewrites(
     (r"(?<=\d) over (?=\d)", "/"),
 )
 BRACED = tuple(re.compile(head) for head in (r"\\sqrt(?:\[[^\[\]]*\])?(?=\()", r"\^(?=\()"))
-"""What takes its argument in braces: sqrt(2), x^(n+1), e^(t)."""
+"""Heads whose argument in round brackets becomes a braced one: sqrt(2), x^(n+1), e^(t)."""
 
 
 def canonical(text: str) -> str:
-    """The text in one LaTeX spelling, outer delimiters and closing punctuation gone."""
+    """The text in normalised LaTeX, without outer delimiters and final punctuation."""
     text = re.sub(r"\s+", " ", spelled_out(text))
     if text.count("$") == 1:  # no pair: money
         text = re.sub(r"^(\s*-?\s*)(?:US)?\$(?=\s*[\d.])", r"\1\\$", text)
@@ -128,19 +128,19 @@ def _applied(rewrites: Rewrites, text: str) -> str:
 
 
 def _is_bold(text: str) -> bool:
-    """Markdown's stars around something, not Python's power."""
+    """Remove Markdown's emphasis, but not Python's power operator."""
     return re.search(r"(?:^|\s)\*\*\S.*?\*\*", text) is not None
 
 
 def _imaginary_i(text: str) -> str:
-    """3 + 4j as 3 + 4i, where no i stands for anything."""
+    """Write 3 + 4j as 3 + 4i, unless the text contains an i."""
     if re.search(r"i(?![a-z])", text):
         return text
     return re.sub(r"(?<=\d)\s*j(?![A-Za-z])|(?<![A-Za-z\\])j(?=\d)", "i", text)
 
 
 def _unwrapped(text: str) -> str:
-    r"""\text{...} and its kin as what they hold, set apart by spaces; subscripts keep theirs together."""
+    r"""Replace \text{...} and similar commands by their content between spaces; in subscripts without spaces."""
     while found := TEXT.search(text):
         end = matching(text, found.end() - 1)
         if end < 0:
@@ -152,7 +152,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _brace_arguments(text: str, head: re.Pattern[str]) -> str:
-    """f(...) as f{...}, for heads that end right before the bracket."""
+    """Write f(...) as f{...}, for heads that end directly before the bracket."""
     for found in reversed(list(head.finditer(text))):
         end = matching(text, found.end(), "()")
         if end > 0:
@@ -161,7 +161,7 @@ def _brace_arguments(text: str, head: re.Pattern[str]) -> str:
 
 
 def _trim(text: str) -> str:
-    """Less closing punctuation, quotes and stars around, and a pair of braces around the whole."""
+    """Remove final punctuation, quotes and stars, and braces around the whole text."""
     before = None
     while text != before:
         before = text

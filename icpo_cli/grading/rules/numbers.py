@@ -1,4 +1,4 @@
-"""Numbers as they are written: value, precision, words; and when a number is near enough to the gold one."""
+"""Numbers in digits and words, with the precision they are written in, and tolerance to rounding."""
 
 import re
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 LONGEST = 64
-"""Characters of a number literal; a longer one is compared as text."""
+"""Maximum characters of a number; a longer one is compared as text."""
 GREATEST_EXPONENT = 300
-"""Of ten; every number within it has a float."""
+"""Maximum power of ten, within the range of a float."""
 
 DIGITS = r"(?:\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
 LITERAL = re.compile(
@@ -33,19 +33,19 @@ PARTS |= {"eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100,
 
 @dataclass(frozen=True)
 class Number:
-    """A value, and how precisely it was written."""
+    """A value, and the precision it is written with."""
 
     value: Fraction
     quantum: Fraction | None = None
-    """One unit in the last written place; None for an exact form (a fraction, a root, a word)."""
+    """One unit in the last written digit; None for an exact form (a fraction, a root, a word)."""
     digits: int = 0
-    """Significant digits written; 0 for an exact form."""
+    """Written significant digits; 0 for an exact form."""
     whole: bool = False
-    """Written as a whole number, without point or power of ten."""
+    """Written without a decimal point or power of ten."""
 
 
 def literal(text: str) -> Number | None:
-    """A number in decimal or scientific notation, separators allowed; None for anything else."""
+    """Parse decimal or scientific notation, with thousands separators allowed; None for anything else."""
     text = text.strip().rstrip(".")
     if not text or len(text) > LONGEST or not text.isascii():
         return None
@@ -70,7 +70,7 @@ def _number(sign: str, mantissa: str, exponent: int, whole: bool) -> Number | No
 
 
 def in_words(text: str) -> Number | None:
-    """twenty-five, two hundred and six, 2.25 billion, one half, two-thirds; None for anything else."""
+    """Parse twenty-five, two hundred and six, 2.25 billion, one half, two-thirds; None for anything else."""
     spelled = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text.lower())
     words = re.findall(r"[a-z]+|[\d.,]+", spelled)
     if not words or len(words) > 12 or re.sub(r"[a-z\d.,\s]", "", spelled):
@@ -112,11 +112,11 @@ def _words(words: list[str]) -> Fraction | None:
 
 
 def near_enough(gold: Number, answer: Number) -> bool:
-    """Equal, or one is the other as it was rounded in writing.
+    """Whether two numbers are equal, or one is a rounding of the other.
 
-    A gold in decimals is met by every finer number that rounds to it, within 1 % (0.53 by 10/19), and one of five
-    digits or more also by what it was cut off from. An exact gold, or one of more digits than the answer, is met by
-    its own rounding to three digits or more. A whole gold is met by itself, but for the noise of floats.
+    A decimal gold equals every more precise number that rounds to it, within 1 % (0.53 and 10/19); one of five digits
+    or more also equals the number that it truncates. An exact gold, or one with more digits than the answer, equals
+    its own rounding to three digits or more. A whole gold equals only itself, up to float error.
     """
     if gold.value == answer.value:
         return True
@@ -126,12 +126,12 @@ def near_enough(gold: Number, answer: Number) -> bool:
     share = gap / abs(gold.value)
     exact = gold.quantum is None or answer.quantum is None
     if (exact and share < Fraction(1, 10**12)) or (gold.whole and not answer.whole and share < Fraction(1, 10**9)):
-        return True  # the last digits of a conversion, a closed form or a float
+        return True  # float error of a conversion or a closed form
     return not gold.whole and (_gold_rounded(gold, answer, gap, share) or _answer_rounded(gold, answer, gap, share))
 
 
 SLACK = 1 + Fraction(1, 10**9)
-"""So that half a unit in the last place is within half a unit."""
+"""Tolerance for exactly half a unit in the last digit."""
 
 
 def _gold_rounded(gold: Number, answer: Number, gap: Fraction, share: Fraction) -> bool:

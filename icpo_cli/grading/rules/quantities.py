@@ -1,4 +1,4 @@
-"""Numbers with what stands around them: units, percent, currency, spread, repeating digits; compared value by value."""
+"""Numbers with units, percent, currency, uncertainty or repeating digits, compared by value."""
 
 import re
 from fractions import Fraction
@@ -14,7 +14,7 @@ REPEATING = re.compile(
     r"(?:\\overline\{?(\d+)\}?|\((\d+)\)|(\d+?)\5{1,}\s*\\ldots|\\dot\{?(\d)\}?|(\d+) repeating)"
 )
 SPREAD_IN_DIGITS = re.compile(r"([+-]?\d+(?:\.(\d+))?)\((\d+)\)")
-"""98.0(1) is 98.0 +- 0.1."""
+"""98.0(1) means 98.0 +- 0.1."""
 SPREAD = re.compile(r"\(?\s*([+-]?\d[\d.]*)\s*(?:\\pm|\+/-|\+-)\s*(\d[\d.]*)\s*\)?\s*([A-Za-z\\^{}].*)?")
 SCALED = re.compile(rf"([+-]?[\d.,]+)\s*({'|'.join(SCALES)})")
 ANNOTATED = re.compile(r"([a-z -]+?|[\d.,]+)\s*\((.+)\)")
@@ -27,9 +27,9 @@ BASES |= {"twelve": 12, "sixteen": 16, "binary": 2, "octal": 8, "hexadecimal": 1
 
 
 def same_quantity(gold: str, answer: str) -> bool | None:
-    """Two canonical texts as numbers, the units of either told apart and converted. Raises TooLarge.
+    """Compare two canonical texts as numbers, with units converted. Raises TooLarge.
 
-    None where one of them is no number.
+    None if one of them is not a number.
     """
     for reading in (_same_spread, _same_measured, _same_ratio):
         same = reading(gold, answer)
@@ -39,7 +39,7 @@ def same_quantity(gold: str, answer: str) -> bool | None:
 
 
 def number_of(text: str) -> Number | None:
-    """A literal, words, or a closed form that is real; None for anything else. Raises TooLarge."""
+    """Parse digits, words, or a real closed form; None for anything else. Raises TooLarge."""
     text = text.strip()
     if found := literal(text) or in_words(text):
         return found
@@ -55,7 +55,7 @@ def number_of(text: str) -> Number | None:
 
 
 def quantity_of(text: str) -> tuple[Number, str] | None:
-    """A canonical text as (value, unit), the unit empty for a bare number; None for anything else. Raises TooLarge."""
+    """Parse a canonical text into (value, unit), unit "" for a bare number; None for anything else. Raises TooLarge."""
     if (bare := number_of(text)) is not None:
         return bare, ""
     if summed := units.compound(text):
@@ -71,7 +71,7 @@ def quantity_of(text: str) -> tuple[Number, str] | None:
 
 
 def float_of(text: str) -> tuple[float, str] | None:
-    """As quantity_of, the value as a float; None also where it is past what can be evaluated."""
+    """quantity_of with a float value; None also if it is too large to evaluate."""
     try:
         quantity = quantity_of(text)
     except TooLarge:
@@ -110,7 +110,7 @@ def _same_measured(gold: str, answer: str) -> bool | None:
 
 
 def _same_without_unit(gold: tuple[str, Number, str], answer: tuple[str, Number, str]) -> bool:
-    """One side has no unit: the other's may be dropped; percent and degrees have a value of their own besides."""
+    """Compare when one side has no unit: the other's may be omitted; percent and degrees may also be converted."""
     (gold_text, wanted, wanted_unit), (answer_text, given, given_unit) = gold, answer
     if units.is_degree(wanted_unit) and r"\pi" in answer_text:
         return near_enough(wanted, _times(given, 180 / PI))
@@ -124,7 +124,7 @@ def _same_without_unit(gold: tuple[str, Number, str], answer: tuple[str, Number,
 
 
 def _same_spread(gold: str, answer: str) -> bool | None:
-    r"""Of 41.8 \pm 0.3, unit or none, centre and spread each by itself; None for other texts."""
+    r"""Compare 41.8 \pm 0.3, with or without unit, by centre and uncertainty; None for other texts."""
     left, right = _centre_and_spread(gold), _centre_and_spread(answer)
     if left is None or right is None:
         return None
@@ -142,7 +142,7 @@ def _centre_and_spread(text: str) -> tuple[str, str] | None:
 
 
 def _same_ratio(gold: str, answer: str) -> bool | None:
-    """3:2 by 3/2 or 6:4; None where neither is a ratio, or one is no number."""
+    """Compare 3:2 with 3/2 or 6:4; None if neither is a ratio, or one is not a number."""
     left, right = _ratio(gold), _ratio(answer)
     if left is None and right is None:
         return None
@@ -176,7 +176,7 @@ def _closed_form(text: str) -> Number | None:
 
 
 def _repeating(whole: str, plain: str, period: str) -> Fraction:
-    """0.1(6): whole part, digits before the period, period."""
+    """The value of 0.1(6), from its whole part, the digits before the period, and the period."""
     shift = 10 ** len(plain)
     head = Fraction(int(whole.lstrip("+-") or 0)) + Fraction(int(plain or 0), shift)
     value = head + Fraction(int(period), (10 ** len(period) - 1) * shift)

@@ -1,6 +1,6 @@
-"""RLPR's rule, lenient as its code is: an answer in any box or tag of the response may be the right one.
+"""RLPR's rule, as lenient as its code: an answer in any box or tag of the response may be the right one.
 
-Numbers within 1e-4 of the gold one, of a hundredth of it or of a hundred times it are right; pi may be 3.14.
+Numbers within 1e-4 of the gold, or of 0.01 or 100 times the gold, are correct; pi may be 3.14.
 """
 
 import math
@@ -15,14 +15,14 @@ RELATIVE = 1e-4
 
 
 def candidates(response: str) -> list[str]:
-    """Everything in a box or an answer tag, first to last, then the final answer."""
+    """All texts in boxes and answer tags, then the final answer."""
     found = [text for _, text in tagged(response)] + every_box(response)
     last = auto(response)
     return [text for text in dict.fromkeys([*found, *([last] if last else [])]) if text]
 
 
 def quick(gold: Gold, answer: str) -> Verdict | None:
-    """Refusals, options and equal texts; the rest takes mathematics."""
+    """Decides refusals, options and equal texts; None for the rest."""
     refused = strict.refusal(gold, answer)
     if refused is not None:
         return refused
@@ -34,7 +34,7 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 
 
 def thorough(gold: Gold, answer: str) -> Verdict:
-    """By value, a factor of a hundred forgiven; else by the strict rule."""
+    """Compare by value, with a factor of 100 accepted, else by the strict rule."""
     from icpo_cli.grading.rules.quantities import float_of
 
     spelled = canonical(gold.answer)
@@ -42,6 +42,6 @@ def thorough(gold: Gold, answer: str) -> Verdict:
     if wanted is not None and given is not None:
         scales = [1, 0.01, 100, *([3.14 / math.pi] if r"\pi" in spelled else [])]
         if any(math.isclose(given[0], wanted[0] * scale, rel_tol=RELATIVE) for scale in scales):
-            said = "within 1e-4, a factor of a hundred or 3.14 for pi forgiven"
+            said = "within 1e-4; a factor of 100 and 3.14 for pi are accepted"
             return Verdict(VerdictKind.CORRECT, answer, RuleName.RLPR, said)
     return strict.thorough(gold, answer)

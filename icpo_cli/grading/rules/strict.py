@@ -1,4 +1,4 @@
-"""icpo's own rule, by kind of answer. `quick` decides in any process; `thorough` belongs in the sandbox."""
+"""icpo's own rule, by kind of answer. `quick` runs in any process, `thorough` only in the sandbox."""
 
 import re
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from icpo_cli.grading.rules.words import NO, YES, phrase, plain, same_text, trut
 from icpo_cli.records import AnswerKind, Gold, RuleName, Verdict, VerdictKind
 
 LONGEST_ANSWER = 2000
-"""Characters; more is not a final answer."""
+"""Maximum characters of a final answer."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control codes, bidirectional overrides and lone surrogates: what is read is not what is shown."""
+"""Control codes, bidirectional overrides and lone surrogates: text that does not look like what it is."""
 CODE = re.compile(
     r"__\w+__|(?<!\\)\b(?:import|eval|exec|lambda|open|os\.system)\b\s*[(\w]|\\(?:input|include|write|def|csname)\b"
 )
 
 
 def kind_of(gold: Gold) -> AnswerKind:
-    """The kind that was given, or what the answer looks like."""
+    """The given kind, or the one inferred from the gold answer."""
     if gold.kind is not None:
         return gold.kind
     text = gold.answer.strip()
@@ -42,7 +42,7 @@ def kind_of(gold: Gold) -> AnswerKind:
 
 @lru_cache(maxsize=4096)
 def gold_problem(gold: Gold) -> str | None:
-    """What makes a gold answer unusable, in words; None for a usable one. Needs no parser."""
+    """What makes a gold answer unusable, or None. Does not parse mathematics."""
     text, kind = gold.answer.strip(), kind_of(gold)
     if not text:
         return "is empty"
@@ -62,7 +62,7 @@ def gold_problem(gold: Gold) -> str | None:
 
 
 def refusal(gold: Gold, answer: str) -> Verdict | None:
-    """The verdict on what is not compared at all, and on the gold answer's own text; None for the rest."""
+    """The verdict on answers that need no comparison: refused ones, and the gold's own text. None for the rest."""
     if problem := gold_problem(gold):
         return Verdict(VerdictKind.ERROR, answer, RuleName.GOLD, f"the gold answer {problem}")
     if not answer.strip():
@@ -74,12 +74,12 @@ def refusal(gold: Gold, answer: str) -> Verdict | None:
     if UNPRINTABLE.search(answer):
         return _wrong(answer, RuleName.CHARACTERS, "holds control or bidirectional characters")
     if CODE.search(answer):
-        return _wrong(answer, RuleName.CODE, "is program code, which is never run")
+        return _wrong(answer, RuleName.CODE, "is program code, which is never executed")
     return None
 
 
 def quick(gold: Gold, answer: str) -> Verdict | None:
-    """The verdict, where looking at the text decides it in linear time; None where it takes mathematics."""
+    """The verdict if the text decides it in linear time; None if it needs mathematics."""
     refused = refusal(gold, answer)
     if refused is not None:
         return refused
@@ -88,14 +88,14 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
         return QUICK[kind](gold, answer)
     wanted, given = literal(canonical(gold.answer)), literal(canonical(answer))
     if wanted is not None and given is not None:
-        said = "equal numbers, or one the other's rounding" if near_enough(wanted, given) else "another number"
+        said = "equal numbers, or one is a rounding of the other" if near_enough(wanted, given) else "another number"
         return (_correct if near_enough(wanted, given) else _wrong)(answer, RuleName.NUMBER, said)
     return None
 
 
 def thorough(gold: Gold, answer: str) -> Verdict:
-    """The verdict on what `quick` left open. May take long, or more memory than there is: run it in the sandbox."""
-    # The symbolic libraries take a second to import: only a worker does.
+    """The verdict where `quick` gives none. May take long or use all memory: run it in the sandbox."""
+    # The symbolic libraries take a second to import; only workers import them.
     from icpo_cli.grading.rules.equivalence import EquivalenceCheck, is_too_large
 
     if not balanced(answer):
@@ -105,14 +105,14 @@ def thorough(gold: Gold, answer: str) -> Verdict:
         if comparison.same(right, answer, gold.ordered):
             return _correct(answer, comparison.why, f"equal to the gold answer as {comparison.why}")
     if comparison.too_large and is_too_large(gold.answer):
-        return Verdict(VerdictKind.ERROR, answer, RuleName.LIMITS, "the gold answer is past what can be evaluated")
+        return Verdict(VerdictKind.ERROR, answer, RuleName.LIMITS, "the gold answer is too large to evaluate")
     if comparison.too_large:
-        return _wrong(answer, RuleName.LIMITS, "past what can be evaluated, which the gold answer is not")
+        return _wrong(answer, RuleName.LIMITS, "too large to evaluate, which the gold answer is not")
     return _wrong(answer, RuleName(kind_of(gold)), "not equal to the gold answer under any reading")
 
 
 def readable(gold: Gold) -> bool:
-    """Whether a gold answer of kind math or number stands for a value. Run it in the sandbox."""
+    """Whether a gold answer of kind math or number can be read as a value. Run it in the sandbox."""
     from icpo_cli.grading.rules.equivalence import reads
     from icpo_cli.grading.rules.quantities import float_of
 
@@ -122,7 +122,7 @@ def readable(gold: Gold) -> bool:
 def _bools(gold: Gold, answer: str) -> Verdict:
     wanted, given = truth_of(gold.answer), truth_of(canonical(answer))
     if given is None:
-        return _wrong(answer, RuleName.BOOL, f"says neither of {', '.join(sorted(YES | NO))}")
+        return _wrong(answer, RuleName.BOOL, f"is none of {', '.join(sorted(YES | NO))}")
     return (_correct if given is wanted else _wrong)(answer, RuleName.BOOL, f"reads as {given}")
 
 

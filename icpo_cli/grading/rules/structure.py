@@ -1,4 +1,4 @@
-"""The shape of an answer: several values, ordered or not; relations; intervals and their unions; matrices."""
+"""The shape of an answer: lists, relations, intervals and their unions, matrices."""
 
 import re
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ MATRIX = re.compile(
 
 @dataclass(frozen=True)
 class Items:
-    """Several values. `brackets` are those around them, or two spaces."""
+    """Several values, and the brackets around them (two spaces: none)."""
 
     items: tuple[str, ...]
     brackets: str = "  "
@@ -32,7 +32,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Span:
-    """An interval of the line; ends are canonical texts."""
+    """An interval of real numbers; its ends are canonical texts."""
 
     low: str
     high: str
@@ -44,7 +44,7 @@ Matrix = tuple[tuple[str, ...], ...]
 
 
 def items_of(text: str) -> Items | None:
-    """A list, tuple or set of two values or more, or a bracketed one; None for a single value."""
+    """Parse a list, tuple or set: two values or more, or one in braces or square brackets; None for a single value."""
     text = re.sub(r"(?<=[\])>])\s*\^\s*\{?(?:T|\\top|\\intercal)\}?$", "", text)
     if components := _components(text):
         return Items(components, "()")
@@ -68,7 +68,7 @@ TERM = re.compile(
 
 
 def _components(text: str) -> tuple[str, ...] | None:
-    """Of a vector written with the unit vectors i, j and k; None for anything else."""
+    """Components of a vector written with the unit vectors i, j and k; None for anything else."""
     found = list(TERM.finditer(text))
     names = [term[3] for term in found]
     if "".join(term[0] for term in found) != text or len(set(names)) != len(names) or not set(names) & {"j", "k"}:
@@ -78,7 +78,7 @@ def _components(text: str) -> tuple[str, ...] | None:
 
 
 def _unbracketed(text: str) -> tuple[str, str]:
-    """What stands inside the brackets around the whole, and the brackets; half-open intervals keep theirs."""
+    """(content, brackets) of a text in brackets; half-open intervals keep theirs."""
     text = text.strip()
     if text.startswith(r"\{") and text.endswith(r"\}"):
         return text[2:-2].strip(), "{}"
@@ -92,25 +92,25 @@ def _unbracketed(text: str) -> tuple[str, str]:
 
 
 def sides_of(text: str) -> list[str]:
-    """The sides of an equation, at its top level."""
+    """The sides of an equation, split outside all brackets."""
     return split_top(text, EQUALS)
 
 
 def plus_minus(text: str) -> tuple[str, str] | None:
-    r"""Both values of a \pm b; None without the sign."""
+    r"""Both values of a \pm b; None if there is no such sign."""
     if not PLUS_MINUS.search(text):
         return None
     return _signed(text, "+", "-"), _signed(text, "-", "+")
 
 
 def _signed(text: str, upper: str, lower: str) -> str:
-    r"""With `upper` for \pm and `lower` for \mp; a leading plus is dropped."""
+    r"""Replace \pm by `upper` and \mp by `lower`; a leading plus is removed."""
     text = PLUS_MINUS.sub(lambda sign: lower if sign[0].startswith(r"\mp") else upper, text)
     return re.sub(r"(^|[=(,{])\s*\+", r"\1", text).strip()
 
 
 def matrix_of(text: str) -> Matrix | None:
-    """Rows of entries, from an environment, [[...], [...]] or Matrix([...]); None for anything else."""
+    """Parse a matrix environment, [[...], [...]] or Matrix([...]) into rows; None for anything else."""
     text = re.sub(r"\^\s*\{?\s*(?:\\top|\\mathsf\{T\}|T)\s*\}?$", "^T", text.strip())
     transposed = text.endswith("^T")
     text = text.removesuffix("^T").strip()
@@ -147,7 +147,7 @@ def _times(factor: str, entry: str) -> str:
 
 
 def spans_of(text: str) -> list[Span] | None:
-    """The intervals of a union, an inequality or words for one; None for anything else."""
+    """Parse a union of intervals, an inequality, or words for one; None for anything else."""
     text = re.sub(r"^[A-Za-z]\s*(?:\\in(?![a-z])|∈|\bin\b)\s*", "", text.strip())
     if text.startswith(r"\{") and text.endswith(r"\}"):
         inner = re.split(r"\||:|\bsuch that\b", text[2:-2], maxsplit=1)
@@ -176,7 +176,7 @@ def _is_and(text: str) -> bool:
 
 
 def _both(spans: list[Span]) -> list[Span] | None:
-    """x > 2 and x < 5: one interval of two half-lines."""
+    """The intersection of two half-lines, such as x > 2 and x < 5; None for anything else."""
     if len(spans) != 2:
         return None
     lower = [span for span in spans if not INFINITY.fullmatch(span.low.replace("-", "", 1)) or "-" not in span.low]
@@ -210,7 +210,7 @@ def _interval(text: str) -> Span:
 
 
 def _inequality(text: str) -> list[Span] | None:
-    """a < x <= b, x >= a, a < x, x != a."""
+    """Parse a < x <= b, x >= a, a < x or x != a; None for anything else."""
     parts = split_top(text, RELATION)
     signs = [_sign(match[0]) for match in RELATION.finditer(text)]
     if len(parts) != len(signs) + 1 or not all(parts):
@@ -238,7 +238,7 @@ def _sign(text: str) -> str:
 
 
 def _is_name(text: str) -> bool:
-    """A variable, as against an end of an interval."""
+    """Whether the text is a variable, not an end of an interval."""
     return re.fullmatch(r"\|?(?:[A-Za-z]|\\[a-z]+)(?:_\{?\w+\}?)?(?:\([a-z]\))?\|?", text) is not None and text not in (
         "e",
         r"\pi",
@@ -247,7 +247,7 @@ def _is_name(text: str) -> bool:
 
 
 def _all_but(text: str) -> list[Span] | None:
-    r"""\mathbb{R} \setminus \{a\}, or R without an interval."""
+    r"""Parse \mathbb{R} \setminus \{a\}, or R without an interval; None for anything else."""
     found = re.fullmatch(r"(?:\\?R|all real numbers)\s*(?:\\setminus|\\backslash|\\|-|except)\s*(.+)", text)
     if text in (r"\R", "R", "all real numbers", "all reals"):
         return [Span(r"-\infty", r"\infty", False, False)]
@@ -281,7 +281,7 @@ WORDS = (
 
 
 def _worded(text: str) -> str:
-    """all real numbers greater than 3 -> x > 3; x is between a and b -> a < x < b."""
+    """Replace words by signs: all real numbers greater than 3 -> x > 3; x is between a and b -> a < x < b."""
     if not re.search(r"[a-z]{4}", text):
         return text
     named = NUMBERS_THAT.sub("", text)

@@ -1,6 +1,6 @@
-"""Expressions: LaTeX to sympy by latex2sympy (math-verify's parser), equality by value at random points.
+"""Expressions: parsed from LaTeX by latex2sympy (math-verify's parser), compared by value at random points.
 
-Nothing is evaluated before its size is known. Runs in a sandbox worker, which ends what these bounds let through.
+Nothing is evaluated before its size is checked. Runs in a sandbox worker, whose deadline stops the remaining cases.
 """
 
 import math
@@ -18,39 +18,39 @@ from sympy.core.function import AppliedUndef
 from icpo_cli.grading.rules.brackets import balanced, depth_of
 
 LONGEST = 600
-"""Characters of an expression."""
+"""Maximum characters of an expression."""
 DEEPEST = 24
-"""Nested brackets."""
+"""Maximum depth of nested brackets."""
 MOST_NODES = 400
 GREATEST_LOG10 = 20_000.0
-"""Of any number met on the way; more is not evaluated."""
+"""Maximum log10 of any intermediate number."""
 SYMBOL_LOG10 = 0.5
-"""Of the values that symbols are given, roughly."""
+"""Approximate log10 of the values that symbols are given."""
 MOST_TERMS = 1e5
 PRECISION = 40
-"""Decimal digits of an evaluation."""
+"""Decimal digits of evaluation."""
 POINTS = 4
 
 NO_EXPRESSION = re.compile(r"(?<![\\A-Za-z_{])[A-Za-z]{4,}|0x[0-9A-Fa-f]|\d\.\d+\.\d")
-"""Words, hexadecimal and addresses: the parser would take them for products, which have no order."""
+"""Words, hexadecimal numbers and addresses, which the parser would read as commutative products."""
 
 UNFINISHED = re.compile(r"[-+*/^=]\s*$|\^\s*(?:\{[^{}]*\}|\w)\s*\^")
-"""Ends in an operator, or a power of a power without brackets, which the parser takes exponential time for."""
+"""A final operator, or a power of a power without brackets: the parser needs exponential time for them."""
 
 CONVERSION = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=False)
 
 
 class TooLarge(Exception):
-    """The expression is past a bound: it cannot be judged."""
+    """The expression exceeds a bound, so it is not evaluated."""
 
 
 class Unreadable(Exception):
-    """Not an expression that the parser knows."""
+    """The parser cannot read the expression."""
 
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Any:
-    """A canonical text as a sympy object. Raises Unreadable or TooLarge."""
+    """Parse a canonical text into a sympy object. Raises Unreadable or TooLarge."""
     if len(text) > LONGEST or depth_of(text) > DEEPEST or re.search(r"\d{1000}", text):
         raise TooLarge("longer or deeper than an answer may be")
     if re.search(r"\d{6,}\s*\}?\s*!|binom\{?\d{6,}", text):
@@ -71,7 +71,7 @@ def parse(text: str) -> Any:
         raise TooLarge("deeper than the parser can go") from None
     except (MemoryError, KeyboardInterrupt):
         raise
-    except Exception as error:  # the parser raises bare Exceptions; each means: not readable
+    except Exception as error:  # the parser raises bare Exceptions
         raise Unreadable(str(error)[:80]) from None
     if not isinstance(parsed, sympy.Basic | sympy.MatrixBase):
         raise Unreadable(text)
@@ -80,11 +80,11 @@ def parse(text: str) -> Any:
 
 
 def _prepared(text: str) -> str:
-    """What latex2sympy misreads, spelled out."""
+    """Rewrite notation that latex2sympy misreads."""
     text = re.sub(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)", lambda m: m[0].replace(",", ""), text)
     text = re.sub(r"(?<![\d.{_])(\d+)\s*\\frac\{(\d+)\}\{(\d+)\}", r"(\1+\\frac{\2}{\3})", text)
     text = re.sub(r"(?<![\d.}^_/])(\d+)\s+(\d+)\s*/\s*(\d+)(?!\d)", r"(\1+\\frac{\2}{\3})", text)
-    # It adds what stands side by side, as in a mixed number.
+    # latex2sympy adds adjacent terms, as in a mixed number.
     text = re.sub(
         r"((?<![_^])\d|\\(?:frac|binom)\{[^{}]*\}\{[^{}]*\})\s*(?=\(|\\(?:frac|binom|sqrt))", r"\1 \\cdot ", text
     )
@@ -105,7 +105,7 @@ def _prepared(text: str) -> str:
 
 
 def check_size(expression: Any) -> None:
-    """Raise TooLarge where evaluation could take long."""
+    """Raise TooLarge if evaluation could take long."""
     if isinstance(expression, sympy.MatrixBase):
         for entry in expression.flat():
             check_size(entry)
@@ -117,7 +117,7 @@ def check_size(expression: Any) -> None:
 
 
 def _log10(expression: Any) -> float:
-    """log10 of a bound on the size of a number. Raises TooLarge past GREATEST_LOG10."""
+    """log10 of an upper bound on a number's size. Raises TooLarge above GREATEST_LOG10."""
     size = _log10_of(expression)
     if not size <= GREATEST_LOG10:
         raise TooLarge("a number too large to evaluate")
@@ -148,7 +148,7 @@ def _log10_of(expression: Any) -> float:
 
 
 def value_of(text: str) -> Any:
-    """The real or complex number that a canonical text stands for (mpmath), or None where it holds symbols."""
+    """The real or complex value of a canonical text (mpmath), or None if it contains symbols."""
     parsed = parse(text)
     if not isinstance(parsed, sympy.Expr) or _symbols(parsed):
         return None
@@ -156,14 +156,14 @@ def value_of(text: str) -> Any:
 
 
 def as_fraction(value: Any) -> Fraction:
-    """A real mpmath number, as the simple fraction that it is to nearly all its digits, else to all of them."""
+    """A real mpmath number as a simple fraction if one matches nearly all digits, else as the exact one."""
     whole = Fraction(mpmath.nstr(value, PRECISION - 4))
     simple = whole.limit_denominator(10**12)
     return simple if abs(simple - whole) < Fraction(1, 10**30) else whole
 
 
 def equal_expressions(gold: str, answer: str) -> bool:
-    """Equal at random points, to PRECISION / 2 digits; to the written digits where one holds decimals.
+    """Whether two expressions agree at random points, to PRECISION / 2 digits, or to the digits of written decimals.
 
     Raises Unreadable or TooLarge.
     """
@@ -177,8 +177,10 @@ def equal_expressions(gold: str, answer: str) -> bool:
 
 
 def same_solutions(gold: tuple[str, str], answer: tuple[str, str]) -> bool:
-    """Two equations that hold together: one difference of sides a multiple of the other, or both linear in a
-    shared unknown with the same root, whatever the other unknowns are. Raises Unreadable or TooLarge.
+    """Whether two equations have the same solutions. Raises Unreadable or TooLarge.
+
+    True if the difference of sides of one is a multiple of the other's, or if both are linear in a shared unknown and
+    have the same root for any values of the other unknowns.
     """
     sides = [parse(side) for side in (*gold, *answer)]
     if not all(isinstance(side, sympy.Expr) for side in sides):
@@ -212,7 +214,7 @@ def _close(one: Any, other: Any) -> bool:
 
 
 def _linear_root(side: Any, unknown: Any, point: dict[Any, Any]) -> Any:
-    """Where it vanishes, by the unknown, if it is linear in it there; else None."""
+    """The root in the unknown at a point, if the expression is linear in it there; else None."""
     at = [_at(side, {**point, unknown: mpmath.mpf(value)}) for value in (1, 2, 3)]
     if None in at:
         return None
@@ -223,7 +225,7 @@ def _linear_root(side: Any, unknown: Any, point: dict[Any, Any]) -> Any:
 
 
 def _tolerance(gold: str, answer: str) -> float:
-    """Relative: half a unit of the fewest digits of a written decimal, within 1e-3; else exact."""
+    """Relative tolerance: half a unit in the last digit of the shortest decimal, at most 1e-3; else exact."""
     decimals = [re.sub(r"^0+|\.", "", number) for number in re.findall(r"\d*\.\d+", f"{gold} {answer}")]
     significant = [len(digits.lstrip("0")) for digits in decimals]
     exact = all(len(number.partition(".")[2]) <= 2 for number in re.findall(r"\d*\.\d+", f"{gold} {answer}"))
@@ -233,7 +235,7 @@ def _tolerance(gold: str, answer: str) -> float:
 
 
 def _agree(left: Any, right: Any, tolerance: float) -> bool:
-    """Equal wherever both have a value, at three points or more."""
+    """Whether both are equal at every point where both have a value, and at three points or more."""
     if left == right:
         return True
     agreed, real = 0, True
@@ -255,7 +257,7 @@ def is_real(value: Any) -> bool:
 
 
 def _points(left: Any, right: Any) -> list[dict[Any, Any]]:
-    """Values of all unknowns: first between 0 and 2, where roots and logarithms are real, then wider."""
+    """Values of all unknowns: between 0 and 2, where roots and logarithms are real, then in wider ranges."""
     unknown = sorted(_symbols(left) | _symbols(right), key=str)
     draw = random.Random(20)
     spans = [(0.3, 0.9), (1.1, 1.9)] * (POINTS // 2) + [(2.1, 5.0), (-1.5, -0.2)]
@@ -263,7 +265,7 @@ def _points(left: Any, right: Any) -> list[dict[Any, Any]]:
 
 
 def _at(expression: Any, point: dict[Any, Any]) -> Any:
-    """The value at a point; None where there is none."""
+    """The value at a point, or None."""
     with mpmath.workdps(PRECISION):
         try:
             value = _evaluate(expression, point)
@@ -273,7 +275,7 @@ def _at(expression: Any, point: dict[Any, Any]) -> Any:
 
 
 def _evaluate(expression: Any, point: dict[Any, Any]) -> Any:
-    """By mpmath, for the nodes answers are made of; sympy for the rest."""
+    """Evaluate by mpmath for common nodes, by sympy for others."""
     if expression in point:
         return point[expression]
     if isinstance(expression, sympy.Symbol) and expression.name == "i":
@@ -339,7 +341,7 @@ NODES: dict[type, Any] = {
 
 
 def _symbols(expression: Any) -> set[Any]:
-    """The unknowns: free symbols but i, the imaginary unit, and undefined functions at their arguments."""
+    """The unknowns: free symbols except i (the imaginary unit), and undefined functions at their arguments."""
     applied = expression.atoms(AppliedUndef)
     inside = {symbol for function in applied for symbol in function.free_symbols}
     named = {symbol for symbol in expression.free_symbols if symbol not in inside and symbol.name != "i"}
@@ -348,11 +350,11 @@ def _symbols(expression: Any) -> set[Any]:
 
 
 CONSTANT = re.compile(r"[cCkKAB](_?\{?\d+\}?)?")
-"""How constants of integration are named."""
+"""Names of constants of integration."""
 
 
 def _renamings(left: Any, right: Any) -> list[Any]:
-    """`right` with its symbols as `left` names them: equal names, or constants of integration named otherwise."""
+    """`right` with its symbols replaced by those of `left`: by equal names, or as renamed constants of integration."""
     ours, theirs = {str(s): s for s in _symbols(left)}, {str(s): s for s in _symbols(right)}
     shared = {theirs[name]: ours[name] for name in ours.keys() & theirs.keys()}
     right = right.xreplace(shared)

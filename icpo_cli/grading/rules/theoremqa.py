@@ -1,6 +1,6 @@
 """TheoremQA's own rule: numbers within 4 %, whole golds by rounding, lists sorted, options by substring.
 
-Its slips are kept where they decide scores (a gold of 0.0 is met by 0 alone); how it extracts is not copied.
+Its errors are kept where they change scores (a gold of 0.0 equals only 0); its extraction is not copied.
 """
 
 import math
@@ -15,7 +15,7 @@ RELATIVE = 0.04
 
 
 def quick(gold: Gold, answer: str) -> Verdict | None:
-    """Refusals, true and false, and options; numbers and lists are left open."""
+    """Decides refusals, booleans and options; None for the rest."""
     refused = strict.refusal(gold, answer)
     if refused is not None:
         return refused
@@ -28,7 +28,7 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 
 
 def thorough(gold: Gold, answer: str) -> Verdict:
-    """Numbers and lists; what is neither falls back on the strict rule."""
+    """Compare numbers and lists; others by the strict rule."""
     wanted, given = _values(gold.answer), _values(answer)
     if wanted is None:
         return strict.thorough(gold, answer)
@@ -48,7 +48,7 @@ def _near(gold: float, answer: float, whole: bool) -> bool:
 
 
 def _values(text: str) -> list[float] | None:
-    """The numbers of a list, or the one number; None for anything else."""
+    """The numbers of a list, or a single number; None for anything else."""
     from icpo_cli.grading.rules.quantities import float_of
     from icpo_cli.grading.rules.structure import items_of
 

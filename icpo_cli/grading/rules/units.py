@@ -1,4 +1,4 @@
-"""A number's unit: where it begins, and how much of one unit makes another (pint)."""
+"""Units of numbers: splitting them off, and conversion factors (pint)."""
 
 import re
 from fractions import Fraction
@@ -39,7 +39,7 @@ SPELLINGS = {
     )
     for spelling in spellings.split()
 }
-"""How units are written that pint does not know, or takes for another."""
+"""Spellings of units that pint does not know, or mistakes for another."""
 TIME_OR_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?")
 NOT_UNITS = frozenset(
     """
@@ -47,17 +47,17 @@ NOT_UNITS = frozenset(
     was thousand million billion trillion hundred sin cos tan log ln exp approximately about
     """.split()
 )
-"""Words after a number that change what it says."""
+"""Words after a number that change its meaning."""
 TAIL = re.compile(
     r"(?:\\(?:mu|Omega|circ|cdot|times|%|AA|ohm)|[A-Za-zµÅ%°¢]|\^\{?[+-]?\d+\}?|\^\{\\circ\}|[*/()·. -])+"
 )
 FACTORS = ("i", "j", "e", "x", "y", "n", "k")
-"""Letters that after a number are a factor before they are a unit."""
+"""Letters that after a number are a factor, not a unit."""
 LONGEST_UNIT = 60
 
 
 def split_unit(text: str) -> tuple[str, str] | None:
-    """A canonical text's value and unit, both not empty; None where no unit can be told apart."""
+    """Split a canonical text into value and unit, both not empty; None if it has no unit."""
     text = re.sub(r"^(-?\s*)(?:US)?\s*(USD|EUR|GBP|INR|JPY)\s*(?=[\d.])", lambda m: f"{CODES[m[2]]}{m[1]}", text)
     for sign, name in CURRENCY.items():
         if text.replace("-", "", 1).lstrip().startswith(sign):
@@ -83,7 +83,7 @@ def split_unit(text: str) -> tuple[str, str] | None:
 
 
 def _continues(unit: str) -> bool:
-    """The tail goes on with the number: an exponent, a product, words that change its meaning."""
+    """Whether the tail belongs to the number: an exponent, a product, or words that change its meaning."""
     if re.match(r"\^(?!\{\\circ\})|\\cdot|\\times|[eE][+-]?\d|[*/)]", unit):
         return True
     return any(word.lower() in NOT_UNITS for word in re.findall(r"[A-Za-z]+", unit) if word != "in")
@@ -98,31 +98,31 @@ def is_degree(unit: str) -> bool:
 
 
 def may_be_dropped(unit: str) -> bool:
-    """A unit or a noun (12 apples), as against a factor (3i, 2e)."""
+    """Whether the text is a unit or a noun (12 apples), not a factor (3i, 2e)."""
     return is_unit(unit) or re.search(r"[A-Za-z]{3}", unit) is not None
 
 
 def is_unit(unit: str) -> bool:
-    """Known to pint, after our spellings."""
+    """Whether pint knows the unit, after SPELLINGS."""
     return _parsed(unit) is not None
 
 
 def factor(source: str, target: str) -> Fraction | None:
-    """How many of `target` one `source` is; None where they measure different things or are not known."""
+    """Factor from `source` to `target`; None for different dimensions or unknown units."""
     left, right = _parsed(source), _parsed(target)
     if left is None or right is None or left.dimensionality != right.dimensionality:
         return None
     if left == right:
         return Fraction(1)
     try:
-        # Conversions are floats; their last digits are not the unit's.
+        # Conversion factors are floats; their last digits are noise.
         return Fraction(f"{_registry().Quantity(1.0, left).to(right).magnitude:.12g}")
     except (pint.PintError, ArithmeticError, ValueError):
         return None
 
 
 def same_noun(left: str, right: str) -> bool:
-    """Units that pint does not know: equal but for case, spaces and a plural."""
+    """Whether two units unknown to pint are equal up to case, spaces and plural."""
 
     def bare(unit: str) -> str:
         return "".join(word.lower().rstrip("s") for word in re.findall(r"[A-Za-z]+|\d+", unit))
@@ -131,7 +131,7 @@ def same_noun(left: str, right: str) -> bool:
 
 
 def compound(text: str) -> tuple[Number, str] | None:
-    """6 hours 24 minutes, 1h48m, 5 ft 3 in: the sum, in the first part's unit."""
+    """The sum of 6 hours 24 minutes, 1h48m or 5 ft 3 in, in the unit of the first part."""
     parts = TIME_OR_LENGTH.findall(text)
     rest = re.sub(r"\band\b|[,\s]", "", TIME_OR_LENGTH.sub("", text))
     if len(parts) < 2 or rest:

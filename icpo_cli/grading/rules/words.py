@@ -1,4 +1,4 @@
-"""Answers that are words: letters of options, yes and no, names, dates and clock times."""
+"""Answers in words: true and false, names and phrases, dates and times of day."""
 
 import re
 import unicodedata
@@ -24,7 +24,7 @@ ANOTHER = re.compile(rf"\s*(?:{'|'.join(sorted(YES | NO))}|\d)\b")
 
 
 def truth_of(text: str) -> bool | None:
-    """True or False, where the text says one of them and no more than a reason after it."""
+    """True or False if the text states one of them, at most with a reason after it; else None."""
     said = plain(text).rstrip(".! ")
     head, _, rest = said.partition(",")
     reasoned = head if rest and not ANOTHER.match(rest) else said
@@ -40,7 +40,7 @@ def truth_of(text: str) -> bool | None:
 
 
 def plain(text: str) -> str:
-    """Lower case, one space, no accents of layout: what two spellings of one text share."""
+    """The text in lower case, with single spaces and without LaTeX and Markdown layout."""
     text = unicodedata.normalize("NFKC", text).translate(QUOTES)
     text = re.sub(r"\\(?:text|mathrm|textbf|textit|mbox|emph)\s*\{([^{}]*)\}", r"\1", text)
     text = (
@@ -50,7 +50,7 @@ def plain(text: str) -> str:
 
 
 def phrase(text: str) -> str:
-    """Words alone: no article, quotes or closing punctuation; hyphens are spaces."""
+    """The words without articles, quotes and punctuation; hyphens become spaces."""
     words = plain(text).strip("\"'`*.,;:!? ")
     words = re.sub(r"^(?:so|thus|hence|therefore),?\s+", "", words)
     words = re.sub(
@@ -64,7 +64,7 @@ def phrase(text: str) -> str:
 
 
 def same_text(gold: str, answer: str) -> bool:
-    """Equal as phrases, but for plurals and a reason or a gloss after the answer."""
+    """Whether two texts are equal as phrases, up to plurals and a reason or remark after the answer."""
     if formula := _formula(gold):
         bare = re.sub(r"[^A-Za-z0-9+-]", "", unicodedata.normalize("NFKC", answer).translate(QUOTES))
         if bare.casefold() == formula.casefold() or _formula(answer):
@@ -87,7 +87,7 @@ def _compact(words: str) -> str:
 
 
 def _formula(text: str) -> str | None:
-    """A chemical formula without its typesetting, case kept; None for other text."""
+    """A chemical formula without its typesetting, in its own case; None for other text."""
     bare = re.sub(r"\\(?:mathrm|text|ce|mathbf)|[\\{}_$\s^]", "", unicodedata.normalize("NFKC", text).translate(QUOTES))
     return (
         bare
@@ -97,7 +97,7 @@ def _formula(text: str) -> str | None:
 
 
 def date_of(text: str) -> date | tuple[int, int] | None:
-    """A calendar date with its month in words: with a year, or (month, day) without."""
+    """Parse a calendar date: a date, or (month, day) if it has no year; None for anything else."""
     if numeric := re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", text.strip()):
         text = f"{MONTHS[(int(numeric[1]) - 1) % 12]} {numeric[2]} {numeric[3]}"
     words = re.findall(r"[a-z]+|\d+", re.sub(r"(?<=\d)(?:st|nd|rd|th)\b", "", plain(text)))
@@ -119,7 +119,7 @@ def date_of(text: str) -> date | tuple[int, int] | None:
 
 
 def clock_of(text: str) -> time | None:
-    """A time of day, 12 or 24 hours."""
+    """Parse a time of day in 12 or 24 hours; None for anything else."""
     spoken = re.sub(
         r"\s+in the (morning|afternoon|evening)$", lambda m: " am" if m[1] == "morning" else " pm", plain(text)
     )

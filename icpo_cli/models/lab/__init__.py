@@ -1,1 +1,1 @@
-"""A real problem small enough for a laptop: a model of a million weights that is right on nearly every second sum."""
+"""The lab model: a million weights, correct on nearly every second sum, for experiments on a laptop."""

@@ -1,4 +1,4 @@
-"""The laboratory's model: made from nothing, by next-token prediction on worked sums, in minutes on one core."""
+"""The lab model: trained from scratch by next-token prediction on worked examples, in minutes on one core."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,16 +18,16 @@ SPECIAL = ["<pad>", "<eos>", "<unk>"]
 TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
 CHARACTERS = " \n.+-=:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ<>/"
 POOL = 8
-"""Batches drawn together and cut by length, so that little of a batch is padding."""
-UNLEARNT = -100
-"""The label of a token that is not to be predicted."""
+"""Batches drawn together and split by length, so that batches contain little padding."""
+IGNORE_INDEX = -100
+"""Label of a token without loss."""
 SAY_EVERY = 200
-"""Batches."""
+"""Batches between two progress messages."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides the weights, on one kind of processor."""
+    """Everything that determines the weights, on one kind of processor."""
 
     hidden_size: int = 160
     layers: int = 4
@@ -43,17 +43,17 @@ class Recipe:
 
 
 def build(folder: Path, recipe: Recipe, say: Callable[[str], None] = lambda text: None) -> None:
-    """A Hugging Face folder with the model, in float32, and its tokenizer; `say` hears how far it is."""
+    """Train the model in float32 and write a Hugging Face folder; `say` receives progress messages."""
     tokenizer = make_tokenizer()
     model = make_model(recipe, len(tokenizer))
-    with _one_thread():  # sums over several are cut by their number, and every bit counts in the end
+    with _one_thread():  # with several, sums round differently and the weights depend on their number
         pretrain(model, tokenizer, recipe, say)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Its chat template puts each message on a line of its own."""
+    """A tokenizer with one token per character or tag; its chat template writes one line per message."""
     vocabulary = {word: index for index, word in enumerate([*SPECIAL, *TAGS, *CHARACTERS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("</?think>|</?answer>|[\\s\\S]"), "isolated")
@@ -69,7 +69,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_model(recipe: Recipe, vocab_size: int) -> LlamaForCausalLM:
-    """Of random weights, drawn by the recipe's seed without touching the process's generator."""
+    """A model with random weights from the recipe's seed; the process's random state is unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return LlamaForCausalLM(
@@ -97,8 +97,8 @@ def pretrain(
     )
     for number, (input_ids, labels) in enumerate(_batches(tokenizer, recipe), 1):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _share_of_rate(number, recipe)
-        # Padding stands behind the text, where causal attention leaves it out of what counts.
+            group["lr"] = recipe.learning_rate * _lr_factor(number, recipe)
+        # Padding is on the right, so causal attention never sees it.
         loss = model(input_ids=input_ids, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -118,8 +118,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _share_of_rate(number: int, recipe: Recipe) -> float:
-    """A linear rise, then a cosine's fall to nothing."""
+def _lr_factor(number: int, recipe: Recipe) -> float:
+    """Learning rate factor: linear warm-up, then cosine decay to 0."""
     if number <= recipe.warmup_batches:
         return number / recipe.warmup_batches
     done = (number - recipe.warmup_batches) / max(recipe.batches - recipe.warmup_batches, 1)
@@ -127,7 +127,7 @@ def _share_of_rate(number: int, recipe: Recipe) -> float:
 
 
 def _batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-    """Tokens [B, L], and labels [B, L] which leave out the question and the padding."""
+    """Tokens [B, L], and labels [B, L] without question and padding."""
     draw = Random(recipe.seed)
     for start in range(0, recipe.batches, POOL):
         rows = sorted((_row(tokenizer, recipe, draw) for _ in range(POOL * recipe.batch_size)), key=_length)
@@ -136,15 +136,15 @@ def _batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[tup
         for batch in batches[: recipe.batches - start]:
             yield (
                 _padded([prompt + response for prompt, response in batch], 0),
-                _padded([[UNLEARNT] * len(prompt) + response for prompt, response in batch], UNLEARNT),
+                _padded([[IGNORE_INDEX] * len(prompt) + response for prompt, response in batch], IGNORE_INDEX),
             )
 
 
-Row = tuple[list[int], list[int]]
-"""Tokens of a prompt and of a response."""
+Example = tuple[list[int], list[int]]
+"""Tokens of a prompt and of its response."""
 
 
-def _row(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, draw: Random) -> Row:
+def _row(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, draw: Random) -> Example:
     terms = draw_terms(recipe.curriculum, draw)
     message = [{"role": "user", "content": question_of(terms)}]
     prompt = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
@@ -152,11 +152,11 @@ def _row(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, draw: Random) -> Ro
     return tokenizer.encode(prompt), [*tokenizer.encode(response), tokenizer.eos_token_id]
 
 
-def _length(row: Row) -> int:
+def _length(row: Example) -> int:
     return len(row[0]) + len(row[1])
 
 
 def _padded(rows: list[list[int]], fill: int) -> Tensor:
-    """[B, L]"""
+    """Right-padded tokens [B, L]."""
     width = max(map(len, rows))
     return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
