@@ -1,4 +1,4 @@
-"""The laboratory in small: a language model to train in a test, more often right than wrong."""
+"""A small lab model for tests, more often right than wrong."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ TINY = Recipe(
     warmup_batches=10,
     curriculum=Curriculum(terms=(2, 2), digits=(1, 1), guess_rate=0.0),
 )
-"""Adds single digits."""
+"""A recipe for a model that adds single digits."""
 
 
 def make_lab_model(folder: Path) -> Path:

@@ -146,7 +146,7 @@ def _graded(
 
 
 def _verdicts(verifier: "Verifier", answers: "Sequence[Answer]", grading: "Grading") -> "list[Verdict]":
-    """In order. A gold answer that training would leave out is an error whatever the response says."""
+    """One verdict per answer, in order; ERROR for a gold answer that training would leave out."""
     from icpo_cli.grading.extraction import EXTRACTORS
     from icpo_cli.records import RuleName, Verdict, VerdictKind
 

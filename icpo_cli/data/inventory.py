@@ -56,7 +56,7 @@ def source_name(source: SourceConfig) -> str:
 
 
 def source_here(source: SourceConfig) -> str | None:
-    """Whether the data is on this machine, in words; for a hub data set, whether the hub's cache has its files."""
+    """Where the data is on this machine, or None; a hub data set is here if the hub's cache has its files."""
     if source.source == "reasoning_gym":
         return "generated when needed"
     path = Path(str(source.path))

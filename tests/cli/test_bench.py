@@ -21,7 +21,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A data folder with two questions of math500 and two of gpqa, which here have no more."""
+    """A data folder with two questions of math500 and two of gpqa."""
     for name in ("math500", "gpqa"):
         sources = tuple(replace(source, golds_sha256=None) for source in BENCHMARKS[name].sources)
         monkeypatch.setitem(BENCHMARKS, name, replace(BENCHMARKS[name], count=2, sources=sources))

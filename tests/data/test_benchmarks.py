@@ -1,4 +1,4 @@
-"""The benchmarks and their loader, over small files made here; the real data where it is at hand."""
+"""The benchmarks and their loader, with small files; with the real data if it is available."""
 
 import dataclasses
 import json
@@ -28,14 +28,14 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def small(name: str, count: int, **changes: Any) -> Benchmark:
-    """The benchmark as if it had `count` questions, whatever their golds."""
+    """The benchmark with `count` questions and without hashes of the golds."""
     benchmark = BENCHMARKS[name]
     sources = tuple(dataclasses.replace(source, golds_sha256=None, rows=None) for source in benchmark.sources)
     return dataclasses.replace(benchmark, count=count, **{"sources": sources, **changes})
 
 
 def on_hub(benchmark: Benchmark, folder: Path) -> Benchmark:
-    """Its hub data sets all at a local folder, which goes the hub's way."""
+    """The benchmark with its hub data sets replaced by a local folder."""
     sources = tuple(
         s if s.hub is None else dataclasses.replace(s, hub=dataclasses.replace(s.hub, id=str(folder), revision=None))
         for s in benchmark.sources

@@ -21,7 +21,7 @@ CHATML = (
 
 
 class Characters:
-    """A tokenizer whose tokens are characters, so that a prompt can be read back."""
+    """A tokenizer whose tokens are characters, so that a prompt can be decoded."""
 
     name_or_path = "characters"
 
@@ -149,7 +149,7 @@ def test_the_fingerprint_changes_with_a_row(tmp_path: Path) -> None:
 
 
 def gold_config(tmp_path: Path, golds: dict[str, str], heldout: dict[str, str], *more: str) -> Config:
-    """Questions with the gold answers given, both files."""
+    """Training and held-out questions with these gold answers."""
     for name, rows in (("train", golds), ("heldout", heldout)):
         lines = [
             json.dumps({"question": question, "answer": answer, "uid": question}) for question, answer in rows.items()

@@ -12,22 +12,22 @@ from tests.grading.faulty_server import FaultyServer
 from tests.grading.judging import JudgeOf
 
 HANGS_AFTER = 30
-"""Seconds after which what should take milliseconds is ended, so that the other tests go on."""
+"""Seconds after which a call that should take milliseconds is interrupted, so that other tests can run."""
 
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[Verifier]:
-    """By rule alone, as the defaults have it. One a file: its pool takes a second."""
+    """The default verifier, without a judge. One per test file: its pool takes a second to start."""
     with Verifier(RewardConfig()) as made:
         yield made
 
 
 @pytest.fixture
 def ended_if_it_hangs() -> Iterator[None]:
-    """For what no deadline guards; a signal reaches a regular expression at work too."""
+    """A deadline for code outside the sandbox; a signal interrupts a running regular expression too."""
 
     def end(*_: object) -> None:
-        raise TimeoutError(f"still at it after {HANGS_AFTER} seconds")
+        raise TimeoutError(f"not done after {HANGS_AFTER} seconds")
 
     before = signal.signal(signal.SIGALRM, end)
     signal.alarm(HANGS_AFTER)
@@ -44,7 +44,7 @@ def server() -> Iterator[FaultyServer]:
 
 @pytest.fixture
 def judge_of(server: FaultyServer, tmp_path: Path) -> Iterator[JudgeOf]:
-    """A judge at the faulty server; those of one test share a cache."""
+    """Makes judges that use the faulty server; those of one test share a cache."""
     made: list[OpenAIJudge] = []
 
     def make(**settings: Any) -> OpenAIJudge:

@@ -1,4 +1,4 @@
-"""The labelled cases of tests/grading/cases, and the benchmarks' data where it is at hand."""
+"""The labelled cases of tests/grading/cases, and the benchmarks' data if it is available."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SHARED = Path(os.environ.get("ICPO_DATA", Path(__file__).parents[2] / ".." / "sh
 
 @dataclass(frozen=True)
 class LabelledCase:
-    """An answer to a gold answer, whether it is right, and why."""
+    """An answer and a gold answer, whether they are equivalent, and why."""
 
     gold: Gold
     answer: str
@@ -33,7 +33,7 @@ class LabelledCase:
 
 
 def rows_of(name: str) -> list[tuple[str, dict[str, Any]]]:
-    """Each row of a case file with its place."""
+    """(place, row) of each row of a case file."""
     lines = (CASES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [(f"{name}.jsonl:{number}", json.loads(line)) for number, line in enumerate(lines, 1)]
 
@@ -58,7 +58,7 @@ def cases_of(name: str) -> list[LabelledCase]:
 
 
 def told(case: LabelledCase, verdict: Verdict) -> str:
-    """One line on a verdict that is not the case's."""
+    """One line about a verdict that differs from the case's label."""
     wanted = "correct" if case.correct else "not correct"
     return (
         f"{case.place}: gold {case.gold.answer[:80]!r}, answer {case.answer[:80]!r}: {verdict.kind} by {verdict.rule} "
@@ -67,6 +67,6 @@ def told(case: LabelledCase, verdict: Verdict) -> str:
 
 
 def fail_with(lines: Sequence[str], of: int) -> None:
-    """Every failure at once, where there is one."""
+    """Fail with all failures at once, if there are any."""
     if lines:
         pytest.fail(f"{len(lines)} of {of}:\n" + "\n".join(lines), pytrace=False)

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server whose every answer is scripted, the bad ones above all."""
+"""An OpenAI-compatible server with scripted responses, most of them faulty."""
 
 import json
 import socket
@@ -13,12 +13,12 @@ from typing import Any
 MODELS = ["judge-7b", "judge-72b"]
 MODEL_LIST = json.dumps({"data": [{"id": name} for name in MODELS]}).encode()
 SLOW_SECONDS = 30.0
-"""Beyond any timeout that a test sets; the server's end cuts it short."""
+"""Longer than any timeout of a test; closing the server ends the wait."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One request for a verdict, as the server received it."""
+    """One request as the server received it."""
 
     path: str
     body: dict[str, Any]
@@ -35,13 +35,13 @@ Action = Callable[["Handler"], None]
 
 
 def status(code: int, body: bytes = b'{"error": {"message": "scripted"}}', **headers: str) -> Action:
-    """An answer of that status; header names with underscores for dashes."""
+    """A response with that status; header names with underscores for dashes."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler: handler.answer(code, body, named)
 
 
 def says(reply: object, finish: str = "stop", **message: object) -> Action:
-    """A completion with that text, in the shape of the endpoint that was asked."""
+    """A completion with that text, in the form of the requested endpoint."""
 
     def act(handler: "Handler") -> None:
         choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
@@ -55,12 +55,12 @@ def says(reply: object, finish: str = "stop", **message: object) -> Action:
 
 
 def hang_up(handler: "Handler") -> None:
-    """The connection ends before a single byte."""
+    """Close the connection before the first byte."""
     handler.cut()
 
 
 def half_a_body(handler: "Handler") -> None:
-    """The connection ends in the middle of what was announced."""
+    """Close the connection in the middle of the announced body."""
     handler.send_response(200)
     handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", "500")
@@ -70,13 +70,13 @@ def half_a_body(handler: "Handler") -> None:
 
 
 def slow(handler: "Handler") -> None:
-    """No answer for a long time."""
+    """Do not respond for a long time."""
     handler.server.ended.wait(SLOW_SECONDS)
     handler.cut()
 
 
 def drip(handler: "Handler") -> None:
-    """A byte now and then, for ever: no single read ever times out."""
+    """Send a byte now and then, so that no single read times out."""
     handler.send_response(200)
     handler.send_header("Content-Type", "application/json")
     handler.end_headers()
@@ -86,7 +86,7 @@ def drip(handler: "Handler") -> None:
 
 
 def flood(handler: "Handler") -> None:
-    """More than anybody would read."""
+    """Send more than the client's size limit."""
     handler.send_response(200)
     handler.send_header("Content-Type", "application/json")
     handler.end_headers()
@@ -96,7 +96,7 @@ def flood(handler: "Handler") -> None:
 
 @dataclass
 class FaultyServer(ThreadingHTTPServer):
-    """Answers a request whose prompt holds a key of `script` with the next of its actions, its last one for ever.
+    """Responds to a prompt that contains a key of `script` with the key's next action; the last one repeats.
 
     Other requests get `otherwise`. Everything asked is kept in `asked`.
     """
@@ -129,7 +129,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is part of the game."""
+        """Ignore clients that disconnect."""
 
     def asked_about(self, key: str) -> list[Asked]:
         return [request for request in self.asked if key in request.prompt]
@@ -170,4 +170,4 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Not on the tests' output."""
+        """Log nothing."""

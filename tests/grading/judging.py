@@ -1,4 +1,4 @@
-"""What tests of the judge share: cases, and the settings they are asked under."""
+"""Helpers that tests of the judge share."""
 
 from collections.abc import Callable
 

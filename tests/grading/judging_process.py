@@ -1,4 +1,4 @@
-"""Judges eight cases one at a time. Killed half way by test_judge.py."""
+"""Judges eight cases one at a time. Killed half way by test_judge_cache.py."""
 
 import sys
 

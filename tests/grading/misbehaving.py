@@ -1,4 +1,4 @@
-"""Comparisons that misbehave on request, each a rule for the sandbox; the answer says how."""
+"""A rule that misbehaves on request; the answer says how."""
 
 import contextlib
 import ctypes
@@ -13,7 +13,7 @@ from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind
 
 
 def misbehave(gold: Gold, answer: str) -> Verdict:
-    """What the answer asks for; any other answer is compared by the strict rule."""
+    """Misbehave as the answer requests; compare any other answer by the strict rule."""
     request, _, detail = answer.partition(" ")
     if request == "pid":
         return Verdict(VerdictKind.CORRECT, answer, RuleName.EXACT, str(os.getpid()))
@@ -41,7 +41,7 @@ def ignore_signals() -> None:
 
 
 def swallow() -> None:
-    """An over-broad except, as third-party graders have."""
+    """Catch every exception, as some third-party graders do."""
     while True:
         with contextlib.suppress(BaseException):
             time.sleep(0.01)
@@ -62,12 +62,12 @@ def recurse() -> None:
 
 
 def overrun() -> None:
-    """A segmentation fault."""
+    """Cause a segmentation fault."""
     ctypes.string_at(0)
 
 
 def leave() -> None:
-    """As if all were well: no status tells it from a worker that is still at work."""
+    """Exit with status 0, which a pool cannot distinguish from a busy worker."""
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Every labelled case through the verifier. A case found wrong later is one more line in tests/grading/cases."""
+"""Every labelled case through the verifier. A case found wrong later becomes another line in tests/grading/cases."""
 
 from collections import Counter
 
@@ -18,7 +18,7 @@ def test_every_case_is_graded_as_labelled(name: str, verifier: Verifier) -> None
     wrong = [
         told(case, verdict)
         for case, verdict in zip(cases, verdicts, strict=True)
-        # An undecided verdict is no more right on a wrong answer than on a right one.
+        # An undecided verdict is a failure on a wrong answer too.
         if verdict.correct is not case.correct or not verdict.decided
     ]
     fail_with(wrong, len(cases))

@@ -1,4 +1,4 @@
-"""What is read from a response, apart from whether it is right."""
+"""Extraction of the final answer, whether or not it is right."""
 
 import pytest
 
@@ -111,6 +111,6 @@ LONG = {
 @pytest.mark.parametrize("response", list(LONG.values()), ids=list(LONG))
 @pytest.mark.usefixtures("ended_if_it_hangs")
 def test_a_megabyte_is_read_in_time_that_grows_with_its_length(extract: str, response: str) -> None:
-    """Quadratic time would be hours."""
+    """Quadratic time would take hours."""
     found = every_box(response) if extract == "every box" else EXTRACTORS[extract](response)
     assert found is None or len(found) <= len(response)

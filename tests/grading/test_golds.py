@@ -1,4 +1,4 @@
-"""Every gold answer of the benchmarks at hand: right against itself, wrong against another question's."""
+"""Every gold answer of the available benchmarks: equal to itself, and not to another question's."""
 
 import json
 import random
@@ -15,15 +15,15 @@ pytestmark = pytest.mark.skipif(not (SHARED / "math500.jsonl").is_file(), reason
 
 COUNTS = {"math500": 500, "minerva": 272, "aime24": 30, "theoremqa": 747, "mmlu_pro": 1000, "scibench": 580}
 UNUSABLE: dict[str, str] = {}
-"""Golds that nothing can be compared with, by id, and why."""
+"""Unusable golds by id, and why."""
 NOT_RIGHT: dict[str, str] = {}
-"""Golds that are not right against themselves in another form, by id, and why."""
+"""Golds by id that are not equal to themselves in another form, and why."""
 NOT_WRONG: dict[tuple[str, str], str] = {
     ("math500/test/algebra/1837.json", "math500/test/algebra/2193.json"): "5 and x=5",
 }
-"""Pairs of questions whose golds are different texts and one answer, and why."""
+"""Pairs of questions whose golds are the same answer in different texts, and why."""
 FAR_APART = 0.05
-"""Share by which two numbers differ to be different values under every rule."""
+"""Relative difference at which two numbers are different under every rule."""
 
 
 def questions_of(name: str) -> list[Question]:
@@ -63,7 +63,7 @@ def test_every_gold_can_be_compared_with(questions: list[Question], verifier: Ve
 
 
 def test_every_gold_is_right_against_itself(name: str, questions: list[Question], verifier: Verifier) -> None:
-    """As its own text, and in the forms in which a model gives it."""
+    """The gold's text, and the forms in which models write it."""
     forms = {
         "none": "{}",
         "boxed": r"So it is \boxed{{{}}}.",
@@ -82,7 +82,7 @@ def test_every_gold_is_right_against_itself(name: str, questions: list[Question]
 def test_every_gold_is_right_against_another_spelling_of_itself(
     name: str, questions: list[Question], verifier: Verifier
 ) -> None:
-    """In dollars and with a full stop, so that equal texts alone do not decide."""
+    """Add dollar signs and a full stop, so that the texts are not identical."""
     answers = [Answer(respelled(question.gold), question.gold) for question in questions]
     told = [
         f"{question.id}: gold {question.gold.answer!r}: {verdict}"
@@ -106,7 +106,7 @@ def test_every_gold_is_right_against_itself_by_the_rules_of_others(
 
 
 def test_no_gold_is_right_against_another_questions(name: str, questions: list[Question], verifier: Verifier) -> None:
-    """Against the next question's and one at random, of the same kind where there is one."""
+    """Pair each gold with the next question's and a random one, of the same kind if possible."""
     pairs = [pair for pair in pairs_of(questions) if (pair[0].id, pair[1].id) not in NOT_WRONG]
     answers = [Answer(other.gold.answer, question.gold) for question, other in pairs]
     told = [
@@ -124,7 +124,7 @@ def respelled(gold: Gold) -> str:
 
 
 def pairs_of(questions: Sequence[Question]) -> list[tuple[Question, Question]]:
-    """Each question with others whose gold has another value."""
+    """Pair each question with others whose gold has a different value."""
     draw = random.Random(0)
     pairs = []
     for place, question in enumerate(questions):

@@ -1,4 +1,4 @@
-"""Answers and comparisons that would hang, crash or fool a grader, and a pool that is whole after them."""
+"""Answers and comparisons that would hang, crash or deceive a grader; the pool works afterwards."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ MEGABYTE = 1_000_000
 AS_IT_IS = Grading(extract="none")
 MISBEHAVING = Grading(extract="none", rule="misbehaving")
 SUM, SUM_OTHERWISE = Gold("x^2+2x+1", AnswerKind.MATH), "(x+1)^2"
-"""A pair that only the sandbox can tell is equal."""
+"""A pair whose equality only the sandbox can decide."""
 GOLDS = {
     AnswerKind.MATH: Gold(r"\frac{1}{2}", AnswerKind.MATH),
     AnswerKind.NUMBER: Gold("42", AnswerKind.NUMBER),
@@ -37,7 +37,7 @@ GOLDS = {
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[Verifier]:
-    """With a deadline that hostile answers reach soon, and a rule that misbehaves on request."""
+    """A verifier with a short deadline and a rule that misbehaves on request."""
     RULES["misbehaving"] = RULE
     with Verifier(RewardConfig(sandbox=SHORT)) as made:
         yield made
@@ -46,7 +46,7 @@ def verifier() -> Iterator[Verifier]:
 
 @pytest.fixture(autouse=True)
 def whole_afterwards(verifier: Verifier) -> Iterator[None]:
-    """Whatever a test did: as many live workers as before, and a comparison that needs one comes out right."""
+    """After each test: as many live workers as before, and a sandbox comparison gives the right verdict."""
     until(lambda: still_grades(verifier), "the pool does not grade")
     yield
     until(lambda: still_grades(verifier), "the pool does not grade any more")
@@ -58,7 +58,7 @@ def still_grades(verifier: Verifier) -> bool:
 
 
 def workers() -> set[int]:
-    """The process ids of live workers: the children of the process they are forked from."""
+    """Process ids of live workers: the children of the fork server."""
     children = [grandchild for child in psutil.Process().children() for grandchild in child.children()]
     return {process.pid for process in children if alive(process.pid)}
 
@@ -81,13 +81,12 @@ def asked(verifier: Verifier, *requests: str) -> list[Verdict]:
 def test_no_hostile_case_is_believed(verifier: Verifier) -> None:
     cases = cases_of("hostile")
     verdicts = verifier.verify([case.graded for case in cases], AS_IT_IS)
-    assert all(isinstance(verdict.kind, VerdictKind) for verdict in verdicts)
     believed = [told(case, verdict) for case, verdict in zip(cases, verdicts, strict=True) if verdict.correct]
     fail_with(believed, len(cases))
 
 
 def test_no_hostile_case_ends_its_worker(verifier: Verifier) -> None:
-    """Size limits come before evaluation, so that memory and stack are never put to the test."""
+    """Size limits are checked before evaluation, so memory and stack are never exhausted."""
     cases = cases_of("hostile")
     verdicts = verifier.verify([case.graded for case in cases], AS_IT_IS)
     crashed = [told(case, v) for case, v in zip(cases, verdicts, strict=True) if v.rule == "crash"]
@@ -120,11 +119,11 @@ PIECES += ["1e", "e9", "m/s", "a-", "twenty-", " ", "\t", "\n", "A ", "x ", "1 "
 PIECES += ["one hundred ", "3 ft "]
 PIECES += [r"\frac", r"\sqrt", r"\left(", r"\text{", r"\boxed{", r"\pm ", r"\cup ", r"\ ", r"\\", r"\$"]
 NEAR_THE_LIMIT = 1990
-"""Characters: what is longer is refused unread."""
+"""Maximum characters; a longer answer is refused without a comparison."""
 
 
 def repeated(length: int) -> list[str]:
-    """Each piece again and again, alone and with another number after it."""
+    """Each piece repeated, alone and followed by a number."""
     return [piece * (length // len(piece)) + end for piece in PIECES for end in ("", "43")]
 
 
@@ -144,14 +143,14 @@ def test_long_texts_are_not_believed(text: str, grading: Grading, verifier: Veri
 @pytest.mark.parametrize("kind", list(AnswerKind))
 @pytest.mark.usefixtures("ended_if_it_hangs")
 def test_what_is_decided_outside_the_sandbox_takes_no_time(kind: AnswerKind, rule: str) -> None:
-    """No deadline guards this process: a pattern that backtracks would hold up the run."""
+    """This process has no deadline: a pattern that backtracks would stall the run."""
     for text in repeated(NEAR_THE_LIMIT):
         verdict = RULES[rule].quick(GOLDS[kind], text)
         assert verdict is None or not verdict.correct, text[:20]
 
 
 def test_repetitions_are_not_believed_and_end_no_worker(verifier: Verifier) -> None:
-    """What a policy writes that has lost its way."""
+    """Texts of a degenerate policy."""
     texts = repeated(200)
     verdicts = verifier.verify([Answer(text, GOLDS[AnswerKind.MATH]) for text in texts], AS_IT_IS)
     pairs = list(zip(texts, verdicts, strict=True))
@@ -328,7 +327,7 @@ def test_equal_pairs_are_compared_once(verifier: Verifier, tmp_path: Path) -> No
 
 
 def test_a_worker_that_is_killed_at_work_is_replaced_and_the_batch_goes_on(tmp_path: Path) -> None:
-    """Killed from outside, as a system out of memory does."""
+    """The worker is killed from outside, as by the OOM killer."""
     patient = SandboxConfig(workers=2, deadline_seconds=300)
     told_pid = tmp_path / "pid"
     with Verifier(RewardConfig(sandbox=patient)) as verifier:

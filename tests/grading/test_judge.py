@@ -1,4 +1,4 @@
-"""The judge against a server that does everything wrong."""
+"""The judge with a faulty server."""
 
 import json
 import re
@@ -33,7 +33,7 @@ from tests.grading.faulty_server import (
 from tests.grading.judging import CORRECT, DENIES, ERROR, WRONG, JudgeOf, case, kinds
 
 SHORT = 2.0
-"""Seconds; the timeout of requests that are to run into it."""
+"""Seconds; the timeout of requests that should reach it."""
 
 
 FAULTS: dict[str, tuple[Action, str]] = {
@@ -57,7 +57,7 @@ FAULTS: dict[str, tuple[Action, str]] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Every fault in one batch, once passing and once staying, among cases without a fault."""
+    """Every fault in one batch, temporary and permanent, among cases without a fault."""
 
     verdicts: dict[str, Verdict]
     requests: Counter[str]
@@ -105,7 +105,7 @@ def test_an_error_is_asked_again_by_the_next_run_and_a_verdict_is_not(server: Fa
 
 
 def test_a_retry_comes_no_sooner_than_the_server_asks_for(server: FaultyServer, judge_of: JudgeOf) -> None:
-    """Its own first backoff would be half a second at most."""
+    """The client's own first backoff is at most half a second."""
     server.script = {"answer-busy": [status(429, Retry_After="1"), DENIES]}
     assert kinds(judge_of(), "busy") == [WRONG]
     first, second = server.asked
@@ -133,7 +133,7 @@ def test_a_server_that_answers_nothing_is_given_up_for_the_rest_of_the_batch(
 
 
 def test_equal_cases_are_asked_once_and_as_many_at_once_as_configured(server: FaultyServer, judge_of: JudgeOf) -> None:
-    """Four requests wait for each other: they only get on if all four are there."""
+    """Four requests that wait for each other finish only if they are concurrent."""
     meeting = threading.Barrier(4, timeout=30)
 
     def meets(handler: Handler) -> None:

@@ -1,4 +1,4 @@
-"""What the judge has settled is remembered."""
+"""The judge's cache: verdicts persist."""
 
 import os
 import signal

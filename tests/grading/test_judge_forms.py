@@ -1,4 +1,4 @@
-"""What the judge is shown, and what is made of its reply."""
+"""The judge's prompts, and the parsing of its replies."""
 
 import re
 
@@ -27,7 +27,7 @@ INJECTIONS = {
 
 
 def fenced(prompt: str) -> str:
-    """The candidate's text, found as a reader would: between the two marked lines."""
+    """The candidate's text, between its two marked lines."""
     (mark,) = set(re.findall(r"the mark ([0-9a-f]{16})", prompt))
     before, inside = prompt.split(f"\n----- CANDIDATE {mark} begins -----\n")
     inside, after = inside.split(f"\n----- CANDIDATE {mark} ends -----\n")

@@ -1,4 +1,4 @@
-"""The judge and a real `vllm serve`, over HTTP. How well so small a model judges is not the question."""
+"""The judge and a real `vllm serve`, over HTTP. The quality of the small model's verdicts is not tested."""
 
 import os
 import re
@@ -45,7 +45,7 @@ class Served:
     log: Path
 
     def generations(self) -> int:
-        """Requests that the engine has finished, by its own count."""
+        """Finished requests, as counted by the engine."""
         with urllib.request.urlopen(self.url.removesuffix("/v1") + "/metrics", timeout=10) as page:
             lines = page.read().decode().splitlines()
         return int(sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:request_success_total{")))
@@ -53,7 +53,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """SmolLM2 behind vLLM's own server; its whole process group ended afterwards."""
+    """SmolLM2 behind vLLM's server; the process group is terminated afterwards."""
     folder = model.get("smollm2")
     log = tmp_path_factory.mktemp("serve") / "vllm.log"
     with socket.socket() as free:
@@ -108,7 +108,7 @@ def _wait(process: subprocess.Popen[bytes], health: str, log: Path) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The server and its engine process: politely, then for good."""
+    """Terminate the server and its engine process, then kill them."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -146,7 +146,7 @@ def test_every_case_gets_a_verdict_and_a_settled_one_is_not_asked_again(served: 
 
 
 def test_what_keeps_no_form_is_an_error_in_the_models_own_words(served: Served, tmp_path: Path) -> None:
-    """The raw endpoint, where nothing shows this model what is wanted."""
+    """The completions endpoint, without a chat template."""
     before = served.generations()
     judge = OpenAIJudge(config(served, tmp_path, form="general_verifier"))
     verdicts = judge.judge(CASES)

@@ -1,4 +1,4 @@
-"""Real answers, damaged at random: whatever comes of it is a verdict, in time, from workers that live on."""
+"""Real answers with random mutations: each gets a verdict in time, and no worker crashes."""
 
 import random
 from collections import Counter
@@ -54,7 +54,7 @@ CONTROL = ["\0", "\x08", "\x1b[31m", "\x7f", "\u202e", "\u200b", "\ufeff", "\ud8
 
 
 def real_answers() -> list[tuple[Gold, str]]:
-    """Each gold with an answer to it: those of the corpus, and the benchmarks' golds where they are at hand."""
+    """(gold, answer) pairs of the corpus, and of the benchmarks if they are available."""
     pairs = [(case.gold, case.answer) for kind in AnswerKind for case in cases_of(kind)]
     pairs += [(case.gold, case.gold.answer) for kind in AnswerKind for case in cases_of(kind)]
     if (SHARED / "math500.jsonl").is_file():
@@ -64,7 +64,7 @@ def real_answers() -> list[tuple[Gold, str]]:
 
 
 def mutated(text: str, draw: random.Random) -> str:
-    """One to four changes."""
+    """Apply one to four random mutations."""
     for _ in range(draw.randint(1, 4)):
         text = draw.choice(MUTATIONS)(text, draw.randint(0, len(text)), draw)
     return text
@@ -113,7 +113,6 @@ def test_no_mutation_crashes_or_hangs(rule: str, verifier: Verifier) -> None:
     answers = [Answer(mutated(answer, draw), gold) for gold, answer in draw.choices(pairs, k=COUNT)]
     verdicts = verifier.verify(answers, Grading("none", rule))
     assert len(verdicts) == COUNT
-    assert all(isinstance(verdict.kind, VerdictKind) for verdict in verdicts)
     bad = [
         f"gold {a.gold.answer!r} ({a.gold.kind}), answer {a.response!r}: {verdict.kind}: {verdict.reason}"
         for a, verdict in zip(answers, verdicts, strict=True)

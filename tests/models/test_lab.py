@@ -1,4 +1,4 @@
-"""A model made by the laboratory: the same twice, loadable by anyone, and got by its name."""
+"""The lab model: reproducible, loadable by transformers, and available by name."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import icpo_cli.models.lab.build as laboratory
+import icpo_cli.models.lab.build as lab_build
 from icpo_cli.cli.model import make_first
 from icpo_cli.config.schema import ModelConfig
 from icpo_cli.models import locate
@@ -33,7 +33,7 @@ def test_a_recipe_gives_the_same_weights_twice_and_leaves_the_process_as_it_was(
 
 
 def test_the_loss_falls_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(laboratory, "SAY_EVERY", 10)
+    monkeypatch.setattr(lab_build, "SAY_EVERY", 10)
     heard: list[str] = []
     build(tmp_path, SHORT, heard.append)
     assert [line.split(":")[0] for line in heard] == ["batch 10 of 20", "batch 20 of 20"]
@@ -54,14 +54,14 @@ def test_the_folder_is_a_hugging_face_model(tmp_path: Path) -> None:
 
 def test_the_plan_knows_its_sizes_before_it_is_made() -> None:
     planned = KNOWN_MODELS["lab"]
-    made = laboratory.make_model(Recipe(), len(make_tokenizer())).config
+    made = lab_build.make_model(Recipe(), len(make_tokenizer())).config
     assert planned == Architecture.of(made.to_dict())
 
 
 def test_it_is_got_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, icpo_here: Callable) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(laboratory, "Recipe", lambda: SHORT)
-    monkeypatch.setattr(laboratory, "SAY_EVERY", 10)
+    monkeypatch.setattr(lab_build, "Recipe", lambda: SHORT)
+    monkeypatch.setattr(lab_build, "SAY_EVERY", 10)
     first = icpo_here("model", "get", "lab")
     assert first.status == 0
     assert first.out == f"{tmp_path / 'icpo' / 'models' / 'lab'}\n"
@@ -74,7 +74,7 @@ def test_what_needs_it_makes_it_first_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(laboratory, "Recipe", lambda: SHORT)
+    monkeypatch.setattr(lab_build, "Recipe", lambda: SHORT)
     make_first(ModelConfig("lab"))
     assert "building the model lab, once" in capsys.readouterr().err
     assert (locate.cache_folder("lab") / "model.safetensors").is_file()

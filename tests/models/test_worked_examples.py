@@ -1,4 +1,4 @@
-"""What the laboratory's model is taught, held against arithmetic and against the questions it will be asked."""
+"""The lab model's training examples: correct arithmetic, and questions in reasoning_gym's form."""
 
 import re
 from random import Random
@@ -11,32 +11,32 @@ from icpo_cli.models.lab.worked_examples import Curriculum, draw_terms, question
 FORM = re.compile(r"<think>(\d+(?:\+\d+=\d+)+|)</think><answer>(\d+)</answer>")
 
 
-def test_every_step_of_every_working_is_right() -> None:
+def test_every_step_is_right() -> None:
     curriculum, draw, ways = Curriculum(), Random(0), set()
     for _ in range(2000):
         terms = draw_terms(curriculum, draw)
         form = FORM.fullmatch(response_to(terms, curriculum, draw))
         assert form is not None
-        working, answer = form.groups()
+        steps_text, answer = form.groups()
         assert int(answer) == sum(terms)
-        if working:
-            first, *steps = re.split(r"\+(?=\d+=)", working)
+        if steps_text:
+            first, *steps = re.split(r"\+(?=\d+=)", steps_text)
             value = int(first)
             for step in steps:
                 part, result = map(int, step.split("="))
                 value += part
                 assert result == value
             assert value == sum(terms)
-        ways.add("none" if not working else "short" if working.count("=") < len(terms) else "long")
+        ways.add("none" if not steps_text else "short" if steps_text.count("=") < len(terms) else "long")
     assert ways == {"none", "short", "long"}
 
 
 @pytest.mark.parametrize(
-    ("split_rate", "working"), [(0.0, "20+57=77+100=177"), (1.0, "20+50=70+7=77+100=177")], ids=["whole", "by place"]
+    ("split_rate", "steps_text"), [(0.0, "20+57=77+100=177"), (1.0, "20+50=70+7=77+100=177")], ids=["whole", "by place"]
 )
-def test_numbers_are_cut_between_their_places(split_rate: float, working: str) -> None:
+def test_numbers_are_cut_between_their_places(split_rate: float, steps_text: str) -> None:
     curriculum = Curriculum(split_rate=split_rate, guess_rate=0.0)
-    assert response_to([20, 57, 100], curriculum, Random(0)) == f"<think>{working}</think><answer>177</answer>"
+    assert response_to([20, 57, 100], curriculum, Random(0)) == f"<think>{steps_text}</think><answer>177</answer>"
 
 
 def test_rates_are_as_they_say() -> None:

@@ -86,7 +86,7 @@ class BenchmarkFile:
 
 
 def find(benchmark: Benchmark, data_dir: Path | None) -> BenchmarkFile | None:
-    """The preferred source's file in the data folder, else in the cache; None where there is none."""
+    """The preferred source's file in the data folder, else in the cache, or None."""
     if data_dir is not None and not data_dir.exists():
         raise UserError(f"eval.data_dir: {data_dir}: no such file or folder")
     for source in benchmark.sources:

@@ -53,7 +53,7 @@ MMLU_PRO = Benchmark(
         "3 to 10 options: a letter beyond a question's own options is no answer.",
         "Our sample is not RLPR's 1,000, whose seed is unknown; a result names the file it was measured on.",
         "Golds or options of about 42 questions changed upstream in 2024: the revision is pinned.",
-        "Official graders guess a letter where none is found, which adds a tenth of the unparsed share; icpo does not.",
+        "Official graders guess a letter where none is found, worth about 10 % of the unparsed share; icpo does not.",
         "In question 3983 the answer's letter and index disagree upstream: the letter counts.",
     ),
     own_form=ask_letter,

@@ -1,1 +1,1 @@
-"""Whether an extracted answer is the gold answer: strict rules of our own, and two of others for like-with-like."""
+"""Rules that compare an answer with a gold answer: icpo's strict rule, and those of RLPR and TheoremQA."""

@@ -146,8 +146,8 @@ def _unwrapped(text: str) -> str:
         if end < 0:
             return text
         before, inner = text[: found.start()], text[found.end() : end]
-        apart = inner if before.endswith(("_", "^", "{")) else f" {inner} "
-        text = before + apart + text[end + 1 :]
+        spaced = inner if before.endswith(("_", "^", "{")) else f" {inner} "
+        text = before + spaced + text[end + 1 :]
     return text
 
 

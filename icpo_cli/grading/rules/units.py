@@ -71,8 +71,8 @@ def split_unit(text: str) -> tuple[str, str] | None:
             continue
         if "%" in unit and not is_percent(unit):
             continue
-        apart = match.start() < match.end()  # 12 apples, but 5abc is no number of anything
-        if apart or is_percent(unit) or is_degree(unit) or is_unit(unit):
+        spaced = match.start() < match.end()  # 12 apples, but not 5abc
+        if spaced or is_percent(unit) or is_degree(unit) or is_unit(unit):
             return value, unit
     words = text.rpartition(" ")
     while words[0]:

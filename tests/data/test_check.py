@@ -72,7 +72,7 @@ def config(path: Path) -> Config:
 
 @pytest.fixture
 def two_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Minerva and GPQA as if they had two questions."""
+    """Minerva and GPQA with two questions each."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("minerva", "gpqa"):
         sources = tuple(replace(source, golds_sha256=None) for source in BENCHMARKS[name].sources)
