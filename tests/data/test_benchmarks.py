@@ -55,7 +55,7 @@ def rlpr_row(question: str, answer: str, **more: Any) -> dict[str, Any]:
 
 @at_hand
 @pytest.mark.parametrize("name", ["mmlu_pro", "theoremqa", "math500", "minerva", "aime24"])
-def test_the_data_at_hand_loads_as_it_is(name: str) -> None:
+def test_the_available_data_loads(name: str) -> None:
     loaded = load_benchmark(name, SHARED)
     assert len(loaded.questions) == loaded.benchmark.count
     assert loaded.benchmark.golds_sha256 is not None

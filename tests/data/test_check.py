@@ -79,7 +79,7 @@ def two_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(BENCHMARKS, name, replace(BENCHMARKS[name], count=2, sources=sources))
 
 
-def test_a_checkup_counts_and_finds(tmp_path: Path, two_questions: None) -> None:
+def test_a_check_counts_and_finds(tmp_path: Path, two_questions: None) -> None:
     write(tmp_path / "train.jsonl", "unrelated", LONG, "Unrelated!")
     write(tmp_path / "minerva.jsonl", f"{LONG} Where?", "another")
 

@@ -46,7 +46,7 @@ METHODS = {
     "prime": (["rollout.max_rounds=2"], ["credit/process_reward", "process/loss"]),
     "verifree": (["learner.mini_batch_prompts=6"], ["credit/reference_likelihood"]),
 }
-"""What each is given beside the laboratory's settings, and what it is about."""
+"""Overrides of each method in addition to the lab settings, and its subject."""
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -44,6 +44,6 @@ def test_the_corpus_is_large_over_all_kinds_and_mostly_negative() -> None:
         assert all(case.gold.kind is AnswerKind(name) and case.why for case in each), name
 
 
-def test_no_case_stands_twice_or_with_both_labels() -> None:
+def test_cases_are_unique() -> None:
     counts = Counter((case.gold, case.answer) for name in KINDS for case in cases_of(name))
     assert [pair for pair, count in counts.items() if count > 1] == []

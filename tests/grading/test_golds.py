@@ -93,7 +93,7 @@ def test_every_gold_is_right_against_another_spelling_of_itself(
 
 
 @pytest.mark.parametrize("rule", ["rlpr", "theoremqa"])
-def test_every_gold_is_right_against_itself_by_the_rules_of_others(
+def test_every_gold_is_right_against_itself_by_the_published_rules(
     rule: str, questions: list[Question], verifier: Verifier
 ) -> None:
     answers = [Answer(rf"\boxed{{{respelled(question.gold)}}}", question.gold) for question in questions]

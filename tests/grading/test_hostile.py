@@ -314,7 +314,7 @@ def test_order_is_kept_among_faults(verifier: Verifier) -> None:
         assert failed.kind is (VerdictKind.TIMEOUT if fault in HANGS else VerdictKind.ERROR)
 
 
-def test_as_many_hangs_as_there_are_workers_hold_nobody_up_for_good(verifier: Verifier) -> None:
+def test_a_hang_in_every_worker_delays_the_others_until_the_deadline(verifier: Verifier) -> None:
     verdicts = asked(verifier, *[f"spin {number}" for number in range(WORKERS + 1)], SUM_OTHERWISE)
     assert [v.kind for v in verdicts] == [VerdictKind.TIMEOUT] * (WORKERS + 1) + [VerdictKind.CORRECT]
 

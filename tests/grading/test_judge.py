@@ -200,7 +200,7 @@ def test_a_server_without_models_is_the_users_mistake(
     assert str(caught.value).startswith(f"reward.judge.url: {server.url}: ") and problem in str(caught.value)
 
 
-def test_nobody_at_the_address(judge_of: JudgeOf) -> None:
+def test_no_server_at_the_address(judge_of: JudgeOf) -> None:
     with FaultyServer() as gone:
         url = gone.url
     with pytest.raises(UserError, match=f"^reward.judge.url: {url}: no judge there: the connection failed"):
@@ -238,7 +238,7 @@ def test_a_judge_that_is_off_needs_no_server() -> None:
         check_judge(JudgeConfig())
 
 
-def test_no_judge_no_openai() -> None:
+def test_openai_is_imported_only_for_a_judge() -> None:
     module = "icpo_cli.grading.judge.judge"
     script = f"import sys, {module}; print(json.dumps(sorted({{'openai', 'httpx2'}} & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", f"import json; {script}"], capture_output=True, text=True, check=True)

@@ -22,7 +22,7 @@ from tests.grading.judging import CORRECT, DENIES, WRONG, JudgeOf, case, kinds
 from tests.grading.judging_process import CASES
 
 
-def test_what_changes_a_verdict_changes_the_version_and_is_asked_anew(server: FaultyServer, judge_of: JudgeOf) -> None:
+def test_what_changes_a_verdict_changes_the_version_and_the_cache_key(server: FaultyServer, judge_of: JudgeOf) -> None:
     settings: list[dict[str, object]] = [
         {},
         {"model": "judge-72b"},

@@ -52,7 +52,7 @@ def test_an_answer_that_addresses_the_judge_stays_inside_its_fence(
 
 
 @pytest.mark.parametrize("name", INJECTIONS)
-def test_general_verifier_is_asked_in_its_own_words_and_the_answer_has_none_of_them(
+def test_general_verifier_gets_its_own_prompt_which_the_answer_cannot_imitate(
     name: str, server: FaultyServer, judge_of: JudgeOf
 ) -> None:
     server.otherwise = says("They differ. Final Decision: No")
@@ -76,7 +76,7 @@ def test_a_megabyte_is_cut_and_the_cut_is_marked(server: FaultyServer, judge_of:
     assert inside == f"{'a' * half}\n[… {1_000_000 - ANSWER_LIMIT} characters left out …]\n{'z' * half}"
 
 
-def test_mathematics_is_shown_as_it_stands(server: FaultyServer, judge_of: JudgeOf) -> None:
+def test_mathematics_is_shown_unchanged(server: FaultyServer, judge_of: JudgeOf) -> None:
     answer = r"\left\{ x \in \mathbb{R} : 0 < |x| \le 2 \right\} \cup [A, B], π ≈ 3.14, {mark}, 10 %"
     judge_of().judge([Case("Which?", "8", answer)])
     assert fenced(server.asked[0].prompt) == answer

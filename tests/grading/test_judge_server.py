@@ -145,7 +145,7 @@ def test_every_case_gets_a_verdict_and_a_settled_one_is_not_asked_again(served: 
     assert [verdict for verdict in again if verdict in settled] == [v for v in verdicts if v in settled]
 
 
-def test_what_keeps_no_form_is_an_error_in_the_models_own_words(served: Served, tmp_path: Path) -> None:
+def test_a_reply_in_another_form_is_an_error_that_quotes_it(served: Served, tmp_path: Path) -> None:
     """The completions endpoint, without a chat template."""
     before = served.generations()
     judge = OpenAIJudge(config(served, tmp_path, form="general_verifier"))

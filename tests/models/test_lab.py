@@ -32,7 +32,7 @@ def test_a_recipe_gives_the_same_weights_twice_and_leaves_the_process_as_it_was(
     assert torch.get_num_threads() == threads
 
 
-def test_the_loss_falls_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loss_falls_and_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab_build, "SAY_EVERY", 10)
     heard: list[str] = []
     build(tmp_path, SHORT, heard.append)
@@ -58,7 +58,7 @@ def test_the_plan_knows_its_sizes_before_it_is_made() -> None:
     assert planned == Architecture.of(made.to_dict())
 
 
-def test_it_is_got_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, icpo_here: Callable) -> None:
+def test_model_get_builds_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, icpo_here: Callable) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(lab_build, "Recipe", lambda: SHORT)
     monkeypatch.setattr(lab_build, "SAY_EVERY", 10)
@@ -70,7 +70,7 @@ def test_it_is_got_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert (again.out, "batch" in again.err) == (first.out, False)
 
 
-def test_what_needs_it_makes_it_first_and_says_so(
+def test_commands_that_need_it_build_it_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -34,7 +34,7 @@ def test_every_step_is_right() -> None:
 @pytest.mark.parametrize(
     ("split_rate", "steps_text"), [(0.0, "20+57=77+100=177"), (1.0, "20+50=70+7=77+100=177")], ids=["whole", "by place"]
 )
-def test_numbers_are_cut_between_their_places(split_rate: float, steps_text: str) -> None:
+def test_numbers_are_split_between_their_digits(split_rate: float, steps_text: str) -> None:
     curriculum = Curriculum(split_rate=split_rate, guess_rate=0.0)
     assert response_to([20, 57, 100], curriculum, Random(0)) == f"<think>{steps_text}</think><answer>177</answer>"
 
@@ -45,7 +45,7 @@ def test_rates_are_as_they_say() -> None:
     assert 250 < guesses < 350  # 0.15 of 2,000, give or take three standard deviations
 
 
-def test_questions_are_put_as_reasoning_gym_puts_them() -> None:
+def test_questions_have_the_form_of_reasoning_gyms() -> None:
     asked = reasoning_gym.create_dataset(
         "basic_arithmetic",
         size=200,
