@@ -316,7 +316,7 @@ BAD: dict[str, tuple[str, str, list[dict[str, Any]], str]] = {
         [{**OWN, "answer_type": "flaot"}],
         "unknown answer type 'flaot'; nearest: float",
     ),
-    "not its type": ("theoremqa", "theoremqa", [{**OWN, "answer_type": "bool"}], "'1' is not of its type, bool"),
+    "not its type": ("theoremqa", "theoremqa", [{**OWN, "answer_type": "bool"}], "'1' does not have its type, bool"),
     "no chat": ("minerva", "Minerva_Avg4", [{**rlpr_row("q", "1"), "prompt": []}], "no user's message"),
     "no gold": ("minerva", "Minerva_Avg4", [{**rlpr_row("q", "1"), "reward_model": {}}], "reward_model.ground_truth"),
 }
