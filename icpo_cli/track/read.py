@@ -44,8 +44,9 @@ class PastRun:
     @property
     def kind(self) -> Kind:
         """As recorded; older runs are told apart by tags that only evaluations and studies have."""
-        if KIND in self.tags:
-            return Kind(self.tags[KIND])
+        recorded = self.tags.get(KIND)  # a store may hold other programs' runs
+        if recorded in list(Kind):
+            return Kind(recorded)
         if "eval.source" in self.tags:
             return Kind.EVAL
         return Kind.STUDY if "study.name" in self.tags else Kind.TRAIN
@@ -56,8 +57,8 @@ class PastRun:
 
         As recorded; in older runs the model's name tells it.
         """
-        recorded = self.tags.get(MODEL_ITERATION)
-        return int(recorded) if recorded else iteration_in(self.tags.get("model.name", ""))
+        recorded = self.tags.get(MODEL_ITERATION, "")
+        return int(recorded) if recorded.isdecimal() else iteration_in(self.tags.get("model.name", ""))
 
 
 class RunStore(Protocol):
