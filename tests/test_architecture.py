@@ -158,7 +158,7 @@ def test_each_engine_is_imported_in_one_place(library: str, only: set[str]) -> N
 
 RUN_FILES = re.compile(
     r"config\.yaml|journal\.jsonl|run\.log|iteration-|input_parity\.json|fairness\.json"
-    r"|outcome\.json|job\.log|job\.lock|failure\.txt|^checkpoints/|^responses/"
+    r"|responses\.parquet|eval\.log|outcome\.json|job\.log|job\.lock|failure\.txt|^checkpoints/|^responses/"
 )
 RUN_FOLDERS = {"checkpoints", "responses", "resume"}
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from icpo_cli.evaluate.generate import EvalObserver
     from icpo_cli.evaluate.inputs import PriorRun
     from icpo_cli.evaluate.record import EvalOutcome
+    from icpo_cli.runs.run_dir import RunDir
 
-    Run = Callable[[Callable[[Path], EvalObserver]], EvalOutcome]
+    Run = Callable[[Callable[[RunDir], EvalObserver]], EvalOutcome]
 
 
 def evaluate(
@@ -141,8 +142,8 @@ def _watched(run: "Run", title: str) -> "EvalOutcome":
 
     with Streams() as streams, ExitStack() as views:
 
-        def watch(folder: Path) -> "EvalObserver":
-            streams.log_to(folder / "eval.log")
+        def watch(run: "RunDir") -> "EvalObserver":
+            streams.log_to(run.eval_log)
             progress = EvalProgress(streams.err, title)
             views.enter_context(progress.display)
             return progress

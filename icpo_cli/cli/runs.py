@@ -52,7 +52,7 @@ def show(
     """Show a run: its configuration, facts, newest metrics and artifacts."""
     from icpo_cli.report.find import find_run
     from icpo_cli.report.runs import glances
-    from icpo_cli.runs.run_dir import Kind
+    from icpo_cli.runs.run_dir import ARTIFACTS, Kind
     from icpo_cli.track.read import open_store
 
     opened = open_store(store)
@@ -70,7 +70,7 @@ def show(
     from icpo_cli.cli.runs_display import print_run, print_text
 
     print_run(glance, beneath, artifacts)
-    table = opened.artifact(found.id, "table.md") if glance.kind is Kind.STUDY else None
+    table = opened.artifact(found.id, str(ARTIFACTS.table_file)) if glance.kind is Kind.STUDY else None
     if table is not None:
         print_text(table.read_text(encoding="utf-8"))
 

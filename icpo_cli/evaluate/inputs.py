@@ -24,8 +24,6 @@ from icpo_cli.runs.run_dir import RunDir, find_run
 
 INHERITED = {"model": ("dtype",), "data": ("template", "examples"), "track": ("uri", "experiment")}
 """Settings of a training run that its evaluation uses too, unless the command line sets them."""
-RESPONSES = "responses.parquet"
-RESULT = "result.json"
 RESULT_VERSION = 1
 """Version of stored results. Raise it when a field of EvalResult changes its meaning."""
 
@@ -81,7 +79,7 @@ def model_fingerprint(folder: Path) -> str:
 class PriorRun:
     """An earlier evaluation, to be graded again or compared with."""
 
-    folder: Path
+    run_id: str
     config: Config
     model: str
     """As the user named it."""
@@ -90,10 +88,6 @@ class PriorRun:
     unknown: dict[str, int]
     """By benchmark, the number of given responses to questions that it does not have."""
 
-    @property
-    def run_id(self) -> str:
-        return self.folder.name
-
 
 def read_prior(run: str, option: str, arguments: Sequence[str]) -> PriorRun:
     """The evaluation that `run` names: its folder, its id or a unique prefix of it. Raises UserError.
@@ -101,21 +95,20 @@ def read_prior(run: str, option: str, arguments: Sequence[str]) -> PriorRun:
     Its configuration is the stored one under the files and key=value of the command line.
     """
     found = find_run(Path(load_config(arguments).eval.output_dir), run, option)
-    folder = found.path
-    if not (folder / RESULT).is_file() or not (folder / RESPONSES).is_file():
-        raise UserError(f"{option} {run}: {folder}: not a finished evaluation: it has no {RESULT}")
-    document = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    if not found.result_file.is_file() or not found.eval_responses_file.is_file():
+        raise UserError(f"{option} {run}: {found.path}: not a finished evaluation: it has no {found.result_file.name}")
+    document = json.loads(found.result_file.read_text(encoding="utf-8"))
     # Results had no version before the first one.
     if (version := document.get("version", RESULT_VERSION)) != RESULT_VERSION:
         raise UserError(
-            f"{option} {run}: {folder / RESULT} has version {version}, this icpo reads version {RESULT_VERSION}"
+            f"{option} {run}: {found.result_file} has version {version}, this icpo reads version {RESULT_VERSION}"
         )
     responses: dict[str, dict[Key, StoredResponse]] = {result["bench"]: {} for result in document["results"]}
-    for row in read_table(folder / RESPONSES):
+    for row in read_table(found.eval_responses_file):
         response = StoredResponse.from_row(row)
         responses[row["bench"]][response.key] = response
     return PriorRun(
-        folder=folder,
+        run_id=found.id,
         config=found.config(arguments),
         model=document["model"],
         responses=responses,

@@ -12,15 +12,15 @@ from typing import Any
 from icpo_cli.config.schema import Config
 from icpo_cli.evaluate.export import export_lm_eval
 from icpo_cli.evaluate.generate import EvalObserver
-from icpo_cli.evaluate.inputs import RESPONSES, RESULT, RESULT_VERSION, PriorRun
+from icpo_cli.evaluate.inputs import RESULT_VERSION, PriorRun
 from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.score import EvalComparison, EvalResult, TaskResponses, compare, score
 from icpo_cli.evaluate.table import HEADERS, group_means, metrics_of, response_rows, rows_of
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.interrupt import StopSignal
-from icpo_cli.runs.files import atomic_write
+from icpo_cli.runs.files import write_text
 from icpo_cli.runs.parquet import write_table
-from icpo_cli.runs.run_dir import Kind, Status
+from icpo_cli.runs.run_dir import Kind, RunDir, Status
 from icpo_cli.tables.markdown import plain_table
 from icpo_cli.tables.table import text_table
 from icpo_cli.track.tracker import Tracker
@@ -30,7 +30,7 @@ from icpo_cli.track.tracker import Tracker
 class EvalRequest:
     """What the user asks for apart from the configuration and the source of the responses."""
 
-    watch: Callable[[Path], EvalObserver]
+    watch: Callable[[RunDir], EvalObserver]
     """Makes the observer, once the evaluation's folder is known."""
     benchmarks: tuple[str, ...] = ()
     """Names of benchmarks and groups."""
@@ -139,7 +139,7 @@ def recorded(
     tracker = Tracker.create(config, config.eval.output_dir, parent)
     status = Status.FAILED
     try:
-        observer = request.watch(tracker.run.path)
+        observer = request.watch(tracker.run)
         tracker.warn = observer.note
         data = {
             f"data.{name}.{task.name}": value
@@ -158,15 +158,13 @@ def recorded(
 
 def _write(outcome: EvalOutcome, parts: Sequence[TaskResponses], tracker: Tracker) -> None:
     """Write the files, then log to MLflow. The result file is last: with it the evaluation is complete."""
-    folder = tracker.run.path
-    write_table(response_rows(parts), folder / RESPONSES)
-    table = plain_table(text_table(HEADERS, rows_of(outcome.results)))
-    (folder / "table.md").write_text(table, encoding="utf-8")
+    run = tracker.run
+    write_table(response_rows(parts), run.eval_responses_file)
+    write_text(run.table_file, plain_table(text_table(HEADERS, rows_of(outcome.results))))
     status = "stopped" if outcome.stopped_by else "complete"
     document = {"version": RESULT_VERSION, "status": status, **outcome.document()}
-    with atomic_write(folder / RESULT) as tmp:
-        tmp.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    write_text(run.result_file, json.dumps(document, indent=2))
     tracker.log(0, metrics_of(outcome.results))
     tracker.tag({"eval.partial": str(outcome.partial).lower()})
-    for name in (RESPONSES, "table.md", RESULT):
-        tracker.log_artifact(folder / name)
+    for path in (run.eval_responses_file, run.table_file, run.result_file):
+        tracker.log_artifact(path)

@@ -14,7 +14,7 @@ from typing import Any
 
 from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.plan import identity_hash
-from icpo_cli.runs.files import atomic_write, locked
+from icpo_cli.runs.files import locked, write_text
 
 POLL_SECONDS = 0.5
 """Between two checks whether another run has finished."""
@@ -53,8 +53,7 @@ class ResultCache:
     def put(self, numbers: Numbers) -> None:
         """Store the result, atomically."""
         document = {"identity": self._identity, "numbers": numbers, "sha256": _sha256(_through_json(numbers))}
-        with atomic_write(self.path) as tmp:
-            tmp.write_text(json.dumps(document, indent=2), encoding="utf-8")
+        write_text(self.path, json.dumps(document, indent=2))
 
     def release(self) -> None:
         self._lock.close()

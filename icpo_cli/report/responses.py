@@ -113,7 +113,7 @@ def _files(store: RunStore, run: PastRun) -> list[Path]:
     if run.kind is Kind.TRAIN:
         folder = store.artifact(run.id, str(ARTIFACTS.responses_folder))
         return list(responses_in(folder).values()) if folder else []
-    file = store.artifact(run.id, "responses.parquet")
+    file = store.artifact(run.id, str(ARTIFACTS.eval_responses_file))
     return [file] if file else []
 
 

@@ -92,6 +92,26 @@ class RunDir:
         """Tables of sampled responses, one an iteration."""
         return self.path / "responses"
 
+    @property
+    def eval_responses_file(self) -> Path:
+        """An evaluation's responses, with their verdicts."""
+        return self.path / "responses.parquet"
+
+    @property
+    def result_file(self) -> Path:
+        """An evaluation's result; it is written last, so an evaluation that has it is complete."""
+        return self.path / "result.json"
+
+    @property
+    def table_file(self) -> Path:
+        """The result as Markdown."""
+        return self.path / "table.md"
+
+    @property
+    def eval_log(self) -> Path:
+        """Standard error of an evaluation."""
+        return self.path / "eval.log"
+
     def log(self, rank: int = 0) -> Path:
         """Standard error of a training run's rank."""
         return self.path / (f"run.rank{rank}.log" if rank else "run.log")
