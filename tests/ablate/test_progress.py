@@ -54,9 +54,9 @@ def test_a_journal_that_a_resume_wrote_anew_is_read_anew(journal: Path) -> None:
     reader = ProgressReader(JobDir(journal.parents[1]))
     journal.write_text(line(1, reward=0.5) + line(2, reward=0.6) + line(3, reward=0.7))
     assert reader.read().iteration == 3
-    aside = journal.with_suffix(".tmp")
-    aside.write_text(line(1, reward=0.5))
-    aside.replace(journal)
+    tmp = journal.with_suffix(".tmp")
+    tmp.write_text(line(1, reward=0.5))
+    tmp.replace(journal)
     assert (reader.read().iteration, reader.read().reward) == (1, 0.5)
 
 

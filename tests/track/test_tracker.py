@@ -11,7 +11,6 @@ from mlflow.tracking import MlflowClient
 
 from icpo_cli.config.load import load_config
 from icpo_cli.errors import UserError
-from icpo_cli.runs.journal import Journal, JournalEntry
 from icpo_cli.track.mlflow_store import MlflowStore
 from icpo_cli.track.tracker import Tracker
 
@@ -62,17 +61,6 @@ def test_a_resumed_run_has_one_point_a_step(tracker: Tracker) -> None:
     assert points(resumed, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
     assert [step for step, _ in points(resumed, "seconds/update")] == [1, 2, 3, 4]
     assert [entry.step for entry in resumed.entries()] == [1, 2, 3, 4]
-
-
-def test_a_half_written_line_of_the_journal_is_dropped(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
-    journal.append(JournalEntry(1, 0, {"loss": 1.0}))
-    with journal.path.open("a") as file:
-        file.write('{"step": 2, "time_ms": 0, "metr')
-    assert [entry.step for entry in journal.entries()] == [1]
-    journal.truncate(1)
-    journal.append(JournalEntry(2, 0, {"loss": 2.0}))
-    assert [entry.step for entry in journal.entries()] == [1, 2]
 
 
 def test_a_store_that_cannot_be_used_is_a_users_mistake() -> None:
