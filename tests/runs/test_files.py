@@ -60,7 +60,7 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
     with locked(path):
         with pytest.raises(BlockingIOError), locked(path):
             raise AssertionError("locked twice")
-        with pytest.raises(UserError, match="^another one works here$"), locked(path, busy="another one works here"):
+        with pytest.raises(UserError, match=r"^another one works here$"), locked(path, busy="another one works here"):
             raise AssertionError("locked twice")
     with locked(path, wait=True):
         pass
