@@ -1,4 +1,4 @@
-"""Lines of responses to be graded, read one after another."""
+"""Reads the JSON lines of responses that `icpo grade` grades."""
 
 import json
 import shutil
@@ -19,25 +19,25 @@ STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line."""
+class AnswerLine:
+    """One line of the file."""
 
     label: str
-    """Its id, or its number."""
+    """Its id column, or the number of the line."""
     answer: Answer
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file that can be read more than once."""
+class AnswerFile:
+    """A file of answers that can be read more than once."""
 
     name: str
     stream: IO[bytes]
     kind: AnswerKind | None
-    """Of lines that name none."""
+    """Kind of the gold answers on lines without a kind column."""
 
-    def rows(self) -> Iterator[Row]:
-        """From the beginning, blank lines left out. Raises UserError: file, line, column, and what is wrong."""
+    def rows(self) -> Iterator[AnswerLine]:
+        """Every line that is not blank. Raises UserError naming file, line, column and mistake."""
         self.stream.seek(0)
         for number, line in enumerate(self.stream, 1):
             if line.strip():
@@ -45,10 +45,10 @@ class Source:
 
 
 @contextmanager
-def opened(name: str, kind: AnswerKind | None) -> Iterator[Source]:
-    """The file of that name, or standard input. What cannot be read twice is kept in a temporary file.
+def opened(name: str, kind: AnswerKind | None) -> Iterator[AnswerFile]:
+    """Open the named file, or standard input; one that is not seekable is copied to a temporary file.
 
-    Read twice, a file is known to be sound, and how long it is, before the first line is graded.
+    The file is read twice: first to check and count its lines, then to grade them.
     """
     with ExitStack() as files:
         try:
@@ -61,11 +61,11 @@ def opened(name: str, kind: AnswerKind | None) -> Iterator[Source]:
             kept = files.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(stream, kept)
             stream = kept
-        yield Source("standard input" if name == STANDARD_INPUT else name, stream, kind)
+        yield AnswerFile("standard input" if name == STANDARD_INPUT else name, stream, kind)
 
 
 def kind_named(place: str, name: str) -> AnswerKind:
-    """Raises UserError with the nearest."""
+    """The answer kind of that name. Raises UserError with the nearest one."""
     kinds = [kind.value for kind in AnswerKind]
     if name not in kinds:
         raise UserError(f"{place}: unknown kind {_quoted(name)}{nearest(name, kinds)}")
@@ -73,7 +73,7 @@ def kind_named(place: str, name: str) -> AnswerKind:
 
 
 def _columns(place: str, line: bytes) -> dict[str, Any]:
-    """Numbers stay as they are written: 4.50 is not 4.5, and 1e999 is not infinite."""
+    """The line's columns. Numbers keep their text: 4.50 is not 4.5, and 1e999 is not infinite."""
     try:
         columns = json.loads(line.rstrip().decode("utf-8-sig"), parse_int=str, parse_float=str)
     except UnicodeDecodeError as error:
@@ -87,14 +87,14 @@ def _columns(place: str, line: bytes) -> dict[str, Any]:
     return columns
 
 
-def _row(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | None) -> Row:
+def _row(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | None) -> AnswerLine:
     for name in ("gold", "response"):
         if name not in columns:
             raise UserError(f"{place}: no column '{name}' among {_quoted(list(columns))}")
     named = _text(place, columns, "kind")
     ordered = columns.get("ordered")
     if ordered not in (True, False, None):
-        raise UserError(f"{place}: column 'ordered' holds {_quoted(ordered)}, neither true nor false")
+        raise UserError(f"{place}: column 'ordered' holds {_quoted(ordered)}, not true or false")
     gold = Gold(
         _required(place, columns, "gold"),
         kind if named is None else kind_named(f"{place}: column 'kind'", named),
@@ -103,7 +103,7 @@ def _row(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | No
         ordered,
     )
     answer = Answer(_required(place, columns, "response"), gold, _text(place, columns, "question") or "")
-    return Row(_text(place, columns, "id") or str(number), answer)
+    return AnswerLine(_text(place, columns, "id") or str(number), answer)
 
 
 def _required(place: str, columns: dict[str, Any], name: str) -> str:
@@ -130,6 +130,6 @@ def _texts(place: str, columns: dict[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _quoted(value: Any) -> str:
-    """As JSON spells it, cut to what a line of an error message bears."""
+    """The value as JSON, cut to 80 characters."""
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

@@ -13,7 +13,7 @@ from icpo_cli.errors import UserError
 from icpo_cli.records import count_kinds
 
 if TYPE_CHECKING:
-    from icpo_cli.cli.answers import Row
+    from icpo_cli.cli.answers import AnswerLine
     from icpo_cli.config.schema import RewardConfig
     from icpo_cli.grading.verifier import Answer, Grading, Verifier
     from icpo_cli.records import Verdict
@@ -132,7 +132,7 @@ def _reward_config(settings: Sequence[str], options: dict[str, str | None], judg
 
 
 def _graded(
-    rows: "Iterator[Row]", verifier: "Verifier", grading: "Grading", done: Callable[[int], None]
+    rows: "Iterator[AnswerLine]", verifier: "Verifier", grading: "Grading", done: Callable[[int], None]
 ) -> Iterator[Graded]:
     """Grade batch by batch; `done` receives the count of graded responses."""
     from itertools import islice

@@ -60,7 +60,7 @@ class Evaluator:
         return EvalResult.from_document(numbers)
 
     def _evaluate(self, task: Task) -> EvalResult:
-        """Each rank samples and grades its share. A seed depends on the question alone, so that results compare."""
+        """Sample and grade this rank's prompts, then score all ranks'. Seeds depend on the question alone."""
         start = perf_counter()
         prompts = self._ranks.shard(task.prompts)
         seeds = [stable_hash(self._config.seed, task.name, prompt.id) for prompt in prompts]
@@ -83,7 +83,7 @@ class Evaluator:
         return score(part, self._config.eval.pass_at)
 
     def _identity(self, task: Task) -> dict[str, Any]:
-        """What the task's result depends on; the prompts' tokens include the template."""
+        """Everything that the task's result depends on; the prompts' tokens include the template."""
         return self._common_identity | {
             "what": task.name,
             "prompts": prompts_fingerprint(task.prompts),
@@ -96,7 +96,7 @@ class Evaluator:
 
     @cached_property
     def _common_identity(self) -> dict[str, Any]:
-        """What every result depends on. Not the machine or its threads, although they may round differently."""
+        """The part that all results share. Not the machine or its threads, although they may round differently."""
         config = self._config
         return {
             "result": RESULT_VERSION,

@@ -44,7 +44,7 @@ class GenerationTask:
     """A task whose responses are generated: its store, and the verdicts so far."""
 
     task: Task
-    """With its prompts."""
+    """Its prompts are set."""
     store: ResponseStore
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
     tokens: int = 0

@@ -1,4 +1,4 @@
-"""What can be evaluated: a model, responses from a file, or the responses of an earlier evaluation."""
+"""Inputs of an evaluation: a model, a file of responses, or an earlier evaluation."""
 
 import dataclasses
 import hashlib
@@ -82,11 +82,11 @@ class PriorRun:
     run_id: str
     config: Config
     model: str
-    """As the user named it."""
+    """The model's name, as the user gave it."""
     responses: dict[str, dict[Key, StoredResponse]]
-    """By benchmark."""
+    """Responses by benchmark."""
     unknown: dict[str, int]
-    """By benchmark, the number of given responses to questions that it does not have."""
+    """Number of given responses to questions that a benchmark does not have, by benchmark."""
 
 
 def read_prior(run: str, option: str, arguments: Sequence[str]) -> PriorRun:
@@ -121,9 +121,9 @@ class ResponsesFile:
     """Responses made elsewhere: a file of {"id", "responses": [text, ...], "bench"?} lines."""
 
     responses: dict[str, dict[Key, StoredResponse]]
-    """By benchmark."""
+    """Responses by benchmark."""
     unknown: dict[str, tuple[str, ...]]
-    """By benchmark, ids that it does not have; an id on a line without "bench" counts for every benchmark."""
+    """Ids that a benchmark does not have, by benchmark; a line without "bench" counts for every benchmark."""
     unused: int
     """Responses beyond the k of their question."""
 
@@ -155,7 +155,7 @@ def read_responses(path: Path, tasks: Sequence[Task]) -> ResponsesFile:
 
 
 def _is_model(name: str) -> bool:
-    """Whether the name cannot be that of a run: an id, a prefix of one, or a run's folder."""
+    """True if the name cannot be that of a run: its id, a prefix of it, or its folder."""
     path = Path(name).expanduser()
     if path.is_dir():
         return not RunDir(path).exists()

@@ -1,4 +1,4 @@
-"""What an evaluation consists of: tasks with their questions, k responses to each, and how they are sampled."""
+"""Tasks of an evaluation: their questions, the k responses to each, and how these are sampled."""
 
 import dataclasses
 import hashlib
@@ -47,7 +47,7 @@ class Task:
     version: str
     """Changes with the questions' texts, golds or the benchmark's own form."""
     available: tuple[Question, ...]
-    """All questions of the benchmark."""
+    """Every question of the benchmark."""
     questions: tuple[Question, ...]
     """The evaluated ones: the first eval.limit."""
     k: int
@@ -76,7 +76,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What evaluating one benchmark will take."""
+    """Size of one benchmark's evaluation, and where its data is."""
 
     bench: str
     title: str
@@ -194,7 +194,7 @@ def stop_of(config: Config) -> tuple[str, ...]:
 
 
 def prompts_of(config: Config, task: Task, tokenizer: Tokenizer) -> tuple[Prompt, ...]:
-    """All available questions as the model reads them. Raises UserError if the tokenizer lacks a chat template."""
+    """Every available question as the model reads it. Raises UserError if the tokenizer lacks a chat template."""
     name = template_of(config)
     template = TEMPLATES["plain" if name == OWN else name]
     text_of = task.own_form if name == OWN else lambda question: question.text

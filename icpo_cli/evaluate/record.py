@@ -28,7 +28,7 @@ from icpo_cli.track.tracker import Tracker
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What the user asks for apart from the configuration and the source of the responses."""
+    """Options of an evaluation apart from its configuration and the source of the responses."""
 
     watch: Callable[[RunDir], EvalObserver]
     """Makes the observer, once the evaluation's folder is known."""
@@ -47,12 +47,12 @@ class EvalOutcome:
     run_id: str
     folder: Path
     model: str
-    """As the user named it."""
+    """The model's name, as the user gave it."""
     results: tuple[EvalResult, ...]
     missing: dict[str, str]
     """How to get the data of each benchmark without any."""
     unknown: dict[str, tuple[str, ...]]
-    """By benchmark, ids of given responses that it does not have."""
+    """Ids of given responses that a benchmark does not have, by benchmark."""
     comparisons: tuple[EvalComparison, ...]
     against: str | None
     """The evaluation compared with."""
@@ -86,7 +86,7 @@ class EvalRun:
 
     config: Config
     model: str
-    """As the user named it."""
+    """The model's name, as the user gave it."""
     missing: dict[str, str]
     """How to get the data of each benchmark without any."""
     request: EvalRequest
@@ -98,7 +98,7 @@ class EvalRun:
     def conclude(
         self, parts: Sequence[TaskResponses], unknown: Mapping[str, tuple[str, ...]] | None = None
     ) -> EvalOutcome:
-        """Score, compare, and write everything. `unknown`: by benchmark, ids of given responses not in it."""
+        """Score, compare, and write everything. `unknown`: as in EvalOutcome."""
         self.observer.phase("writing")
         ids = dict(unknown or {})
         parts = [dataclasses.replace(part, unknown=part.unknown + len(ids.get(part.task.name, ()))) for part in parts]

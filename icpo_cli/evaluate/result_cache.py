@@ -17,7 +17,7 @@ from icpo_cli.evaluate.plan import identity_hash
 from icpo_cli.runs.files import locked, write_text
 
 POLL_SECONDS = 0.5
-"""Between two checks whether another run has finished."""
+"""Time between two checks whether another run has finished."""
 Numbers = dict[str, Any]
 """A result as JSON."""
 

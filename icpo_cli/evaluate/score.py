@@ -26,7 +26,7 @@ class TaskResponses:
     responses: Mapping[Key, StoredResponse]
     verdicts: Mapping[Key, Verdict]
     seconds: float = 0.0
-    """Of generation in this process."""
+    """Duration of generation in this process."""
     unknown: int = 0
     """Given responses to questions that the benchmark does not have."""
 
@@ -45,7 +45,7 @@ class TaskResponses:
 
 @dataclass(frozen=True)
 class MissingCounts:
-    """What a result lacks. None of it counts as a wrong answer."""
+    """Counts of what a result lacks. None of it counts as a wrong answer."""
 
     questions: int = 0
     """Questions of the benchmark without any graded response, those beyond eval.limit included."""
@@ -71,15 +71,15 @@ class EvalResult:
     stderr: float
     """Over questions."""
     ci95: tuple[float, float] = (math.nan, math.nan)
-    """Of avg_at_k, by bootstrap over questions."""
+    """95 % interval of avg_at_k, by bootstrap over questions."""
     verdicts: dict[str, int] = field(default_factory=dict)
     """Responses by kind of verdict."""
     partial: bool = False
-    """Not the whole benchmark with k graded responses each: not comparable with whole results."""
+    """The result does not cover all questions with k graded responses each: not comparable with one that does."""
     missing: MissingCounts = MissingCounts()
     response_tokens_mean: float = math.nan
     seconds: float = 0.0
-    """Of generation in this process, divided among its tasks by tokens."""
+    """Duration of generation in this process, divided among its tasks by tokens."""
     pass_at_k: dict[int, float] = field(default_factory=dict)
     maj_at_k: float = math.nan
     no_answer_share: float = math.nan
@@ -103,7 +103,7 @@ class EvalResult:
 
     @property
     def decided(self) -> bool:
-        """Whether no verdict depends on the state of the machine or of a judge."""
+        """True if no verdict depends on the state of the machine or of a judge."""
         return not any(self.verdicts.get(kind.value) for kind in UNDECIDED)
 
     def document(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def grading_hash(verifier: Verifier, task: Task) -> str:
 
 
 def score(part: TaskResponses, pass_at: Sequence[int] = ()) -> EvalResult:
-    """The numbers of what exists; missing questions and responses are counted, not scored."""
+    """Compute the result from the existing responses; missing questions and responses are counted, not scored."""
     task, responses = part.task, part.responses
     correct = part.correct()  # [Q, k]
     graded = ~np.isnan(correct)  # [Q, k]

@@ -24,7 +24,7 @@ class StoredResponse:
     id: str
     """The question's."""
     index: int
-    """From 0, among the question's k responses."""
+    """Index among the question's k responses, from 0."""
     text: str
     tokens: tuple[int, ...] | None = None
     finish_reason: str | None = None
@@ -55,7 +55,7 @@ class StoredResponse:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "StoredResponse":
-        """From a JSON line or a parquet row; other columns are ignored."""
+        """Read a JSON line or a parquet row; other columns are ignored."""
         values = {field.name: row[field.name] for field in fields(cls)}
         return cls(**{**values, "tokens": None if values["tokens"] is None else tuple(values["tokens"])})
 

@@ -130,7 +130,7 @@ def _average(result: EvalResult) -> str:
 
 
 def partial_text(result: EvalResult) -> str:
-    """What makes the result partial, in words; empty for a whole one."""
+    """The reasons why the result is partial; empty if it is not."""
     words: Mapping[str, int] = {
         "questions missing": result.missing.questions,
         "responses missing": result.missing.responses,
