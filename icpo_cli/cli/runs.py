@@ -1,4 +1,4 @@
-"""`icpo runs`: what the MLflow store holds of past runs, one of them, and in what two differ."""
+"""`icpo runs`: list the runs of an MLflow store, show one, compare two."""
 
 import ast
 import json
@@ -13,22 +13,24 @@ if TYPE_CHECKING:
     from icpo_cli.report.runs import Glance
     from icpo_cli.track.read import PastRun
 
-app = typer.Typer(help="Past runs: a list, one of them, and in what two differ.", no_args_is_help=True)
+app = typer.Typer(help="List past runs, show one, compare two.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
 Store = Annotated[
     str | None,
     typer.Option(
-        "--store", metavar="URI", help="An MLflow store: a database's path or any MLflow URI. Nothing: mlflow.db here."
+        "--store",
+        metavar="URI",
+        help="MLflow store: path of a database, or any MLflow URI. Default: mlflow.db here.",
     ),
 ]
-RUN_HELP = "A run's id, a beginning of it, or its name where one run alone has it."
+RUN_HELP = "Id of a run, a unique prefix of it, or a unique name."
 
 
 @app.command("list")
 def list_(
-    experiment: Annotated[str | None, typer.Option(metavar="NAME", help="Of this MLflow experiment alone.")] = None,
-    kind: Annotated[str | None, typer.Option(metavar="train|eval|study", help="Of this kind alone.")] = None,
+    experiment: Annotated[str | None, typer.Option(metavar="NAME", help="Only runs of this MLflow experiment.")] = None,
+    kind: Annotated[str | None, typer.Option(metavar="train|eval|study", help="Only runs of this kind.")] = None,
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,17 +61,17 @@ def show(
     runs = opened.runs()
     found = find_run(runs, run, "RUN")
     [glance] = [glance for glance in glances(runs) if glance.run is found]
-    beneath = [each.id for each in runs if each.parent == found.id]
+    children = [each.id for each in runs if each.parent == found.id]
     artifacts = opened.artifacts(found.id)
     if as_json:
-        said = {"experiment": found.experiment, "parent": found.parent, "children": beneath}
+        head = {"experiment": found.experiment, "parent": found.parent, "children": children}
         config = {key: _typed(value) for key, value in found.params.items()}
         whole = {"config": config, "facts": found.tags, "metrics": found.metrics, "artifacts": artifacts}
-        typer.echo(json.dumps(_glance_json(glance) | said | whole))
+        typer.echo(json.dumps(_glance_json(glance) | head | whole))
         return
     from icpo_cli.cli.runs_display import print_run, print_text
 
-    print_run(glance, beneath, artifacts)
+    print_run(glance, children, artifacts)
     table = opened.artifact(found.id, str(ARTIFACTS.table_file)) if glance.kind is Kind.STUDY else None
     if table is not None:
         print_text(table.read_text(encoding="utf-8"))
@@ -82,7 +84,7 @@ def diff(
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show in what two runs differ: configuration, data, code, packages, metrics."""
+    """Show the differences between two runs: configuration, data, code, packages, metrics."""
     from icpo_cli.report.difference import differences
     from icpo_cli.report.find import find_run
     from icpo_cli.track.read import open_store
@@ -133,7 +135,7 @@ def _difference_json(left: "PastRun", right: "PastRun", found: "Difference") -> 
 
 
 def _typed(value: str) -> Any:
-    """A setting as it was before MLflow made a text of it."""
+    """The value of a setting, which MLflow stores as text."""
     try:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError):

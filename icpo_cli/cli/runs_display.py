@@ -1,4 +1,4 @@
-"""What a user sees of past runs."""
+"""Terminal output of `icpo runs`."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -18,20 +18,20 @@ from icpo_cli.text import printable
 from icpo_cli.track.read import PastRun
 
 ID_LETTERS = 8
-"""Of a run's id, as far as a list shows it."""
+"""Shown of a run's id in a list."""
 TITLES = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
 TITLES |= {"general": "General", "math": "Math", HELDOUT: "held out", ROLLOUT: "in rollouts"}
 ACCURACIES = 2
-"""That a list shows of an evaluation."""
+"""Shown of an evaluation in a list."""
 HEADERS = ("id", "name", "kind", "method", "model", "status", "age", "iterations", "accuracy %", "")
-LONGEST = 48
-"""Letters of a cell of the list; names differ at their ends as often as at their beginnings."""
+MAX_CELL = 48
+"""Characters of a cell. Longer text is cut in the middle: names differ at their ends as often as at their starts."""
 RIGHT_LESS_LEFT = "right - left"
 AGES = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"))
 
 
 def print_glances(glances: Sequence[Glance]) -> None:
-    """On stdout, a line each and never more: of a thousand runs too, and for grep."""
+    """Print one line for each run, for thousands of runs and for grep."""
     if not glances:
         print("no runs; `icpo train` and `icpo eval` make them")
         return
@@ -45,7 +45,7 @@ def print_glances(glances: Sequence[Glance]) -> None:
 
 
 def print_run(glance: Glance, children: Sequence[str], artifacts: Sequence[str]) -> None:
-    """On stdout, a section after another."""
+    """Print all that is known of a run, in sections."""
     run = glance.run
     head = {
         "run": run.id,
@@ -76,17 +76,17 @@ def print_run(glance: Glance, children: Sequence[str], artifacts: Sequence[str])
 
 
 def print_text(text: str) -> None:
-    """On stdout, after what stands there: a study's outcome as it was written."""
+    """Print a study's result as it was stored."""
     print("\n" + "\n".join(map(printable, text.splitlines())))
 
 
 def print_difference(left: PastRun, right: PastRun, found: Difference) -> None:
-    """On stdout, a section after another; those in which the runs are equal are named at the end."""
+    """Print the sections in which two runs differ, then the names of those in which they are equal."""
     names = tuple(f"{run.id[:ID_LETTERS]} {_short(run.name, run)}" for run in (left, right))
     settings = {"configuration": found.configuration, **found.facts}
     tables = {
         title: to_rich(
-            text_table((title, *names), [(key, _there(one), _there(other)) for key, (one, other) in changed.items()])
+            text_table((title, *names), [(key, _shown(one), _shown(other)) for key, (one, other) in changed.items()])
         )
         for title, changed in settings.items()
     }
@@ -96,10 +96,10 @@ def print_difference(left: PastRun, right: PastRun, found: Difference) -> None:
     ]
     tables["metrics"] = to_rich(text_table(("metrics", *names, RIGHT_LESS_LEFT), metrics, numeric=(RIGHT_LESS_LEFT,)))
     equal = [title for title, table in tables.items() if not table.row_count]
-    said = [Text(f"equal: {', '.join(equal)}")] if equal else []
+    notes = [Text(f"equal: {', '.join(equal)}")] if equal else []
     alone = len(found.left_alone) + len(found.right_alone)
-    said += [Text(f"{alone} more metrics are of one run alone: --json has them")] if alone else []
-    _print_sections(*[table for table in tables.values() if table.row_count], *said)
+    notes += [Text(f"{alone} more metrics exist in one run only: --json shows them")] if alone else []
+    _print_sections(*[table for table in tables.values() if table.row_count], *notes)
 
 
 def _row(glance: Glance) -> tuple[str, ...]:
@@ -119,11 +119,11 @@ def _row(glance: Glance) -> tuple[str, ...]:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2 - 1]}...{text[-(LONGEST // 2 - 2) :]}"
+    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL // 2 - 1]}...{text[-(MAX_CELL // 2 - 2) :]}"
 
 
 def _short(name: str, run: PastRun) -> str:
-    """The names of a checkpoint and of its evaluation hold its training run's whole id."""
+    """Cut the training run's id, which is part of the names of a checkpoint and of its evaluation."""
     return name.replace(run.parent, run.parent[:ID_LETTERS]) if run.parent else name
 
 
@@ -132,7 +132,7 @@ def _iterations(glance: Glance) -> str:
 
 
 def _accuracy(accuracy: Mapping[str, float], shown: int) -> str:
-    """Means of groups before single benchmarks."""
+    """Accuracies by name; means of groups come before single benchmarks."""
     named = [f"{TITLES[name]} {value:.1f}" for name, value in accuracy.items()]
     benches = [name for name in accuracy if name not in MEANS]
     left = len(benches) - shown if len(benches) == len(named) else 0
@@ -140,7 +140,7 @@ def _accuracy(accuracy: Mapping[str, float], shown: int) -> str:
 
 
 def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> RenderableType | None:
-    """A section of names and values; None without any."""
+    """A section of names and values; None if there are none."""
     if not rows:
         return None
     table = to_rich(text_table(("", ""), rows))
@@ -149,20 +149,20 @@ def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> Rende
 
 
 def _print_sections(*sections: RenderableType | None) -> None:
-    """With a blank line between them."""
+    """Print the sections with a blank line between them."""
     console = stdout_console()
-    for place, section in enumerate(section for section in sections if section is not None):
-        if place:
+    for index, section in enumerate(section for section in sections if section is not None):
+        if index:
             console.print()
         console.print(section)
 
 
 def _status(run: PastRun) -> str:
-    """MLflow's word for a run that was told to stop, and saved, is killed."""
+    """MLflow's word, except for a run that was asked to stop and saved: MLflow calls it killed."""
     return "stopped" if run.status is Status.STOPPED else run.status.mlflow.lower()
 
 
-def _there(value: str | None) -> str:
+def _shown(value: str | None) -> str:
     return "-" if value is None else value
 
 
@@ -175,6 +175,6 @@ def _date(milliseconds: int) -> str:
 
 
 def _span(milliseconds: int) -> str:
-    """In its greatest unit: 3 min, 5 h, 12 d."""
+    """A duration in its largest unit: 3 min, 5 h, 12 d."""
     seconds = max(milliseconds, 0) // 1000
     return next((f"{seconds // size} {unit}" for size, unit in AGES if seconds >= size), f"{seconds} s")
