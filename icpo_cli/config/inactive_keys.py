@@ -2,18 +2,9 @@
 
 from dataclasses import fields
 
-from icpo_cli.config.schema import Config, JudgeConfig, MethodConfig
+from icpo_cli.config.schema import Config, JudgeConfig, MethodConfig, OmegaScheduleConfig
 
-BONUS_KEYS = (
-    "confidence",
-    "delta",
-    "alpha",
-    "tau",
-    "omega.schedule",
-    "omega.max",
-    "omega.min",
-    "omega.warmup_fraction",
-)
+BONUS_KEYS = ("confidence", "delta", "alpha", "tau", *(f"omega.{each.name}" for each in fields(OmegaScheduleConfig)))
 """Keys under method that only a bonus uses."""
 UNUSED_BY_BONUS = {"preference": "alpha", "perplexity": "delta"}
 """The bonus key under method that each bonus does not use."""

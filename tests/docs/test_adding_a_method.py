@@ -1,4 +1,4 @@
-"""The method that BASELINES.md adds works as it stands there."""
+"""The example method of BASELINES.md works as written."""
 
 import re
 from pathlib import Path

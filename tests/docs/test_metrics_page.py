@@ -1,4 +1,4 @@
-"""docs/METRICS.md has a line for every metric that is logged, and none for another."""
+"""docs/METRICS.md has one line for every logged metric, and no others."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ CREDITS = {
 
 
 def documented() -> set[str]:
-    """In "a/b, c" c stands for a/c."""
+    """Metric names on the page; "a/b, c" is short for a/b and a/c."""
     names: set[str] = set()
     for cell in re.findall(r"^\| (.+?) \|", PAGE.read_text(), re.MULTILINE):
         prefix = ""
