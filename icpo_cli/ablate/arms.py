@@ -159,7 +159,7 @@ def _named(study: StudyFile, name: str, base_layers: Sequence[Layer], seed: Laye
     loaded = {Path(layer.origin).resolve() for layer in base_layers}
     settings = dotted({key: value for key, value in study.arms[name].items() if key != FILES})
     # A file that is a base layer of all arms must not be applied again over the settings of the user.
-    files = [layer for file in study.arms[name].get(FILES, []) for layer in file_layers(file)]
+    files = [layer for file in study.arms[name].get(FILES, []) for layer in file_layers(Path(file))]
     files = [layer for layer in files if Path(layer.origin).resolve() not in loaded]
     layers = (*base_layers, *files, *setting_layers(settings, origin), seed)
     config = resolve(layers)

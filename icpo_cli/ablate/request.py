@@ -87,7 +87,7 @@ def read_study(request: StudyRequest, fetch: bool) -> Study:
     origin = "--dial" if request.sweep else f"{file.source}: dials"
     controls = [*control_variations(file.controls, f"{file.source}: controls")]
     controls += control_variations([name for name in request.controls if name not in file.controls], "--control")
-    swept = with_variations(named, file.sweep_arms, sweep_variations(sweep, request.grid or file.grid, origin))
+    swept = with_variations(named, file.dial_arms, sweep_variations(sweep, request.grid or file.grid, origin))
     controlled = with_variations(named, file.control_arms, controls)
     arms = [spec.arm for spec in [*swept, *controlled[len(named) :]]]
     _check_overrides(overrides, arms)
@@ -126,7 +126,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 def _files(file: StudyFile, arguments: Sequence[str]) -> list[Layer]:
     """Configuration files of all arms: the study's, then the user's; the quickstart if there is none."""
-    paths = [*file.files, *(Path(argument) for argument in arguments if not is_override(argument))]
+    paths = [*map(Path, file.files), *(Path(argument) for argument in arguments if not is_override(argument))]
     return [layer for path in paths or [experiment_file("quickstart.yaml")] for layer in file_layers(path)]
 
 
@@ -144,16 +144,16 @@ def _overrides(arguments: Sequence[str]) -> list[Layer]:
 def _sweep(file: StudyFile, requested: Sequence[str]) -> dict[str, list[Any]]:
     """The sweep of the command line, else the file's; a key without values takes the file's."""
     if not requested:
-        return file.sweep
+        return file.dials
     sweep: dict[str, list[Any]] = {}
     for text in requested:
         key, equals, values = text.partition("=")
         if key in sweep:
             raise UserError(f"--dial {key}: given twice; give all its values in one")
-        if not equals and key not in file.sweep:
-            known = f"; its dials: {', '.join(file.sweep)}" if file.sweep else ""
+        if not equals and key not in file.dials:
+            known = f"; its dials: {', '.join(file.dials)}" if file.dials else ""
             raise UserError(f"--dial {key}: no values, and study {file.name} has none for it{known}")
-        sweep[key] = _values(text, values) if equals else file.sweep[key]
+        sweep[key] = _values(text, values) if equals else file.dials[key]
     return sweep
 
 

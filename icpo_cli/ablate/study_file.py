@@ -1,11 +1,11 @@
 """Study files: YAML that defines the arms of a study as settings over one base configuration."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from icpo_cli.config.load import Layer, deep_merge, experiment_file, file_layers, nearest, read_yaml
+from icpo_cli.config.load import Layer, experiment_file, file_layers, load_layers, nearest, read_yaml
+from icpo_cli.config.setting import setting
 from icpo_cli.errors import UserError
 
 SUFFIXES = (".yaml", ".yml")
@@ -14,58 +14,50 @@ FILES = "files"
 
 
 @dataclass(frozen=True)
-class StudyFile:
-    """A study file merged with those it includes; keys of settings are as the user wrote them."""
+class StudyKeys:
+    """The keys of a study file, merged with those of the files it includes; keys of settings as the user wrote them."""
 
-    source: str
+    name: str = setting("", "Name of the study; by default the file's stem.")
+    about: str = setting("", "Description, one line.")
+    base: str = setting("", "The arm that others are compared with; by default the first.")
+    files: list[str] = setting([], "Configuration files of all arms.")
+    settings: dict[str, Any] = setting({}, "Settings of all arms.")
+    arms: dict[str, dict[str, Any]] = setting({}, "Settings by arm; `files` are the arm's own files.")
+    against: dict[str, str] = setting({}, "{arm: the arm it is compared with instead of the base}.")
+    dials: dict[str, list[Any]] = setting({}, "{dotted key: values to sweep}.")
+    grid: bool = setting(False, "Sweep all combinations of the dials.")
+    dial_arms: list[str] | None = setting(None, "The arms that are swept; null: all in which the key has an effect.")
+    controls: list[str] = setting([], "Values of reward.control that get arms of their own.")
+    control_arms: list[str] | None = setting(None, "The arms that get controls; null: all.")
+    probe: dict[str, Any] | None = setting(None, "Settings of the probe run, and `epochs`.")
+
+
+@dataclass(frozen=True)
+class StudyFile(StudyKeys):
+    """A study file that was read."""
+
+    source: str = ""
     """Name or path that the user gave, for error messages."""
-    name: str
-    about: str
-    base: str
-    files: tuple[Path, ...]
-    settings: dict[str, Any]
-    arms: dict[str, dict[str, Any]]
-    """Settings by arm, with the arm's own `files` as paths."""
-    against: dict[str, str]
-    sweep: dict[str, list[Any]]
-    """`dials:` dotted key to values."""
-    grid: bool
-    sweep_arms: tuple[str, ...] | None
-    """The arms that are swept; None: all in which the key has an effect."""
-    controls: tuple[str, ...]
-    control_arms: tuple[str, ...] | None
-    probe: dict[str, Any] | None
+
+
+STUDY_ONLY = {each.name for each in fields(StudyKeys)} - {"name"}
+"""Keys that no configuration file has."""
 
 
 def read_study_file(study: str) -> StudyFile:
     """Read a shipped study by its name, or a file. Raises UserError."""
     path = _find(study)
-    values: dict[str, Any] = {}
-    for layer in file_layers(path):
-        own = _checked(layer)
-        if FILES in own:
-            own[FILES] = [*values.get(FILES, []), *own[FILES]]
-        values = deep_merge(values, own)
-    arms = values.get("arms", {})
-    if not arms:
+    files: list[str] = []
+    layers = []
+    for layer in map(_with_paths, file_layers(path)):
+        files = [*files, *layer.values.get(FILES, [])]
+        layers.append(Layer(layer.origin, {**layer.values, FILES: files}))
+    read = StudyFile(**vars(load_layers(StudyKeys, layers)), source=study)
+    if not read.arms:
         raise UserError(f"{study}: arms: a study needs one or more")
-    read = StudyFile(
-        source=study,
-        name=values.get("name", path.stem),
-        about=values.get("about", ""),
-        base=values.get("base", next(iter(arms))),
-        files=tuple(values.get(FILES, [])),
-        settings=values.get("settings", {}),
-        arms=arms,
-        against=values.get("against", {}),
-        sweep=values.get("dials", {}),
-        grid=values.get("grid", False),
-        sweep_arms=_optional(values.get("dial_arms")),
-        controls=tuple(values.get("controls", [])),
-        control_arms=_optional(values.get("control_arms")),
-        probe=values.get("probe"),
-    )
-    _check_names(read)
+    read = replace(read, name=read.name or path.stem, base=read.base or next(iter(read.arms)))
+    _check_texts(read)
+    _check_references(read)
     return read
 
 
@@ -87,33 +79,40 @@ def _find(study: str) -> Path:
     return experiment_file(f"ablations/{study}.yaml")
 
 
-def _checked(layer: Layer) -> dict[str, Any]:
-    """The values of one file, with `files` as paths from its folder. Raises UserError on a key or value of no study."""
-    own = dict(layer.values)
-    for key, value in own.items():
-        if key not in KEYS:
-            raise UserError(f"{layer.origin}: unknown key '{key}' of a study{nearest(str(key), list(KEYS))}")
-        fits, form = KEYS[key]
-        if not fits(value):
-            raise UserError(f"{layer.origin}: {key}: must be {form}")
-    folder = Path(layer.origin).parent
-    if FILES in own:
-        own[FILES] = [folder / name for name in own[FILES]]
-    if "arms" in own:
-        arms = {name: dict(settings or {}) for name, settings in own["arms"].items()}
-        own["arms"] = {
-            name: {**arm, FILES: [folder / file for file in arm[FILES]]} if FILES in arm else arm
-            for name, arm in arms.items()
+def _with_paths(layer: Layer) -> Layer:
+    """The layer with `files`, of the study and of its arms, as paths from the working directory."""
+    folder, origin = Path(layer.origin).parent, layer.origin
+
+    def resolved(values: Any, prefix: str) -> Any:
+        if not isinstance(values, dict) or FILES not in values:
+            return values
+        if not isinstance(values[FILES], list):
+            raise UserError(f"{origin}: {prefix}{FILES}: {values[FILES]!r} is not a list")
+        return {**values, FILES: [str(folder / str(name)) for name in values[FILES]]}
+
+    values = resolved(layer.values, "")
+    if isinstance(values.get("arms"), dict):
+        values = {
+            **values,
+            "arms": {name: resolved(arm or {}, f"arms.{name}.") for name, arm in values["arms"].items()},
         }
-    return own
+    return Layer(origin, values)
 
 
-def _check_names(study: StudyFile) -> None:
+def _check_texts(study: StudyFile) -> None:
+    """Raise UserError on a name that cannot be printed on one line."""
+    for key, texts in (("name", [study.name]), ("about", [study.about]), ("arms", study.arms)):
+        for text in texts:
+            if not text.isprintable():
+                raise UserError(f"{study.source}: {key}: {text!r} must be printable text of one line")
+
+
+def _check_references(study: StudyFile) -> None:
     """Raise UserError on a reference to an arm that does not exist."""
     named = {
         "base": [study.base],
         "against": [*study.against, *study.against.values()],
-        "dial_arms": study.sweep_arms or (),
+        "dial_arms": study.dial_arms or (),
         "control_arms": study.control_arms or (),
     }
     for key, names in named.items():
@@ -125,54 +124,3 @@ def _check_names(study: StudyFile) -> None:
     for name, other in study.against.items():
         if name == other:
             raise UserError(f"{study.source}: against: '{name}' cannot be compared with itself")
-
-
-def _optional(names: list[str] | None) -> tuple[str, ...] | None:
-    return None if names is None else tuple(names)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
-
-
-def _is_section(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_text(key) for key in value)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(_is_text(item) for item in value)
-
-
-def _are_arms(value: Any) -> bool:
-    return _is_section(value) and all(
-        arm is None or (_is_section(arm) and _are_texts(arm.get(FILES, []))) for arm in value.values()
-    )
-
-
-def _are_pairs(value: Any) -> bool:
-    return _is_section(value) and all(_is_text(other) for other in value.values())
-
-
-def _are_dials(value: Any) -> bool:
-    return _is_section(value) and all(isinstance(values, list) for values in value.values())
-
-
-KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_is_text, "a text"),
-    "about": (_is_text, "a text of one line"),
-    "base": (_is_text, "the name of an arm"),
-    "files": (_are_texts, "a list of configuration files"),
-    "settings": (_is_section, "a section of settings"),
-    "arms": (_are_arms, "a section of arms, each a section of settings; an arm's files a list"),
-    "against": (_are_pairs, "a section of pairs of arms"),
-    "dials": (_are_dials, "a section of keys, each with a list of values"),
-    "grid": (lambda value: isinstance(value, bool), "true or false"),
-    "dial_arms": (_are_texts, "a list of arms"),
-    "controls": (_are_texts, "a list of controls"),
-    "control_arms": (_are_texts, "a list of arms"),
-    "probe": (_is_section, "a section of settings and `epochs`"),
-}
-"""Keys of a study file: a check of the value, and its text for error messages."""
-
-STUDY_ONLY = set(KEYS) - {"name"}
-"""Keys that no configuration file has."""

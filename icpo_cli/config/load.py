@@ -25,7 +25,14 @@ RENAMED_KEYS = {
 }
 """{key of an earlier version: its name now}."""
 
-TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list"}
+TYPE_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list: "a list",
+    dict: "a section of keys and values",
+}
 
 T = TypeVar("T")
 
@@ -238,7 +245,8 @@ def _merge_one_by_one(schema: Any, layers: Sequence[Layer]) -> DictConfig:
             tree = typing.cast(DictConfig, OmegaConf.merge(tree, layer.values))
         except OmegaConfBaseException as error:
             key = (error.full_key or next(iter(layer.values), "")).replace("[", ".").replace("]", "")
-            raise UserError(f"{layer.origin}: {key}: {_explain(schema, key, layer.values)}") from None
+            value, expected = _value_at(layer.values, key), field_type(schema, key.split("."))
+            raise UserError(f"{layer.origin}: {key}: {_mismatch(value, expected)}") from None
         _set_writable(tree)
     return tree
 
@@ -257,14 +265,16 @@ def _check_no_interpolation(layer: Layer) -> None:
             raise UserError(f"{layer.origin}: {key}: '${{' is not allowed: values are taken as they are written")
 
 
-def _explain(schema: Any, key: str, values: dict[str, Any]) -> str:
-    """Say in words what is wrong with the value at `key`."""
-    expected, value = field_type(schema, key.split(".")), _value_at(values, key)
-    if typing.get_origin(expected) is typing.Literal:
+def _mismatch(value: Any, expected: Any) -> str:
+    """Say in words that a value does not have the expected type."""
+    kind = typing.get_origin(expected) or expected
+    if kind is typing.Literal:
         allowed = [str(choice) for choice in typing.get_args(expected)]
         return f"unknown value '{value}'{nearest(str(value), allowed)}"
-    kind = TYPE_WORDS.get(typing.get_origin(expected) or expected, "a section of keys and values")
-    return f"{'nothing' if value is None else repr(value)} is not {kind}"
+    shown = "nothing" if value is None else repr(value)
+    if dataclasses.is_dataclass(expected):
+        return f"{shown} is not a section; its keys: {', '.join(_keys(expected))}"
+    return f"{shown} is not {TYPE_WORDS[kind]}"
 
 
 def _value_at(values: Any, key: str) -> Any:
@@ -274,28 +284,27 @@ def _value_at(values: Any, key: str) -> Any:
 
 
 def _check_keys(values: Any, expected: Any, prefix: str, origin: str, schema: Any) -> None:
-    """Raise UserError for a key that `schema` does not have, with the nearest one; `expected` is the type at `prefix`.
+    """Raise UserError for a key that `schema` does not have, with the nearest one, and for a wrong container.
 
-    Only dataclasses have fixed keys.
+    `expected` is the type at `prefix`. OmegaConf checks the types of scalars.
     """
-    if typing.get_origin(expected) is list and isinstance(values, dict):
-        raise UserError(f"{origin}: {prefix}: {values!r} is not a list")
-    if expected in TYPE_WORDS and isinstance(values, dict | list):
-        raise UserError(f"{origin}: {prefix}: {values!r} is not {TYPE_WORDS[expected]}")
-    if typing.get_origin(expected) is list and isinstance(values, list):
-        for index, item in enumerate(values):
-            _check_keys(item, typing.get_args(expected)[0], f"{prefix}.{index}", origin, schema)
-    if not dataclasses.is_dataclass(expected) or values is None:
+    if values is None or expected is Any:
         return
-    if not isinstance(values, dict):
-        raise UserError(f"{origin}: {prefix}: {values!r} is not a section; its keys: {', '.join(_keys(expected))}")
-    for key, value in values.items():
+    kind = dict if dataclasses.is_dataclass(expected) else typing.get_origin(expected) or expected
+    if isinstance(values, dict | list) != (kind in (dict, list)) or (kind in (dict, list) and type(values) is not kind):
+        raise UserError(f"{origin}: {prefix}: {_mismatch(values, expected)}")
+    for key, value in enumerate(values) if kind is list else values.items() if kind is dict else ():
         path = f"{prefix}.{key}" if prefix else str(key)
+        if kind is dict and not isinstance(key, str):
+            raise UserError(f"{origin}: {prefix}: key {key!r} is not text")
         if path in RENAMED_KEYS and schema is Config:
             raise UserError(f"{origin}: '{path}' is now called {RENAMED_KEYS[path]}")
-        if key not in _keys(expected):
-            raise UserError(f"{origin}: unknown key '{path}'{_nearest_key(path, schema)}")
-        _check_keys(value, field_type(expected, [str(key)]), path, origin, schema)
+        if dataclasses.is_dataclass(expected):
+            if key not in _keys(expected):
+                raise UserError(f"{origin}: unknown key '{path}'{_nearest_key(path, schema)}")
+            _check_keys(value, field_type(expected, [key]), path, origin, schema)
+        else:
+            _check_keys(value, typing.get_args(expected)[-1], path, origin, schema)
 
 
 def _keys(schema: Any) -> list[str]:

@@ -19,7 +19,7 @@ def test_the_papers_studies_are_shipped() -> None:
 
 def test_what_a_file_leaves_out() -> None:
     study = read_study_file("coarse")
-    assert (study.files, study.sweep, study.controls, study.sweep_arms) == ((), {}, (), None)
+    assert (study.files, study.dials, study.controls, study.dial_arms) == ([], {}, [], None)
 
 
 def test_a_file_is_named_by_its_stem_and_based_on_its_first_arm(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_file_is_named_by_its_stem_and_based_on_its_first_arm(tmp_path: Path) 
     assert (study.name, study.base, study.arms) == ("mine", "a", {"a": {"method": "grpo"}, "b": {}})
 
 
-def test_an_included_study_lies_beneath(tmp_path: Path) -> None:
+def test_an_included_study_is_the_lower_layer(tmp_path: Path) -> None:
     write(
         tmp_path,
         "name: below\nabout: from below\nfiles: [base.yaml]\nsettings: {seed_free: 1, both: 1}\n"
@@ -42,10 +42,10 @@ def test_an_included_study_lies_beneath(tmp_path: Path) -> None:
         )
     )
     assert (study.name, study.about, study.base) == ("mine", "from below", "a")
-    assert study.files == (tmp_path / "sub/base.yaml", tmp_path / "own.yaml")
+    assert study.files == [str(tmp_path / "sub/base.yaml"), str(tmp_path / "own.yaml")]
     assert study.settings == {"seed_free": 1, "both": 2}
-    assert study.arms == {"a": {"x": 1, "y": 3}, "b": {"x": 2}, "c": {"files": [tmp_path / "c.yaml"]}}
-    assert study.sweep == {"x": [3]}
+    assert study.arms == {"a": {"x": 1, "y": 3}, "b": {"x": 2}, "c": {"files": [str(tmp_path / "c.yaml")]}}
+    assert study.dials == {"x": [3]}
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,16 @@ def test_an_included_study_lies_beneath(tmp_path: Path) -> None:
         ("include: other.yaml\narms: {a: {}}\n", "mine.yaml: includes itself"),
         ("include: nothing.yaml\n", "nothing.yaml: no such file"),
         ("about: without arms\n", "arms: a study needs one or more"),
-        ("arms: {a: {}}\ndails: {x: [1]}\n", "unknown key 'dails' of a study; nearest: dials"),
-        ("arms: [a, b]\n", "arms: must be a section of arms"),
-        ("arms: {a: grpo}\n", "arms: must be a section of arms"),
-        ("arms: {a: {files: one.yaml}}\n", "an arm's files a list"),
-        ("arms: {a: {}}\nfiles: one.yaml\n", "files: must be a list of configuration files"),
-        ("arms: {a: {}}\ndials: {x: 1}\n", "dials: must be a section of keys, each with a list of values"),
-        ("arms: {a: {}}\ngrid: 3\n", "grid: must be true or false"),
-        ('arms: {a: {}}\nname: "a\\eb"\n', "name: must be a text"),
+        ("arms: {a: {}}\ndails: {x: [1]}\n", "unknown key 'dails'; nearest: dials"),
+        ("arms: [a, b]\n", "arms: ['a', 'b'] is not a section of keys and values"),
+        ("arms: {a: grpo}\n", "arms.a: 'grpo' is not a section of keys and values"),
+        ("arms: {a: {files: one.yaml}}\n", "arms.a.files: 'one.yaml' is not a list"),
+        ("arms: {3: {}}\n", "arms: key 3 is not text"),
+        ("arms: {a: {}}\nprobe: [1]\n", "probe: [1] is not a section of keys and values"),
+        ("arms: {a: {}}\nfiles: one.yaml\n", "files: 'one.yaml' is not a list"),
+        ("arms: {a: {}}\ndials: {x: 1}\n", "dials.x: 1 is not a list"),
+        ("arms: {a: {}}\ngrid: maybe\n", "grid: 'maybe' is not true or false"),
+        ('arms: {a: {}}\nname: "a\\eb"\n', "name: 'a\\x1bb' must be printable text of one line"),
         ("arms: {icpo: {}}\nbase: ipco\n", "base: no arm 'ipco'; nearest: icpo"),
         ("arms: {a: {}, icpo: {}}\nagainst: {icpo: ipco}\n", "against: no arm 'ipco'; nearest: icpo"),
         ("arms: {a: {}, icpo: {}}\nagainst: {icpoo: a}\n", "against: no arm 'icpoo'; nearest: icpo"),

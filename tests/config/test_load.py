@@ -116,6 +116,8 @@ def test_every_shipped_experiment_resolves(path: Path) -> None:
         ("eval.pass_at=[a]", "eval.pass_at.0: 'a' is not a whole number"),
         ("eval.pass_at=[1,[2]]", "eval.pass_at.1: [2] is not a whole number"),
         ("eval.benchmarks={a: 1}", "eval.benchmarks: {'a': 1} is not a list"),
+        ("data.train.params=[1]", "data.train.params: [1] is not a section of keys and values"),
+        ("model.dtype=[1]", "model.dtype: unknown value '[1]'"),
         ("data.train.params=3", "data.train.params: 3 is not a section of keys and values"),
         ("data.examples=[{question: a, reason: b}]", "unknown key 'data.examples.0.reason'"),
         ("name=${oc.env:HOME}", "'${' is not allowed"),
