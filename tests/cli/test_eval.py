@@ -131,7 +131,7 @@ def test_a_limit_stamps_the_result(sums: Path, icpo_here: Callable) -> None:
     assert result["missing"]["unknown"] == 0
 
 
-def test_an_earlier_evaluation_graded_anew_and_compared_with(sums: Path, icpo_here: Callable) -> None:
+def test_an_earlier_evaluation_is_graded_again_and_compared_with(sums: Path, icpo_here: Callable) -> None:
     write_lines(sums / "given.jsonl", right(*range(30)))
     better = icpo_here("eval", *GIVEN, "--json").document
     write_lines(sums / "given.jsonl", {**right(*range(24)), **{f"aime24/rlpr/{n}": ["7"] for n in range(24, 30)}})
@@ -147,6 +147,19 @@ def test_an_earlier_evaluation_graded_anew_and_compared_with(sums: Path, icpo_he
     assert "-20.0" in shown and "could show" in shown
     strict = icpo_here("eval", "--rescore", worse["run_id"], "eval.extract=answer_tag", "--json").document
     assert strict["results"][0]["verdicts"]["no_answer"] == 6
+
+
+def test_a_stored_result_has_a_version_that_is_checked(sums: Path, icpo_here: Callable) -> None:
+    write_lines(sums / "given.jsonl", right(*range(30)))
+    run_id = icpo_here("eval", *GIVEN, "--json").document["run_id"]
+    path = sums / "evals" / run_id / "result.json"
+    stored = json.loads(path.read_text())
+    assert (stored["version"], stored["status"]) == (1, "complete")
+    path.write_text(json.dumps(stored | {"version": 2}))
+    done = icpo_here("eval", "--rescore", run_id)
+    assert done.status == 2 and "result.json has version 2, this icpo reads version 1" in done.err
+    path.write_text(json.dumps({key: value for key, value in stored.items() if key != "version"}))
+    assert icpo_here("eval", "--rescore", run_id, "--json").document["results"][0]["avg_at_k"] == 100.0
 
 
 def test_results_in_another_tools_layout(sums: Path, icpo_here: Callable) -> None:

@@ -99,7 +99,7 @@ def wait_until_made(folder: Path) -> None:
 
 
 def test_of_runs_that_start_at_once_one_makes_them(tmp_path: Path) -> None:
-    """In threads: a lock belongs to whoever opened its file, and each run opens it anew."""
+    """In threads: a lock belongs to the open file, and each run opens the file itself."""
     makers: list[int] = []
 
     def run(number: int) -> tuple[Numbers, bool]:
