@@ -1,4 +1,4 @@
-"""`icpo eval` where no engine is needed: given responses, earlier evaluations, plans and mistakes."""
+"""`icpo eval` without an engine: given responses, earlier evaluations, plans and mistakes."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def golds(name: str) -> dict[str, str]:
 
 @pytest.fixture
 def score(tmp_path: Path, icpo: Callable) -> Callable[..., dict[str, Any]]:
-    """The one result of given responses to a benchmark's questions."""
+    """Evaluate given responses to one benchmark; returns its result."""
 
     def run(name: str, responses: dict[str, list[str]], *arguments: str) -> dict[str, Any]:
         write_lines(tmp_path / "given.jsonl", responses)
@@ -58,13 +58,13 @@ def test_perfect_responses_score_100(name: str, score: Callable) -> None:
 
 @at_hand
 @pytest.mark.parametrize("name", AT_HAND)
-def test_golds_shifted_by_one_question_score_what_chance_gives(name: str, score: Callable) -> None:
+def test_golds_shifted_by_one_question_score_at_chance(name: str, score: Callable) -> None:
     known = golds(name)
     ids, answers = list(known), list(known.values())
     shifted = dict(zip(ids, answers[1:] + answers[:1], strict=True))
     chance = 100 * sum(a == b for a, b in zip(known.values(), shifted.values(), strict=True)) / len(ids)
     result = score(name, {question: answering([answer]) for question, answer in shifted.items()}, "eval.k=1")
-    # Neighbours whose golds are equal in another notation are the rest.
+    # The rest are neighbours whose golds are equal in another notation.
     assert chance <= result["avg_at_k"] <= chance + 1.5
 
 
@@ -76,7 +76,7 @@ def test_half_right_scores_50_with_its_interval(score: Callable) -> None:
         "math500", {name: answering([gold if right[name] else "no such thing"] * 2) for name, gold in known.items()}
     )
     assert result["avg_at_k"] == 50.0
-    # Clustered: a question's two responses are alike, so 500 questions count, not 1,000 responses.
+    # Clustered: the two responses to a question are equal, so n is 500 questions, not 1,000 responses.
     assert result["stderr"] == pytest.approx(100 * 0.5 / 499**0.5)
     low, high = result["ci95"]
     assert 50 - low == pytest.approx(1.96 * result["stderr"], abs=0.5) == high - 50
@@ -93,7 +93,7 @@ def test_one_of_two_right_is_seed_spread_not_question_spread(score: Callable) ->
 
 @pytest.fixture
 def sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Thirty sums in the place of AIME's questions: answer n to question aime24/rlpr/n. The working directory."""
+    """The working directory, with thirty sums as AIME's data: question aime24/rlpr/n has answer n."""
     rows = [
         {"prompt": [{"role": "user", "content": f"{n} + 0 = ?"}], "reward_model": {"ground_truth": str(n)}}
         for n in range(30)
@@ -110,7 +110,7 @@ def right(*numbers: int) -> dict[str, list[str]]:
 GIVEN = ["--bench", "aime24", "--responses", "given.jsonl", "eval.data_dir=.", "eval.k=1"]
 
 
-def test_missing_and_unknown_questions_are_counted_and_stamp_the_result(sums: Path, icpo_here: Callable) -> None:
+def test_missing_and_unknown_questions_make_a_result_partial(sums: Path, icpo_here: Callable) -> None:
     write_lines(sums / "given.jsonl", {**right(*range(25)), "aime24/rlpr/99": ["x"], "other": ["y"]})
     document = icpo_here("eval", *GIVEN, "--json").document
     [result] = document["results"]
@@ -124,7 +124,7 @@ def test_missing_and_unknown_questions_are_counted_and_stamp_the_result(sums: Pa
     assert "partial: 5 questions missing" in (next(sums.glob("evals/*/table.md"))).read_text()
 
 
-def test_a_limit_stamps_the_result(sums: Path, icpo_here: Callable) -> None:
+def test_a_limit_makes_a_result_partial(sums: Path, icpo_here: Callable) -> None:
     write_lines(sums / "given.jsonl", right(*range(30)))
     [result] = icpo_here("eval", *GIVEN, "--limit", "10", "--json").document["results"]
     assert (result["n"], result["partial"], result["missing"]["questions"]) == (10, True, 20)
@@ -170,7 +170,7 @@ def test_results_in_another_tools_layout(sums: Path, icpo_here: Callable) -> Non
     assert exported["n-samples"]["aime24"] == {"original": 30, "effective": 15}
 
 
-def test_one_of_several_that_is_missing_is_said_not_fatal(sums: Path, icpo: Callable) -> None:
+def test_a_benchmark_without_data_is_reported_and_not_fatal(sums: Path, icpo: Callable) -> None:
     write_lines(sums / "given.jsonl", right(*range(30)))
     offline = {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(sums / "cache")}
     arguments = ["--bench", "gpqa", *GIVEN]

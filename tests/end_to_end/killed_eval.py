@@ -39,7 +39,7 @@ def die_in_a_write(count: int) -> None:
     writes = 0
 
     class HalfWriting:
-        """os, whose count-th write gets half-way."""
+        """The os module, whose count-th write writes only half."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(os, name)
@@ -59,7 +59,7 @@ MOMENTS = {"step": die_in_a_step, "write": die_in_a_write}
 
 
 def evaluate_until(moment: str, count: int, arguments: list[str]) -> int:
-    """The exit status of an evaluation in a process of its own; negative for a signal."""
+    """Run an evaluation in a forked process; returns its exit status, negative for a signal."""
     process = os.fork()
     if process == 0:
         MOMENTS[moment](count)

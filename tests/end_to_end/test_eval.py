@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty sums in the place of AIME's questions."""
+    """Thirty sums as AIME's data."""
     folder = tmp_path_factory.mktemp("sums")
     rows = [
         {
@@ -51,19 +51,19 @@ def arguments(lab_model: Path, sums: Path) -> list[str]:
 
 
 def stored(folder: Path) -> list[dict[str, Any]]:
-    """The lines of the one store there."""
+    """The lines of the only store."""
     [path] = (folder / "evals" / "stored").glob("*/responses.jsonl")
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def numbers(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The results, without the clock."""
+    """The results, without seconds."""
     return [{key: value for key, value in result.items() if key != "seconds"} for result in document["results"]]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The folder and the document of an evaluation that nothing happened to."""
+    """Folder and document of an evaluation that was not interrupted."""
     folder = tmp_path_factory.mktemp("undisturbed")
     command = [sys.executable, "-m", "icpo_cli", "eval", *arguments, "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -85,7 +85,7 @@ def test_a_model_is_scored(undisturbed: tuple[Path, dict[str, Any]]) -> None:
     assert len(seeds) == 120
 
 
-def test_killed_at_random_points_ten_times_it_ends_as_an_undisturbed_one(
+def test_killed_at_random_points_ten_times_its_result_is_equal(
     undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path, icpo: Callable
 ) -> None:
     draw = random.Random(4)
@@ -102,7 +102,7 @@ def test_killed_at_random_points_ten_times_it_ends_as_an_undisturbed_one(
     resumed = icpo("eval", *arguments, "--json")
     assert resumed.status == 0, resumed.err
     lines = stored(tmp_path)
-    assert len({(line["id"], line["index"]) for line in lines}) == len(lines)  # none is there twice
+    assert len({(line["id"], line["index"]) for line in lines}) == len(lines)  # no response is stored twice
 
     folder, document = undisturbed
     by_key = [{(line["id"], line["index"]): line for line in found} for found in (lines, stored(folder))]
@@ -110,7 +110,7 @@ def test_killed_at_random_points_ten_times_it_ends_as_an_undisturbed_one(
     assert numbers(resumed.document) == numbers(document)
 
 
-def test_graded_again_and_given_as_a_file_the_numbers_are_equal(
+def test_rescored_and_given_as_a_file_results_are_equal(
     undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], icpo: Callable
 ) -> None:
     folder, document = undisturbed
@@ -133,7 +133,7 @@ def test_graded_again_and_given_as_a_file_the_numbers_are_equal(
     assert all(ours[key] is None for key in of_tokens)
 
 
-def test_a_limit_and_a_smaller_k_are_taken_up_by_the_whole(
+def test_responses_of_a_limit_and_a_smaller_k_are_reused(
     undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path, icpo: Callable
 ) -> None:
     first = icpo("eval", *arguments, "eval.k=2", "--limit", "10", "--json")
@@ -151,7 +151,7 @@ def test_a_limit_and_a_smaller_k_are_taken_up_by_the_whole(
     assert numbers(nothing_left.document) == numbers(undisturbed[1])
 
 
-def test_engines_side_by_side_give_what_one_gives(
+def test_data_parallel_engines_give_the_result_of_one(
     undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path, icpo: Callable
 ) -> None:
     done = icpo("eval", *arguments, "eval.engine.data_parallel=2", "--json")
@@ -161,7 +161,7 @@ def test_engines_side_by_side_give_what_one_gives(
     assert by_key[0] == by_key[1]
 
 
-def test_a_training_run_asks_benchmarks_and_is_evaluated_as_their_parent(
+def test_a_training_run_evaluates_benchmarks_and_is_the_parent_of_its_evaluations(
     lab_config: Path, arguments: list[str], tmp_path: Path, icpo: Callable
 ) -> None:
     from mlflow.tracking import MlflowClient
@@ -180,7 +180,7 @@ def test_a_training_run_asks_benchmarks_and_is_evaluated_as_their_parent(
     done = icpo("eval", "--bench", "aime24", "--model", run[:8], *settings, "eval.k=2", "--json")
     assert done.status == 0, done.err
     assert done.document["model"] == f"{run}/iteration-00001"
-    assert done.document["results"][0]["avg_at_k"] > 20  # the run's own template, plain, was taken
+    assert done.document["results"][0]["avg_at_k"] > 20  # with the run's own template, plain
     store = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     child = store.get_run(done.document["run_id"])
     assert child.data.tags["mlflow.parentRunId"] == run
@@ -190,7 +190,7 @@ def test_a_training_run_asks_benchmarks_and_is_evaluated_as_their_parent(
     assert {"responses.parquet", "result.json", "table.md", "config.yaml"} <= names
 
 
-def test_a_signal_keeps_what_is_there_and_says_how_to_go_on(
+def test_a_signal_keeps_stored_responses_and_prints_how_to_continue(
     undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "icpo_cli", "eval", *arguments, "--json"]

@@ -1,4 +1,4 @@
-"""A benchmark of sums, and a sampler that needs no model: stand-ins of the tests of evaluate/."""
+"""A benchmark of sums, a sampler that needs no model and an observer, for the tests of evaluate/."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -74,13 +74,13 @@ def prompts_for(task: Task) -> tuple[Prompt, ...]:
 
 
 class CountingSampler:
-    """Answers a prompt of n tokens with n, two requests a step, and remembers what it was asked."""
+    """Answers a prompt of n tokens with n, two requests per step, and records the requests."""
 
     def __init__(self) -> None:
-        self.asked: list[SampleRequest] = []
+        self.requests: list[SampleRequest] = []
 
     def stream(self, requests: Sequence[SampleRequest], temperature: float) -> Iterator[list[tuple[int, Response]]]:
-        self.asked.extend(requests)
+        self.requests.extend(requests)
         for start in range(0, len(requests), 2):
             places = range(start, min(start + 2, len(requests)))
             yield [(place, self._answer(requests[place])) for place in places]

@@ -1,4 +1,4 @@
-"""One rank of a run that shares numbers: sharing_process.py FOLDER RUN SECONDS. Run by test_result_cache.py.
+"""One rank of a run that shares a result: sharing_process.py FOLDER RUN SECONDS. Run by test_result_cache.py.
 
 Making them takes SECONDS, and adds the run's name to FOLDER/made once a rank.
 """

@@ -1,4 +1,4 @@
-"""The evaluation before the first iteration is shared by runs for which its numbers are the same, and no others."""
+"""The result before the first iteration is shared between runs for which it is equal, and only these."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +23,13 @@ HELDOUT = [Prompt(str(n), f"{n} + 1 = ?", Gold(str(n + 1)), (7, n)) for n in ran
 
 
 class GroupSampler:
-    """Half the responses right, by the prompt's last token; counts how often it is asked."""
+    """Half of the responses are right, by the prompt's last token; counts its calls."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
 
     def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int], count: int, temperature: float) -> list[Group]:
-        self.asked += 1
+        self.calls += 1
         return [Group(prompt, (self._response(prompt.tokens[-1]),) * count) for prompt in prompts]
 
     def _response(self, n: int) -> Response:
@@ -44,7 +44,7 @@ def verifier() -> Iterator[Verifier]:
 
 @dataclasses.dataclass
 class Bench:
-    """Makes evaluators of runs that share a folder, and one model."""
+    """Makes evaluators of runs that share a folder and a model."""
 
     folder: Path
     verifier: Verifier
@@ -66,10 +66,10 @@ class Bench:
         prompts: Sequence[Prompt] = HELDOUT,
         model: Path | None = None,
     ) -> tuple[EvalResult, int]:
-        """The result of a new run, and how often its sampler was asked."""
+        """The result of a new run, and the number of calls of its sampler."""
         evaluator, sampler = self.evaluator(*settings, model=model)
         result = evaluator.evaluate(iteration, heldout_task(self.config(*settings), prompts))
-        return result, sampler.asked
+        return result, sampler.calls
 
 
 @pytest.fixture
@@ -85,28 +85,28 @@ def make_model(folder: Path, weights: bytes) -> Path:
     return folder
 
 
-def test_the_second_run_takes_over_what_the_first_measured(bench: Bench) -> None:
-    measured, asked = bench.heldout()
-    assert (measured.avg_at_k, measured.n, asked, bench.notes) == (50.0, 4, 1, [])
-    taken, asked = bench.heldout()
-    assert repr(taken) == repr(measured)  # its seconds too; NaN is not equal to itself
-    assert asked == 0
+def test_the_second_run_uses_the_result_of_the_first(bench: Bench) -> None:
+    measured, calls = bench.heldout()
+    assert (measured.avg_at_k, measured.n, calls, bench.notes) == (50.0, 4, 1, [])
+    taken, calls = bench.heldout()
+    assert repr(taken) == repr(measured)  # seconds are equal too; NaN is not equal to itself
+    assert calls == 0
     [path] = bench.folder.glob("heldout-*.json")
     assert bench.notes == [f"heldout before the first iteration: taken over from {path}"]
 
 
-def test_a_benchmarks_result_comes_back_equal(bench: Bench) -> None:
+def test_a_cached_result_is_equal(bench: Bench) -> None:
     task = with_prompts(make_task(count=5, k=3, limit=4))
     measured = bench.evaluator("eval.pass_at=[2,3]")[0].evaluate(0, task)
-    second, not_asked = bench.evaluator("eval.pass_at=[2,3]")
+    second, not_called = bench.evaluator("eval.pass_at=[2,3]")
     taken = second.evaluate(0, task)
-    assert not_asked.asked == 0
+    assert not_called.calls == 0
     assert repr(taken) == repr(measured)  # NaN is not equal to itself
     assert vars(taken).keys() == vars(measured).keys() and taken.missing_ids == measured.missing_ids == ()
     assert taken.pass_at_k.keys() == {2, 3} and taken.missing.questions == 1
 
 
-def test_after_an_iteration_each_run_makes_its_own(bench: Bench) -> None:
+def test_after_an_iteration_each_run_computes_its_own(bench: Bench) -> None:
     for iteration in (1, 10):
         assert bench.heldout(iteration=iteration)[1] == 1
     assert list(bench.folder.glob("heldout-*")) == []
@@ -140,13 +140,13 @@ OTHER = (
 
 
 @pytest.mark.parametrize("setting", SAME)
-def test_what_changes_no_number_is_shared_across(setting: str, bench: Bench) -> None:
+def test_results_are_shared_if_a_setting_does_not_affect_them(setting: str, bench: Bench) -> None:
     bench.heldout()
     assert bench.heldout(setting)[1] == 0
 
 
 @pytest.mark.parametrize("setting", OTHER)
-def test_what_may_change_a_number_is_not(setting: str, bench: Bench) -> None:
+def test_results_are_not_shared_if_a_setting_affects_them(setting: str, bench: Bench) -> None:
     bench.heldout()
     assert bench.heldout(setting)[1] == 1
 
@@ -159,19 +159,19 @@ CHANGES: dict[str, Callable[[Prompt], Prompt]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_other_questions_are_asked(change: str, bench: Bench) -> None:
+def test_other_questions_are_not_shared(change: str, bench: Bench) -> None:
     bench.heldout()
     assert bench.heldout(prompts=[CHANGES[change](HELDOUT[0]), *HELDOUT[1:]])[1] == 1
 
 
-def test_other_weights_and_another_verifier(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_weights_or_verifiers_are_not_shared(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.heldout()
     assert bench.heldout(model=make_model(bench.folder / "other", b"WEIGHTS"))[1] == 1
     monkeypatch.setattr("icpo_cli.grading.verifier.VERIFIER_VERSION", "2")
     assert bench.heldout()[1] == 1
 
 
-def test_verdicts_that_the_machine_decided_are_not_passed_on(bench: Bench) -> None:
+def test_results_with_errors_are_not_shared(bench: Bench) -> None:
     slow = [*HELDOUT, Prompt("slow", "?", Gold("{"), (7, 1))]  # a gold answer that cannot be read is an error
     measured, _ = bench.heldout(prompts=slow)
     assert measured.verdicts["error"] == 1

@@ -1,4 +1,4 @@
-"""The layout as lm-evaluation-harness's own readers take it: file names, keys, shares."""
+"""The layout that lm-evaluation-harness's own readers expect: file names, keys, shares."""
 
 import json
 import math
@@ -74,7 +74,7 @@ def test_results_are_shares_under_the_harness_s_keys(tmp_path: Path) -> None:
     assert set(document["task_hashes"]) == {"math500"}
 
 
-def test_samples_hold_k_responses_a_question_and_their_mean(tmp_path: Path) -> None:
+def test_samples_hold_k_responses_per_question_and_their_mean(tmp_path: Path) -> None:
     _, samples = export(tmp_path, BENCH)
     assert [sample["exact_match"] for sample in samples] == [0.5, 1.0]
     first = samples[0]
@@ -104,7 +104,7 @@ def test_a_confidential_benchmark_leaves_no_text(tmp_path: Path) -> None:
     assert samples[0]["prompt_hash"] != samples[1]["prompt_hash"]
 
 
-def test_what_a_model_wrote_stays_one_line(tmp_path: Path) -> None:
+def test_control_characters_stay_within_one_line(tmp_path: Path) -> None:
     part, result = BENCH
     texts = ["a\nb\u2028c\x1b[31m", "\ud800"]
     responses = {("m/0", index): StoredResponse("m/0", index, text) for index, text in enumerate(texts)}

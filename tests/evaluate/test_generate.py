@@ -14,7 +14,7 @@ from tests.evaluate.benchmark import SAMPLING, CountingSampler, SilentObserver, 
 
 
 class Stopping:
-    """Asked after each step; says yes from the `after`-th time on."""
+    """Returns true from the `after`-th call on; called after each step."""
 
     def __init__(self, after: int) -> None:
         self.left = after
@@ -37,39 +37,39 @@ def run(tasks: Sequence[Task], folder: Path, stop_after: int = 1000) -> tuple[Co
         return sampler, [TaskResponses(each.task, each.store.responses, each.verdicts) for each in generated]
 
 
-def test_one_stream_longest_prompts_first_a_prompts_responses_together(tmp_path: Path) -> None:
+def test_one_stream_with_longest_prompts_first(tmp_path: Path) -> None:
     sampler, parts = run([make_task("short", count=2), make_task("long", count=5)], tmp_path)
-    lengths = [len(request.tokens) for request in sampler.asked]
+    lengths = [len(request.tokens) for request in sampler.requests]
     assert lengths == sorted(lengths, reverse=True) and len(lengths) == 14
     assert lengths[-4:] == [1, 1, 1, 1]  # of both benchmarks
-    assert len({request.seed for request in sampler.asked}) == 14
+    assert len({request.seed for request in sampler.requests}) == 14
     assert [score(part).avg_at_k for part in parts] == [100.0, 100.0]
 
 
-def test_what_is_stored_is_not_generated_again(tmp_path: Path) -> None:
+def test_stored_responses_are_not_generated_again(tmp_path: Path) -> None:
     first, _ = run([make_task(count=5, limit=2)], tmp_path)
-    assert len(first.asked) == 4
+    assert len(first.requests) == 4
     more, [part] = run([make_task(count=5, k=3)], tmp_path)
-    assert len(more.asked) == 15 - 4
-    assert {request.seed for request in more.asked}.isdisjoint({request.seed for request in first.asked})
+    assert len(more.requests) == 15 - 4
+    assert {request.seed for request in more.requests}.isdisjoint({request.seed for request in first.requests})
     assert not score(part).partial
     nothing, _ = run([make_task(count=5, k=3)], tmp_path)
-    assert nothing.asked == []
+    assert nothing.requests == []
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
-def test_stopped_it_goes_on_to_the_same_responses(steps: int, tmp_path: Path) -> None:
+def test_after_a_stop_the_same_responses_are_generated(steps: int, tmp_path: Path) -> None:
     _, [whole] = run([make_task()], tmp_path / "whole")
     _, [part] = run([make_task()], tmp_path / "stopped", stop_after=steps)
     result = score(part)
     assert result.partial and result.missing.responses == 8 - 2 * ((steps + 1) // 2)
     sampler, [ended] = run([make_task()], tmp_path / "stopped")
-    assert len(sampler.asked) == result.missing.responses
+    assert len(sampler.requests) == result.missing.responses
     assert ended.responses == whole.responses and ended.verdicts == whole.verdicts
     assert score(ended) == score(whole)
 
 
-def test_a_graders_failure_is_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_grading_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object) -> None:
         raise RuntimeError("the grader broke")
 

@@ -21,7 +21,7 @@ from icpo_cli.models.lab.build import make_tokenizer
 from tests.evaluate.benchmark import SAMPLING, make_benchmark, make_task, prompts_for
 
 
-def test_identity_is_what_changes_the_output() -> None:
+def test_identity_includes_everything_that_changes_the_output() -> None:
     task = make_task()
     prompts = prompts_for(task)
     own = identity_hash(identity_of("model", SAMPLING, task, prompts))
@@ -43,7 +43,7 @@ def test_identity_is_what_changes_the_output() -> None:
     assert len({own, *map(identity_hash, others)}) == len(others) + 1
 
 
-def test_seeds_are_each_responses_own() -> None:
+def test_each_response_has_its_own_seed() -> None:
     seeds = {seed_of(SAMPLING, bench, name, index) for bench in "ab" for name in "cd" for index in range(3)}
     assert len(seeds) == 12
 
@@ -82,7 +82,7 @@ def test_a_prompt_that_does_not_fit_is_named_and_counted() -> None:
         check_lengths("sums", prompts, 8, 3)
 
 
-def test_a_models_fingerprint_is_its_contents(tmp_path: Path) -> None:
+def test_a_fingerprint_depends_on_files_that_affect_the_output(tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors", "tokenizer.json", "README.md"):
         (tmp_path / name).write_text(name)
     first = model_fingerprint(tmp_path)
@@ -106,7 +106,7 @@ def run(tmp_path: Path, lab_model: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.mark.parametrize("name", ["abc", "abc123", "runs/abc123"])
-def test_a_training_run_brings_its_template_and_dtype(name: str, run: Path, lab_model: Path) -> None:
+def test_template_and_dtype_are_inherited_from_the_training_run(name: str, run: Path, lab_model: Path) -> None:
     subject, config = model_under_test(name, ["eval.temperature=0.6"])
     assert (subject.run_id, Path(subject.model.path)) == ("abc123", lab_model)
     assert (subject.name, subject.iteration) == ("abc123/iteration-00014", 14)
@@ -115,6 +115,6 @@ def test_a_training_run_brings_its_template_and_dtype(name: str, run: Path, lab_
     assert model_under_test(name, ["data.template=r1"])[1].data.template == "r1"
 
 
-def test_a_checkpoint_that_the_run_has_not(run: Path) -> None:
+def test_a_missing_checkpoint_is_an_error(run: Path) -> None:
     with pytest.raises(UserError, match="run abc123 has no checkpoint 'best'"):
         model_under_test("abc", ["eval.checkpoint=best"])

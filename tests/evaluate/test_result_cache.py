@@ -1,4 +1,4 @@
-"""One of several runs makes the numbers, the others take them; a file that is not whole is not believed."""
+"""One of several runs computes the result, the others read it; an incomplete file is never used."""
 
 import json
 import math
@@ -32,21 +32,21 @@ def file_of(folder: Path) -> Path:
     return path
 
 
-def test_equal_runs_have_the_numbers_of_the_first_and_others_their_own(tmp_path: Path) -> None:
+def test_only_equal_runs_share_a_result(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "made"
     assert made_of(folder, IDENTITY, {"accuracy": 50.1}) == ({"accuracy": 50.1}, False)
     assert made_of(folder, IDENTITY, {"accuracy": 0.0}) == ({"accuracy": 50.1}, True)
     assert made_of(folder, {**IDENTITY, "model": "n"}, {"accuracy": 7.0}) == ({"accuracy": 7.0}, False)
 
 
-def test_numbers_come_back_as_they_were(tmp_path: Path) -> None:
+def test_numbers_are_read_as_they_were_stored(tmp_path: Path) -> None:
     made_of(tmp_path, IDENTITY, {"third": 1 / 3, "missing": math.nan, "at": {1: 0.5, 16: 0.25, 2: 0.5}, "ci": (1.5, 2)})
     numbers, taken = made_of(tmp_path, IDENTITY, {})
     assert taken and math.isnan(numbers.pop("missing"))
     assert numbers == {"third": 1 / 3, "at": {"1": 0.5, "16": 0.25, "2": 0.5}, "ci": [1.5, 2]}
 
 
-def test_a_torn_file_is_never_believed(tmp_path: Path) -> None:
+def test_an_incomplete_file_is_never_used(tmp_path: Path) -> None:
     made_of(tmp_path, IDENTITY, {"accuracy": 50.1})
     path = file_of(tmp_path)
     whole = path.read_bytes()
@@ -61,12 +61,12 @@ def test_a_torn_file_is_never_believed(tmp_path: Path) -> None:
         assert made_of(tmp_path, IDENTITY, {"accuracy": 9.0}) == ({"accuracy": 9.0}, False), other
 
 
-def test_what_does_not_last_is_made_again(tmp_path: Path) -> None:
+def test_a_result_that_is_not_lasting_is_computed_again(tmp_path: Path) -> None:
     assert made_of(tmp_path, IDENTITY, {"errors": 1}, lasting=False) == ({"errors": 1}, False)
     assert made_of(tmp_path, IDENTITY, {"errors": 0}) == ({"errors": 0}, False)
 
 
-def test_a_run_that_fails_lets_the_next_one_make_them(tmp_path: Path) -> None:
+def test_after_a_failure_the_next_run_computes(tmp_path: Path) -> None:
     def fail() -> Numbers:
         raise RuntimeError("out of memory")
 
@@ -98,7 +98,7 @@ def wait_until_made(folder: Path) -> None:
         time.sleep(0.02)
 
 
-def test_of_runs_that_start_at_once_one_makes_them(tmp_path: Path) -> None:
+def test_one_of_several_concurrent_runs_computes(tmp_path: Path) -> None:
     """In threads: a lock belongs to the open file, and each run opens the file itself."""
     makers: list[int] = []
 
@@ -116,7 +116,7 @@ def test_of_runs_that_start_at_once_one_makes_them(tmp_path: Path) -> None:
     assert outcomes == [({"by": maker}, number != maker) for number in range(8)]
 
 
-def test_a_killed_run_lets_go(tmp_path: Path) -> None:
+def test_a_killed_run_releases_the_lock(tmp_path: Path) -> None:
     [first] = start(tmp_path, "first", 600)
     wait_until_made(tmp_path)
     [second] = start(tmp_path, "second", 0)
@@ -126,7 +126,7 @@ def test_a_killed_run_lets_go(tmp_path: Path) -> None:
     assert outcome(tmp_path, "second") == [{"by": "second"}, False]
 
 
-def test_all_ranks_of_a_run_wait_and_take_together(tmp_path: Path) -> None:
+def test_all_ranks_wait_and_read_together(tmp_path: Path) -> None:
     first = start(tmp_path, "first", 1)
     wait_until_made(tmp_path)
     second = start(tmp_path, "second", 0, ranks=2)
@@ -135,7 +135,7 @@ def test_all_ranks_of_a_run_wait_and_take_together(tmp_path: Path) -> None:
     assert [outcome(tmp_path, "second", rank) for rank in (0, 1)] == [[{"by": "first"}, True]] * 2
 
 
-def test_all_ranks_of_a_run_make_them_together(tmp_path: Path) -> None:
+def test_all_ranks_compute_together(tmp_path: Path) -> None:
     assert ends_well(*start(tmp_path, "both", 0, ranks=2))
     assert (tmp_path / "made").read_text().split() == ["both", "both"]
     assert [outcome(tmp_path, "both", rank) for rank in (0, 1)] == [[{"by": "both"}, False]] * 2

@@ -20,7 +20,7 @@ KINDS = {
 
 
 def part_of(grid: list[str], task: Task | None = None) -> TaskResponses:
-    """A row a question, a character a response: a kind of KINDS, or a space for none."""
+    """One row per question, one character per response: a key of KINDS, or a space for none."""
     task = task or make_task(count=len(grid), k=len(grid[0]))
     responses, verdicts = {}, {}
     for question, row in zip(task.questions, grid, strict=True):
@@ -47,7 +47,7 @@ def test_a_whole_benchmark() -> None:
     assert result.auroc == 1.0
 
 
-def test_what_is_missing_is_counted_and_not_scored() -> None:
+def test_missing_responses_are_counted_and_not_scored() -> None:
     result = score(part_of(["++", "  ", "+ ", "-e"]))
     assert result.avg_at_k == pytest.approx((100 + 100 + 0) / 3)
     assert (result.n, result.partial) == (3, True)
@@ -63,11 +63,11 @@ def test_a_timeout_is_ungraded_and_shown() -> None:
     assert result.partial
 
 
-def test_the_majority_is_of_answers_not_of_wrong_against_right() -> None:
+def test_the_majority_is_over_answers_not_over_verdicts() -> None:
     assert score(part_of(["++-=", "--+0"])).maj_at_k == 50.0
 
 
-def test_nothing_at_all_has_no_numbers() -> None:
+def test_without_responses_numbers_are_nan() -> None:
     result = score(part_of(["  ", "  "]))
     assert math.isnan(result.avg_at_k) and result.n == 0 and result.partial
     document = result.document()
@@ -76,7 +76,7 @@ def test_nothing_at_all_has_no_numbers() -> None:
     assert rows_of([result])[0][2] == "@2 -"
 
 
-def test_general_and_math_are_means_of_all_their_benchmarks() -> None:
+def test_group_means_need_all_benchmarks_of_the_group() -> None:
     results = [
         score(part_of([row], make_task(name, count=1, k=2)))
         for name, row in {"math500": "++", "minerva": "+-", "aime24": "--"}.items()

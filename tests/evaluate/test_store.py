@@ -15,7 +15,7 @@ def response(name: str, index: int = 0) -> StoredResponse:
     return StoredResponse(name, index, f"text of {name}\n\ud800", (1, 2), "stop", 7, 0.1 + 0.2, -0.3)
 
 
-def test_what_was_added_is_there_again_bit_for_bit(tmp_path: Path) -> None:
+def test_responses_are_read_back_bit_for_bit(tmp_path: Path) -> None:
     with ResponseStore(tmp_path / "s", {"model": "m"}) as store:
         store.add([response("a"), response("b")])
         store.add([response("a", 1)])
@@ -25,7 +25,7 @@ def test_what_was_added_is_there_again_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40, -1])
-def test_a_line_half_written_is_dropped_and_written_over(kept: int, tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_removed(kept: int, tmp_path: Path) -> None:
     with ResponseStore(tmp_path, {}) as store:
         store.add([response("a")])
         whole = (tmp_path / "responses.jsonl").read_bytes()
@@ -39,13 +39,13 @@ def test_a_line_half_written_is_dropped_and_written_over(kept: int, tmp_path: Pa
         assert set(store.responses) == {("a", 0), ("c", 0)}
 
 
-def test_a_damaged_line_is_no_half_written_one(tmp_path: Path) -> None:
+def test_a_damaged_line_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "responses.jsonl").write_text('{"id"\n{}\n')
     with pytest.raises(RunFailed, match="damaged"), ResponseStore(tmp_path, {}):
         pass
 
 
-def test_a_store_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+def test_a_store_is_locked_by_one_process(tmp_path: Path) -> None:
     refused = pytest.raises(UserError, match="another evaluation is generating into it")
     with ResponseStore(tmp_path, {}), refused, ResponseStore(tmp_path, {}):
         pass
@@ -53,7 +53,7 @@ def test_a_store_is_held_by_one_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class FullDisk:
         def __getattr__(self, name: str) -> Any:
             return getattr(os, name)
@@ -74,12 +74,12 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, monkeypatch: pyte
         assert set(store.responses) == {("a", 0)}
 
 
-def test_verdicts_are_kept_by_version_of_the_grading(tmp_path: Path) -> None:
+def test_verdicts_are_stored_by_grading_hash(tmp_path: Path) -> None:
     right = Verdict(VerdictKind.CORRECT, "1", RuleName.EXACT, "")
     late = Verdict(VerdictKind.TIMEOUT, "1", RuleName.DEADLINE, "too slow")
     with ResponseStore(tmp_path, {}) as store:
         store.add_verdicts("one", {("a", 0): right, ("b", 0): late})
     with ResponseStore(tmp_path, {}) as store:
-        # A timeout may be the machine's fault: it is tried again.
+        # A timeout may be due to the machine: the response is graded again.
         assert store.verdicts("one") == {("a", 0): right}
         assert store.verdicts("two") == {}
