@@ -26,7 +26,7 @@ LAYERS = [
 
 DUPLICATE_CLASSES = {"Comparison", "Difference"}
 """Class names that are still defined twice."""
-UNCLEAR_DOCSTRINGS = 301
+UNCLEAR_DOCSTRINGS = 113
 """Docstrings that still begin with one of UNCLEAR_WORDS."""
 UNCLEAR_WORDS = {"Of", "What", "As", "Those"}
 
