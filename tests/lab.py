@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from icpo_cli.models.lab.build import Recipe, build
-from icpo_cli.models.lab.worked_examples import Curriculum
+from icpo_cli.models.lab import Curriculum, Recipe, build
 
 TINY = Recipe(
     hidden_size=64,

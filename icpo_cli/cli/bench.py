@@ -25,11 +25,12 @@ NOT_SHOWN = "Its questions are not shown: its authors ask that they are not publ
 def list_(settings: Settings = None, as_json: AsJson = False) -> None:
     """List the benchmarks: questions, responses a question, and whether the data is here."""
     from icpo_cli.data.benchmarks import BENCHMARKS
-    from icpo_cli.data.inventory import benchmark_here
+    from icpo_cli.data.benchmarks.load import find
     from icpo_cli.tables.terminal import print_table
 
     data_dir = data_folder(settings or [])
-    here = {name: benchmark_here(benchmark, data_dir) for name, benchmark in BENCHMARKS.items()}
+    files = {name: find(benchmark, data_dir) for name, benchmark in BENCHMARKS.items()}
+    here = {name: None if file is None else file.origin for name, file in files.items()}
     if as_json:
         facts = [_facts(benchmark, here[name]) for name, benchmark in BENCHMARKS.items()]
         typer.echo(json.dumps({"benchmarks": facts}))
@@ -54,7 +55,6 @@ def show(
     from icpo_cli.config.load import nearest
     from icpo_cli.data.benchmarks import BENCHMARKS
     from icpo_cli.data.benchmarks.load import find
-    from icpo_cli.data.inventory import path_shown
     from icpo_cli.errors import UserError
 
     if name not in BENCHMARKS:
@@ -62,7 +62,7 @@ def show(
     benchmark = BENCHMARKS[name]
     found = find(benchmark, data_folder(settings or []))
     questions = found.load().questions[:count] if found is not None else ()
-    facts = _facts(benchmark, path_shown(found) if found is not None else None)
+    facts = _facts(benchmark, found.origin if found is not None else None)
     shown = [_question(benchmark, question) for question in questions]
     if as_json:
         typer.echo(json.dumps({**facts, "shown": shown}))

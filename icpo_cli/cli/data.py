@@ -1,10 +1,10 @@
 """`icpo data`: the data sets that runs and benchmarks need: list, fetch, check."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,20 +25,19 @@ REPEATS_SHOWN = 3
 @app.command("list")
 def list_(settings: Settings = None, as_json: AsJson = False) -> None:
     """List the data sets of the configurations (no FILE: all shipped ones) and benchmarks, and where they are."""
-    from icpo_cli.data.inventory import needs
     from icpo_cli.tables.terminal import print_table
 
-    found = needs(_configs(settings or []), data_folder(settings or []))
+    data_sets = _configured(_configs(settings or [])) + _benchmarks(data_folder(settings or []))
     if as_json:
-        typer.echo(json.dumps({"data_sets": [asdict(need) for need in found]}))
+        typer.echo(json.dumps({"data_sets": data_sets}))
         return
     print_table(
         ("data set", "for", "here"),
-        [(need.data_set, _some(need.wanted_by), need.here or "missing") for need in found],
+        [(row["data_set"], _some(row["wanted_by"]), row["here"] or "missing") for row in data_sets],
     )
-    for need in found:
-        if need.here is None:
-            typer.echo(f"{need.data_set}: {need.how}")
+    for row in data_sets:
+        if row["here"] is None:
+            typer.echo(f"{row['data_set']}: {row['how']}")
 
 
 @app.command("prepare")
@@ -103,6 +102,37 @@ def _some(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
+def _configured(configs: "Mapping[str, Config]") -> list[dict[str, Any]]:
+    """The training and held-out data of the named configurations: where each set is, and how to get it."""
+    from icpo_cli.data.sources import how_to_get_source, source_here, source_name
+
+    rows: dict[str, dict[str, Any]] = {}
+    for name, config in configs.items():
+        for source in (config.data.train, config.data.heldout):
+            if source is not None:
+                data_set = source_name(source)
+                found = {"here": source_here(source), "how": how_to_get_source(source)}
+                names = rows.setdefault(data_set, {"data_set": data_set, "wanted_by": [], **found})["wanted_by"]
+                names += [] if name in names else [name]
+    return list(rows.values())
+
+
+def _benchmarks(data_dir: Path | None) -> list[dict[str, Any]]:
+    """The same for the benchmarks."""
+    from icpo_cli.data.benchmarks import BENCHMARKS
+    from icpo_cli.data.benchmarks.load import find, how_to_get
+
+    return [
+        {
+            "data_set": name,
+            "wanted_by": [f"--bench {benchmark.group}"],
+            "here": None if (file := find(benchmark, data_dir)) is None else file.origin,
+            "how": how_to_get(benchmark),
+        }
+        for name, benchmark in BENCHMARKS.items()
+    ]
+
+
 def _configs(settings: Sequence[str]) -> "dict[str, Config]":
     """Configurations by name: each FILE with the key=value overrides; without files, every shipped experiment."""
     from icpo_cli.ablate.study_file import is_study_file
@@ -137,12 +167,11 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _prepare_benchmark(benchmark: "Benchmark", folder: Path | None) -> dict[str, str | None]:
     from icpo_cli.data.benchmarks.load import Unavailable, find, how_to_get, obtain
-    from icpo_cli.data.inventory import path_shown
 
     found = find(benchmark, folder)
     if found is not None:
         found.load()
-        return {"name": benchmark.name, "status": "here", "where": path_shown(found), "how": ""}
+        return {"name": benchmark.name, "status": "here", "where": found.origin, "how": ""}
     try:
         loaded = obtain(benchmark, folder)
     except Unavailable as reason:
@@ -152,8 +181,7 @@ def _prepare_benchmark(benchmark: "Benchmark", folder: Path | None) -> dict[str,
 
 
 def _prepare_training(config: "Config") -> dict[str, str | None]:
-    from icpo_cli.data.inventory import how_to_get_source, source_here, source_name
-    from icpo_cli.data.sources import load_questions
+    from icpo_cli.data.sources import how_to_get_source, load_questions, source_here, source_name
 
     source = config.data.train
     status = "here" if source_here(source) else "fetched"

@@ -9,8 +9,7 @@ from pathlib import Path
 from icpo_cli.config.schema import Config
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.data.benchmarks.load import find
-from icpo_cli.data.inventory import path_shown, source_name
-from icpo_cli.data.sources import load_questions
+from icpo_cli.data.sources import load_questions, source_name
 from icpo_cli.errors import UserError
 from icpo_cli.records import Gold, Question
 
@@ -80,9 +79,9 @@ def check_data(config: Config, data_dir: Path | None, n: int, check_golds: Check
         try:
             benches[name] = found.load().questions
         except UserError as error:
-            sets.append(CheckedSet(name, path_shown(found), 0, (), {}, problem=str(error)))
+            sets.append(CheckedSet(name, found.origin, 0, (), {}, problem=str(error)))
             continue
-        sets.append(_checked(name, path_shown(found), benches[name], check_golds))
+        sets.append(_checked(name, found.origin, benches[name], check_golds))
     pairs = tuple(_withheld(pair) for pair in overlaps(train, benches, n))
     return DataCheck(
         n=n,

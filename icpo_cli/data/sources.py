@@ -45,6 +45,35 @@ def selected_by(source: SourceConfig) -> str | None:
         return None
 
 
+def source_name(source: SourceConfig) -> str:
+    if source.source == "reasoning_gym":
+        return f"reasoning_gym {source.task}"
+    return f"{source.path}, split {source.split}" if source.source == "hub" else str(source.path)
+
+
+def source_here(source: SourceConfig) -> str | None:
+    """Where the data is on this machine, or None; a hub data set is here if the hub's cache has its files."""
+    if source.source == "reasoning_gym":
+        return "generated when needed"
+    path = Path(str(source.path))
+    if path.exists():
+        return str(path)
+    if source.source == "file":
+        return None
+
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    snapshots = Path(HF_HUB_CACHE) / f"datasets--{str(source.path).replace('/', '--')}" / "snapshots"
+    return "in the hub's cache" if snapshots.is_dir() and any(snapshots.iterdir()) else None
+
+
+def how_to_get_source(source: SourceConfig) -> str:
+    """Instructions; empty for generated data."""
+    if source.source == "hub":
+        return "get it with network by `icpo data prepare train` and the configuration"
+    return f"put a file at {source.path}" if source.source == "file" else ""
+
+
 def _question(source: SourceConfig, place: str, row: dict[str, Any], index: int) -> Question:
     text = _scalar(place, source.question_column, _column(place, row, source.question_column))
     answer = _answer(source.answer_column, place, row)

@@ -161,7 +161,7 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
 
 def _build_lab(folder: Path, say: Say) -> None:
     """Train the lab model on this machine."""
-    from icpo_cli.models.lab.build import Recipe, build
+    from icpo_cli.models.lab import Recipe, build
 
     build(folder, Recipe(), say)
 

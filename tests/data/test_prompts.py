@@ -11,7 +11,7 @@ from icpo_cli.data.prompts import iteration_prompts, load_prompts
 from icpo_cli.data.templates import TEMPLATES
 from icpo_cli.errors import UserError
 from icpo_cli.grading.verifier import Verifier
-from icpo_cli.models.lab.build import make_tokenizer
+from icpo_cli.models.lab import make_tokenizer
 from icpo_cli.records import AnswerKind, Gold, Prompt
 
 CHATML = (

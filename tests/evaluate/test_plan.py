@@ -17,7 +17,7 @@ from icpo_cli.evaluate.plan import (
     seed_of,
     stop_of,
 )
-from icpo_cli.models.lab.build import make_tokenizer
+from icpo_cli.models.lab import make_tokenizer
 from tests.evaluate.benchmark import SAMPLING, make_benchmark, make_task, prompts_for
 
 

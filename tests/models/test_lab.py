@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import icpo_cli.models.lab.build as lab_build
+import icpo_cli.models.lab as lab_build
 from icpo_cli.cli.model import make_first
 from icpo_cli.config.schema import ModelConfig
 from icpo_cli.models import locate
-from icpo_cli.models.lab.build import TAGS, Recipe, build, make_tokenizer
+from icpo_cli.models.lab import TAGS, Recipe, build, make_tokenizer
 from icpo_cli.models.sizes import KNOWN_MODELS, Architecture
 from tests.lab import TINY
 

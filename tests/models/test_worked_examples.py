@@ -6,7 +6,7 @@ from random import Random
 import pytest
 import reasoning_gym
 
-from icpo_cli.models.lab.worked_examples import Curriculum, draw_terms, question_of, response_to
+from icpo_cli.models.lab import Curriculum, draw_terms, question_of, response_to
 
 FORM = re.compile(r"<think>(\d+(?:\+\d+=\d+)+|)</think><answer>(\d+)</answer>")
 

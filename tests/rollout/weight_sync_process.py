@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
-from icpo_cli.models.lab.build import make_tokenizer
+from icpo_cli.models.lab import make_tokenizer
 from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler
 
 

@@ -74,6 +74,11 @@ class BenchmarkFile:
     hub: HubDataset | None
     """The data set that it was fetched from; None for a file of the data folder."""
 
+    @property
+    def origin(self) -> str:
+        """The path, or for a file of the cache the data set it was fetched from."""
+        return str(self.path) if self.hub is None else f"fetched from {self.hub.id}"
+
     def load(self) -> LoadedBenchmark:
         questions = tuple(_read(self.benchmark, self.source, self.path))
         return LoadedBenchmark(

@@ -1,1 +1,0 @@
-"""The lab model: a million weights, correct on nearly every second sum, for experiments on a laptop."""
