@@ -3,7 +3,6 @@
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -11,17 +10,16 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.mlflow_client import MlflowClient, get_run, is_missing, reading
-from icpo_cli.track.read import Artifacts, PastRun, Points, end_of, facts_of
+from icpo_cli.track.read import PastRun, Points, RunStore, end_of, facts_of
 
 PAGE = 1000
 
 
-class MlflowRuns:
+class MlflowRuns(RunStore):
     """Reads through MlflowClient: a server, a folder of files, another database."""
 
     def __init__(self, uri: str) -> None:
-        self._uri = uri
-        self._artifacts = Artifacts(uri, self._root)
+        super().__init__(uri)
         with reading(uri):
             self._client = MlflowClient(uri)
 
@@ -36,14 +34,7 @@ class MlflowRuns:
             points = {key: self._points(run_id, key) for key in dict.fromkeys(metrics)}
         return {key: found for key, found in points.items() if found}
 
-    def artifacts(self, run_id: str) -> list[str]:
-        return self._artifacts.names(run_id)
-
-    def artifact(self, run_id: str, path: str) -> Path | None:
-        return self._artifacts.find(run_id, path)
-
-    def _root(self, run_id: str) -> str | None:
-        """The address of a run's artifacts; None if there is no such run."""
+    def _artifact_root(self, run_id: str) -> str | None:
         with reading(self._uri):
             run = get_run(self._client, run_id)
         return run.info.artifact_uri if run else None

@@ -1,11 +1,11 @@
 """Reading past runs of an MLflow store: the records, the interface of all readers, and the reader for a URI."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote, urlparse
 
 from icpo_cli.errors import UserError
@@ -61,24 +61,65 @@ class PastRun:
         return int(recorded) if recorded.isdecimal() else iteration_in(self.tags.get("model.name", ""))
 
 
-class RunStore(Protocol):
-    """Reads while others write. Every method raises UserError where the store cannot be read."""
+class RunStore(ABC):
+    """Reads while others write. Every method raises UserError if the store cannot be read."""
 
+    def __init__(self, uri: str, database: Path | None = None) -> None:
+        """`uri`: MLflow's name of the store. `database`: its file, if it is one."""
+        self._uri = uri
+        self._database = database
+
+    @abstractmethod
     def runs(self) -> list[PastRun]:
-        """All that are not deleted, newest first."""
-        ...
+        """All runs that are not deleted, newest first."""
 
+    @abstractmethod
     def history(self, run_id: str, metrics: Sequence[str]) -> dict[str, Points]:
         """The points of those metrics that the run has."""
-        ...
+
+    @abstractmethod
+    def _artifact_root(self, run_id: str) -> str | None:
+        """The address of a run's artifacts; None if there is no such run."""
 
     def artifacts(self, run_id: str) -> list[str]:
         """The paths of all files among the run's artifacts, sorted."""
-        ...
+        folders = self._folders(run_id)
+        if folders is None:
+            from icpo_cli.track.mlflow_client import remote_names
+
+            return remote_names(self._uri, run_id)
+        folder = next((folder for folder in folders if folder.is_dir()), None)
+        files = [path for path in folder.rglob("*") if path.is_file()] if folder else []
+        return sorted(path.relative_to(str(folder)).as_posix() for path in files)
 
     def artifact(self, run_id: str, path: str) -> Path | None:
-        """A file or folder of the run's artifacts on this machine; None if it does not exist."""
-        ...
+        """A file or folder of the run's artifacts, downloaded if it is on another machine; None if it does not exist.
+
+        Downloads live as long as this object.
+        """
+        folders = self._folders(run_id)
+        if folders is None:
+            from icpo_cli.track.mlflow_client import download
+
+            return download(self._uri, run_id, path, Path(self._downloads.name))
+        return next((folder / path for folder in folders if (folder / path).exists()), None)
+
+    def _folders(self, run_id: str) -> list[Path] | None:
+        """Where the artifacts may be on this machine; None if MLflow has to download them."""
+        root = self._artifact_root(run_id)
+        if root is None:
+            return []
+        address = urlparse(root)
+        if address.scheme not in ("", "file"):
+            return None
+        folders = [Path(unquote(address.path))]
+        if self._database is not None:  # a store that was copied or moved together with its artifacts
+            folders.append(self._database.parent / "mlartifacts" / run_id / "artifacts")
+        return folders
+
+    @cached_property
+    def _downloads(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="icpo-artifacts-")
 
 
 def open_store(uri: str | None) -> RunStore:
@@ -113,51 +154,3 @@ def facts_of(tags: Mapping[str, str]) -> dict[str, str]:
 def end_of(status: str, end_ms: int | None) -> int | None:
     """None for a running run: MLflow keeps the end that a resumed run had before."""
     return None if status == "RUNNING" else end_ms
-
-
-class Artifacts:
-    """Files of a store's runs, downloaded where they are not on this machine; downloads live as long as this object."""
-
-    def __init__(self, uri: str, root_of: Callable[[str], str | None], database: Path | None = None) -> None:
-        """`uri`: MLflow's name of the store. `root_of`: from a run's id to the address of its artifacts; None if there
-        is no such run. `database`: the store's, if it is a file."""
-        self._uri = uri
-        self._root_of = root_of
-        self._database = database
-
-    def names(self, run_id: str) -> list[str]:
-        """The paths of all files of a run, sorted. Raises UserError."""
-        folders = self._folders(run_id)
-        if folders is None:
-            from icpo_cli.track.mlflow_client import remote_names
-
-            return remote_names(self._uri, run_id)
-        folder = next((folder for folder in folders if folder.is_dir()), None)
-        files = [path for path in folder.rglob("*") if path.is_file()] if folder else []
-        return sorted(path.relative_to(str(folder)).as_posix() for path in files)
-
-    def find(self, run_id: str, path: str) -> Path | None:
-        """A file or folder of a run; None if it does not exist. Raises UserError."""
-        folders = self._folders(run_id)
-        if folders is None:
-            from icpo_cli.track.mlflow_client import download
-
-            return download(self._uri, run_id, path, Path(self._downloads.name))
-        return next((folder / path for folder in folders if (folder / path).exists()), None)
-
-    def _folders(self, run_id: str) -> list[Path] | None:
-        """Where they may be on this machine; None where MLflow has to download them."""
-        root = self._root_of(run_id)
-        if root is None:
-            return []
-        address = urlparse(root)
-        if address.scheme not in ("", "file"):
-            return None
-        folders = [Path(unquote(address.path))]
-        if self._database is not None:  # a store that was copied or moved together with its artifacts
-            folders.append(self._database.parent / "mlartifacts" / run_id / "artifacts")
-        return folders
-
-    @cached_property
-    def _downloads(self) -> tempfile.TemporaryDirectory[str]:
-        return tempfile.TemporaryDirectory(prefix="icpo-artifacts-")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from icpo_cli.errors import UserError
 from icpo_cli.runs.run_dir import Status
-from icpo_cli.track.read import Artifacts, PastRun, Points, end_of, facts_of
+from icpo_cli.track.read import PastRun, Points, RunStore, end_of, facts_of
 
 LOCKED_SECONDS = 20.0
 """How long a read waits for a writer to end its transaction."""
@@ -36,13 +36,13 @@ OLDER = frozenset(
 """Schema versions of MLflow 1 and 2."""
 
 
-class SqliteRuns:
+class SqliteRuns(RunStore):
     """Every read is one short transaction, so that a training run can write between two reads."""
 
     def __init__(self, path: Path) -> None:
         """Raises UserError if `path` is not a readable store."""
         self._path = path
-        self._artifacts = Artifacts(f"sqlite:///{path.resolve()}", self._root, path.resolve())
+        super().__init__(f"sqlite:///{path.resolve()}", path.resolve())
         if not path.is_file():
             raise UserError(
                 f"{path}: no such MLflow store: `icpo train` and `icpo eval` make one in the folder they are started "
@@ -97,14 +97,7 @@ class SqliteRuns:
             found.setdefault(key, {})[step] = value
         return {key: tuple(points.items()) for key, points in found.items()}
 
-    def artifacts(self, run_id: str) -> list[str]:
-        return self._artifacts.names(run_id)
-
-    def artifact(self, run_id: str, path: str) -> Path | None:
-        return self._artifacts.find(run_id, path)
-
-    def _root(self, run_id: str) -> str | None:
-        """The address of a run's artifacts; None if there is no such run."""
+    def _artifact_root(self, run_id: str) -> str | None:
         with self._reading() as database:
             row = database.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
         return row[0] if row else None

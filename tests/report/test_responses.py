@@ -34,6 +34,8 @@ class Stored(RunStore):
     def artifact(self, run_id: str, path: str) -> Path | None:
         return self.files.get((run_id, path))
 
+    def _artifact_root(self, run_id: str) -> None: ...
+
 
 def iteration(number: int, groups: int, size: int, **columns: Any) -> list[dict[str, Any]]:
     return [
