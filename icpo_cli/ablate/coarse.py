@@ -1,7 +1,7 @@
-"""Coarse data: the questions whose responses in a probe run were all right or all wrong, as a data set of their own.
+"""Coarse data: a data set of the questions whose responses in a probe run were all correct or all wrong.
 
-FOLDER/coarse.jsonl   a question a line: id, question, answer, kind, choices, and the reason why it was kept
-FOLDER/coarse.json    what it was selected from, with counts
+FOLDER/coarse.jsonl   one question per line: id, question, answer, kind, choices, and the reason for its selection
+FOLDER/coarse.json    the probe run and counts
 """
 
 import hashlib
@@ -21,27 +21,27 @@ from icpo_cli.runs.run_dir import RunDir
 
 QUESTIONS, RECORD = "coarse.jsonl", "coarse.json"
 COLUMNS = ("prompt_id", "question", "gold", "gold_kind", "gold_choices", "response", "verdict")
-"""What a run's stored responses must tell of each."""
+"""Columns that the stored responses of the probe need."""
 
 
 @dataclass(frozen=True)
 class CoarseData:
-    """What was selected, and from what."""
+    """The record of a selection: coarse.json."""
 
     probe: str
-    """The run's id."""
+    """Id of the run."""
     iterations: int
-    """Of the probe, that were looked at: up to the end of its first epoch."""
+    """Number of the probe's iterations that were read: its first epoch."""
     prompts: int
-    """Kept."""
+    """Number of selected questions."""
     counts: dict[str, int]
-    """Prompts by reason: all_right and all_wrong are kept, mixed and undecided are not."""
+    """Number of questions by reason: all_right and all_wrong are selected, mixed and undecided are not."""
     fingerprint: str
-    """sha256 of the questions' file."""
+    """sha256 of coarse.jsonl."""
 
 
 def coarse_source(probed: SourceConfig, folder: Path) -> SourceConfig:
-    """data.train of the arms, known before the probe has run. `probed`: the probe's own."""
+    """data.train of the arms, known before the probe has run. `probed`: data.train of the probe."""
     return SourceConfig(
         source="file",
         path=str(folder / QUESTIONS),
@@ -52,13 +52,13 @@ def coarse_source(probed: SourceConfig, folder: Path) -> SourceConfig:
 
 
 def select_coarse(run: RunDir, folder: Path) -> CoarseData:
-    """Select from the probe run of that folder, and write it down. Doing it again changes nothing.
+    """Select the coarse data from a probe run and write it into `folder`. A repeated call changes nothing.
 
-    Raises UserError where the run has no verdicts by prompt, or graded by wrong golds, where nothing is left, and
-    where the folder holds another selection, on which arms may have trained.
+    Raises UserError if the run has no verdicts by prompt or used shuffled gold answers, if no question is selected, and
+    if the folder holds another selection, on which arms may have trained.
     """
     if run.config().reward.control == "shuffled_golds":
-        raise UserError(f"probe {run.id}: was graded by shuffled golds (reward.control): its verdicts select nothing")
+        raise UserError(f"probe {run.id}: reward.control shuffled its gold answers, so its verdicts cannot select data")
     groups, iterations = _first_epoch(run)
     selection = select_uniform({name: [VerdictKind(row["verdict"]) for row in rows] for name, rows in groups.items()})
     if not selection.kept:
@@ -82,7 +82,7 @@ def select_coarse(run: RunDir, folder: Path) -> CoarseData:
 
 
 def _first_epoch(run: RunDir) -> tuple[dict[str, list[Row]], int]:
-    """The rows of each prompt's first group, in the run's order, and the iterations that they are from."""
+    """The rows of each prompt's first group, in the order of the run, and the number of iterations read."""
     files = list(run.responses().values())
     if not files:
         raise UserError(f"probe {run.id}: has no verdicts by prompt: no tables of responses in {run.responses_folder}")
@@ -102,13 +102,13 @@ def _read(run: RunDir, path: Path) -> list[Row]:
         if missing:
             raise UserError(f"probe {run.id}: has no verdicts by prompt: {path} has no column '{missing[0]}'")
         return read_table(path, COLUMNS)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are of these
+    except (OSError, ValueError) as error:  # the base classes of pyarrow's errors
         raise UserError(f"probe {run.id}: {path} cannot be read: {' '.join(str(error).split())}") from None
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Each begins with its response 1."""
-    starts = [place for place, row in enumerate(rows) if row["response"] == 1]
+    """Split rows into groups; each begins with response 1."""
+    starts = [index for index, row in enumerate(rows) if row["response"] == 1]
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
         yield list(rows[start:end])
 
@@ -131,8 +131,8 @@ def _check_same(path: Path, found: CoarseData) -> None:
     held = json.loads(path.read_text(encoding="utf-8"))
     if held["fingerprint"] != found.fingerprint:
         raise UserError(
-            f"probe {found.probe}: selects other questions than {path} holds, from probe {held['probe']}; "
-            f"move {path.parent} away for a study of its own"
+            f"probe {found.probe}: selects other questions than {path}, which is from probe {held['probe']}; "
+            f"move {path.parent} to start a new study"
         )
 
 

@@ -89,14 +89,14 @@ def _shown(records: Sequence[JobRecord]) -> list[JobRecord]:
 
     A mean over seeds of different lengths would jump where one of them ends.
     """
-    done = [record for record in records if record.state is Status.DONE]
+    done = [record for record in records if record.status is Status.DONE]
     begun = [record for record in records if record.series]
     return done or sorted(begun, key=lambda record: record.iterations)[-1:]
 
 
 def _label(arm: str, records: Sequence[JobRecord], shown: Sequence[JobRecord]) -> str:
-    if shown and shown[0].state is not Status.DONE:
-        return f"{arm} (seed {shown[0].seed}, {shown[0].state.value})"
+    if shown and shown[0].status is not Status.DONE:
+        return f"{arm} (seed {shown[0].seed}, {shown[0].status.value})"
     return arm if len(shown) == len(records) else f"{arm} ({len(shown)} of {len(records)} seeds)"
 
 

@@ -1,6 +1,6 @@
-"""One job of a study to its end: `python -m icpo_cli.ablate.job FOLDER`, with the files of runs.job_dir.
+"""Process that runs one job of a study to its end: `python -m icpo_cli.ablate.job FOLDER` (files: runs/job_dir.py).
 
-Killed at any point, it is started again in the same way and goes on from the run's newest checkpoint.
+Killed at any point, it can be started again in the same way and resumes from the run's newest checkpoint.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from icpo_cli.runs.run_dir import Status
 
 ICPO = (sys.executable, "-m", "icpo_cli")
 JOB = (sys.executable, "-m", "icpo_cli.ablate.job")
-"""This module's command."""
+"""Command of this module."""
 DONE, FAILED, ALREADY_RUNNING = 0, 1, 75
 STOPPED = tuple(128 + number for number in SIGNALS)
-"""Exit statuses of a job that was asked to stop, saved and left."""
+"""Exit statuses of a job that stopped on a signal and saved."""
 
 POLL_SECONDS = 0.2
 LOG_TAIL_BYTES = 65536
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str], icpo: Sequence[str] = ICPO) -> int:
     parser = argparse.ArgumentParser(prog="python -m icpo_cli.ablate.job")
     parser.add_argument("folder", type=Path, help="of the job, with its configuration")
     parser.add_argument("--ranks", type=int, default=1, help="processes of the run, one a GPU")
-    parser.add_argument("--parent", type=int, help="end, saved, when this process, which started this one, is gone")
+    parser.add_argument("--parent", type=int, help="id of the starting process; save and stop when it ends")
     parser.add_argument("--wait", action="store_true", help="wait for an earlier process of the job to end")
     options = parser.parse_args(arguments)
     job = JobDir(options.folder)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str], icpo: Sequence[str] = ICPO) -> int:
             if not options.wait:
                 print(f"{job.path}: this job is running already", file=sys.stderr)
                 return ALREADY_RUNNING
-            print(f"{job.path}: waits for an earlier process of this job to end", file=sys.stderr)
+            print(f"{job.path}: waiting for an earlier process of this job to end", file=sys.stderr)
             while (lock := _lock(job, held)) is None:
                 if stop.signal or _orphaned(options.parent):
                     return 128 + (stop.signal or signal.SIGTERM)
@@ -83,14 +83,14 @@ def _orphaned(parent: int | None) -> bool:
 
 
 def _run(job: JobDir, command: Sequence[str], parent: int | None, lock: int, stop: StopSignal) -> int:
-    """The command, from its start to the file that says how it ended."""
+    """Run the command to its end and write the file that records how it ended."""
     tmp = job.outcome_file.with_suffix(".tmp")
-    # Processes that a killed run leaves come to this one, which ends them.
+    # Orphaned processes of a killed run become children of this process, which kills them.
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     with tmp.open("wb") as document, job.log.open("ab") as log:
         began = log.tell()
-        # A session of its own: whatever signals a whole group tells the run only once, through this process.
-        # It holds the lock too: a run that outlives this process, saving, keeps a second one out.
+        # A new session: a signal to the whole process group reaches the run once, through this process.
+        # The run holds the lock too: while it still saves after this process was killed, no second one can start.
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -100,63 +100,63 @@ def _run(job: JobDir, command: Sequence[str], parent: int | None, lock: int, sto
             pass_fds=[lock],
             preexec_fn=_end_with_parent,  # this process has no threads
         )
-        told, status = _watch(process, parent, stop)
-        _end_leftovers()
+        sent, status = _watch(process, parent, stop)
+        _kill_children()
     if status == 0:
-        why = _unfinished(job, tmp)
-        if why is None:
+        reason = _unfinished(job, tmp)
+        if reason is None:
             publish(tmp, job.outcome_file)
             return DONE
     elif status in STOPPED:
         return status
-    elif told and status == -told:  # before the run had anything to save
-        return 128 + told
+    elif sent and status == -sent:  # before the run had anything to save
+        return 128 + sent
     else:
-        why = _last_words(job.log, began, status)
-    job.failure_file.write_text(f"{why}\n", encoding="utf-8")
+        reason = _last_message(job.log, began, status)
+    job.failure_file.write_text(f"{reason}\n", encoding="utf-8")
     return FAILED
 
 
 def _watch(process: subprocess.Popen[bytes], parent: int | None, stop: StopSignal) -> tuple[int, int]:
-    """The signal it was told, 0 for none, and its exit status, negative for a signal.
+    """The signal that was sent to the run, 0 for none, and its exit status, negative for a signal.
 
-    It is told when this process is asked to stop, and when the parent is gone. Told of both, it ends at once.
+    A signal is sent when this process gets one, and when the parent is gone. After both, the run ends at once.
     """
-    told = times = 0
+    sent = count = 0
     while (status := process.poll()) is None:
         reasons = bool(stop.signal) + _orphaned(parent)
-        if reasons > times:
-            told, times = stop.signal or signal.SIGTERM, reasons
-            process.send_signal(told)
+        if reasons > count:
+            sent, count = stop.signal or signal.SIGTERM, reasons
+            process.send_signal(sent)
         time.sleep(POLL_SECONDS)
-    return told, status
+    return sent, status
 
 
 def _unfinished(job: JobDir, document: Path) -> str | None:
-    """Why a run that ended well is not all of the job; None when it is."""
-    wanted = yaml.safe_load(job.config_file.read_text(encoding="utf-8"))["train"]["iterations"]
+    """Why a run with exit status 0 does not complete the job; None if it does."""
+    planned = yaml.safe_load(job.config_file.read_text(encoding="utf-8"))["train"]["iterations"]
     done = json.loads(document.read_text(encoding="utf-8"))["iterations"]
-    return None if done == wanted else f"ended after {done} of {wanted} iterations"
+    return None if done == planned else f"ended after {done} of {planned} iterations"
 
 
-def _last_words(log: Path, began: int, status: int) -> str:
-    """What a failed run said last, in one line."""
-    how = f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+def _last_message(log: Path, began: int, status: int) -> str:
+    """The last message of a failed run, in one line."""
+    how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     with log.open("rb") as file:
         file.seek(max(began, log.stat().st_size - LOG_TAIL_BYTES))
         lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    said = [line.removeprefix("icpo: ") for line in lines if line.startswith("icpo: ")]
-    last = (said or lines or [""])[-1]
-    return last if said else f"{how}{': ' if last else ''}{last}; log: {log}"
+    errors = [line.removeprefix("icpo: ") for line in lines if line.startswith("icpo: ")]
+    last = (errors or lines or [""])[-1]
+    return last if errors else f"{how}{': ' if last else ''}{last}; log: {log}"
 
 
-def _end_leftovers() -> None:
+def _kill_children() -> None:
     for process in psutil.Process().children(recursive=True):
         process.kill()
 
 
 def _end_with_parent() -> None:
-    """In the run's process: SIGTERM when the process that started it dies, however it dies."""
+    """In the process of the run: request SIGTERM when the process that started it dies in any way."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -1,4 +1,4 @@
-"""What a study writes down: its MLflow run, which its jobs stand under, and tables and curves, anew while it runs."""
+"""Records of a study: its MLflow run, the parent of its jobs' runs; tables and curves, updated while it runs."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,10 +7,9 @@ from pathlib import Path
 
 from icpo_cli.ablate.collect import collect
 from icpo_cli.ablate.curves import FOLDER, draw_curves
-from icpo_cli.ablate.fairness import to_markdown as fairness_markdown
-from icpo_cli.ablate.outcome import Outcome, outcome_of
+from icpo_cli.ablate.result import StudyResult, result_of
 from icpo_cli.ablate.study import Study, jobs_of
-from icpo_cli.ablate.table import to_csv, to_markdown
+from icpo_cli.ablate.table import input_parity_markdown, to_csv, to_markdown
 from icpo_cli.config.load import flatten, to_tree
 from icpo_cli.errors import UserError
 from icpo_cli.runs.files import write_text
@@ -25,7 +24,7 @@ Warn = Callable[[str], None]
 
 
 class StudyRecord:
-    """The record of a study while it is open. A store that goes away costs a warning, never the study."""
+    """Records of a running study. If the MLflow store fails, a warning is shown and the study continues."""
 
     def __init__(self, study: Study, store: MlflowStore, warn: Warn) -> None:
         self.study = study
@@ -35,9 +34,9 @@ class StudyRecord:
         self._warn = warn
 
     def describe(self) -> None:
-        """What the study is: arms, seeds, code, and the base arm's configuration."""
+        """Log arms, seeds, code version, and the configuration of the base arm."""
         config = flatten(to_tree(self.study.arms[0].config))
-        # Seeds may come to a study later, and a parameter cannot be changed.
+        # Without the seed: seeds can be added to a study later, but an MLflow parameter cannot be changed.
         params = {key: value for key, value in config.items() if key != "seed"}
         tags = {
             KIND: Kind.STUDY,
@@ -47,29 +46,29 @@ class StudyRecord:
             "study.seeds": ", ".join(map(str, self.study.seeds)),
             "study.arms": json.dumps({arm.name: arm.overrides for arm in self.study.arms}),
         }
-        self._told(lambda: self._store.log_params(params))
-        self._told(lambda: self._store.log_tags(tags | code_version()))
+        self._try(lambda: self._store.log_params(params))
+        self._try(lambda: self._store.log_tags(tags | code_version()))
 
-    def refresh(self) -> Outcome:
-        """Tables and curves anew, from what the jobs have left so far: into the study's folder, then to MLflow."""
+    def refresh(self) -> StudyResult:
+        """Write tables and curves of the results so far into the study's folder, then log them to MLflow."""
         folder, records = self.study.folder, collect(self.jobs)
-        outcome = outcome_of(self.study, self.run_id, records)
+        result = result_of(self.study, self.run_id, records)
         texts = {
-            "table.md": to_markdown(outcome),
-            "table.csv": to_csv(outcome),
-            "fairness.md": fairness_markdown(self.study, records),
-            RESULT: json.dumps(outcome.document(), indent=2),
+            "table.md": to_markdown(result),
+            "table.csv": to_csv(result),
+            "input_parity.md": input_parity_markdown(result),
+            RESULT: json.dumps(result.document(), indent=2),
         }
         for name, text in texts.items():
             write_text(folder / name, text)
         curves = draw_curves(self.study, records, folder)
-        done = sum(job.state is Status.DONE for job in records)
-        self._told(lambda: self._send([folder / name for name in texts], curves))
-        self._told(lambda: self._store.log_tags({"study.jobs_done": f"{done} of {len(records)}"}))
-        return outcome
+        done = sum(job.status is Status.DONE for job in records)
+        self._try(lambda: self._send([folder / name for name in texts], curves))
+        self._try(lambda: self._store.log_tags({"study.jobs_done": f"{done} of {len(records)}"}))
+        return result
 
     def end(self, status: Status) -> None:
-        self._told(lambda: self._store.end(status))
+        self._try(lambda: self._store.end(status))
 
     def _send(self, files: list[Path], curves: list[Path]) -> None:
         for path in files:
@@ -77,19 +76,19 @@ class StudyRecord:
         for path in curves:
             self._store.log_artifact(path, FOLDER)
 
-    def _told(self, tell: Callable[[], None]) -> None:
+    def _try(self, log: Callable[[], None]) -> None:
         try:
-            tell()
+            log()
         except STORE_ERRORS as error:
             self._warn(f"MLflow did not answer; the study's record is in {self.study.folder}: {_one_line(error)}")
 
 
 @contextmanager
 def recorded(study: Study, warn: Warn) -> Iterator[StudyRecord]:
-    """The study's record, and its status in MLflow however the block ends.
+    """The study's record; when the block ends, its status in MLflow is set.
 
-    DONE when all jobs are done, FAILED when one failed or the block raises, STOPPED when it was left with jobs that can
-    go on. Raises UserError where no MLflow store can be used.
+    DONE if all jobs are done, FAILED if one failed or the block raises, STOPPED if jobs are left that can be resumed.
+    Raises UserError if no MLflow store can be used.
     """
     record = StudyRecord(study, _store(study, warn), warn)
     status = Status.FAILED
@@ -105,7 +104,7 @@ def recorded(study: Study, warn: Warn) -> Iterator[StudyRecord]:
 
 
 def _store(study: Study, warn: Warn) -> MlflowStore:
-    """The study's run in MLflow: the one it had, where that is there still, else a new one."""
+    """The study's MLflow run: its earlier one if that still exists, else a new one."""
     track, path = study.arms[0].config.track, study.folder / STUDY
     if path.is_file():
         try:
@@ -118,11 +117,11 @@ def _store(study: Study, warn: Warn) -> MlflowStore:
     return store
 
 
-def _status(outcome: Outcome) -> Status:
-    states = {job.state for job in outcome.jobs}
-    if states & {Status.WAITING, Status.UNFINISHED}:
+def _status(result: StudyResult) -> Status:
+    statuses = {job.status for job in result.jobs}
+    if statuses & {Status.WAITING, Status.UNFINISHED}:
         return Status.STOPPED
-    return Status.FAILED if Status.FAILED in states else Status.DONE
+    return Status.FAILED if Status.FAILED in statuses else Status.DONE
 
 
 def _one_line(error: Exception) -> str:

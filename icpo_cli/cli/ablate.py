@@ -1,4 +1,4 @@
-"""`icpo ablate`: a study, from its plan to the table of its arms."""
+"""`icpo ablate`: run a study and print the table of its arms."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from icpo_cli.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
     from icpo_cli.ablate.plan import Machine
-    from icpo_cli.ablate.run import Ended
+    from icpo_cli.ablate.run import StudyEnd
     from icpo_cli.ablate.study import Study
 
 
@@ -24,17 +24,19 @@ def ablate(
     ],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="Beneath every arm; no file: the quickstart."),
+        typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="Base of all arms; default: the quickstart."),
     ] = None,
-    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Each arm runs once with each.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Each arm runs once with each seed.")] = "0,1,2",
     jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="Runs at once; here they divide cores and GPUs, default 1.")
+        int | None, typer.Option(metavar="N", help="Runs in parallel; locally they share cores and GPUs, default 1.")
     ] = None,
     dial: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=V1,V2", help="An arm for each value; KEY alone: the study's. May be repeated."),
+        typer.Option(
+            metavar="KEY=V1,V2", help="An arm for each value; KEY alone: the study's values. May be repeated."
+        ),
     ] = None,
-    grid: Annotated[bool, typer.Option("--grid", help="All combinations of the dials' values.")] = False,
+    grid: Annotated[bool, typer.Option("--grid", help="Sweep all combinations of the values of --dial.")] = False,
     control: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="random_reward or shuffled_golds; may be repeated.")
     ] = None,
@@ -43,26 +45,26 @@ def ablate(
     ] = None,
     launcher: Annotated[str, typer.Option(metavar="local|slurm", help="Where the runs are started.")] = "local",
     slurm: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="What each run asks of SLURM; may be repeated.")
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Resources of each run in SLURM; may be repeated.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print arms and plan; start nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
 ) -> None:
-    """Compare configurations over seeds. Interrupted, the same command goes on with what is not done."""
-    from icpo_cli.ablate.launch.choose import launchers_of
+    """Compare configurations over seeds. The same command resumes a study that was interrupted."""
+    from icpo_cli.ablate.launch import launcher_factory
     from icpo_cli.ablate.plan import check_study
     from icpo_cli.ablate.request import StudyRequest, read_study
 
     request = StudyRequest(study, settings or [], seeds, dial or [], grid, control or [], probe)
     read = read_study(request, fetch=not dry_run)
-    new_launcher = launchers_of(read, launcher, slurm or [])
+    new_launcher = launcher_factory(read, launcher, slurm or [])
     machine = _machine(read, launcher, slurm or [], jobs)
     check_study(read, machine.ranks)
     selected = _selected(read)
     if dry_run:
         _print_plan(read, machine, selected, _script(read, launcher, slurm or [], jobs), as_json)
         return
-    # Set before MLflow is imported, whose notes on making its tables would stand among the study's.
+    # Set before MLflow is imported, because its messages on creating tables would mix with the output.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from icpo_cli.ablate.run import run_study
     from icpo_cli.cli.ablate_display import StudyProgress
@@ -75,9 +77,9 @@ def ablate(
 
 
 def _machine(study: "Study", launcher: str, slurm: list[str], jobs: int | None) -> "Machine":
-    """What each run will have. Raises UserError on more jobs at once than there is room for."""
+    """Resources of each run. Raises UserError if there are too few for `jobs` parallel runs."""
     from icpo_cli.ablate.launch.local import shares
-    from icpo_cli.ablate.launch.slurm_settings import slurm_settings
+    from icpo_cli.ablate.launch.slurm import slurm_settings
     from icpo_cli.ablate.plan import Machine
 
     devices = {arm.config.train.device for arm in study.arms}
@@ -87,12 +89,12 @@ def _machine(study: "Study", launcher: str, slurm: list[str], jobs: int | None) 
         return Machine(ranks=max(1, slurm_settings(slurm).gpus), cores=None, at_once=jobs)
     share = shares(jobs or 1, uses_gpus=devices != {"cpu"})[0]
     if "cuda" in devices and not share.gpus:
-        raise UserError("train.device: cuda, but no GPU is to be seen here; use train.device=cpu or --launcher slurm")
+        raise UserError("train.device: cuda, but no GPU is visible; use train.device=cpu or --launcher slurm")
     return Machine(max(1, len(share.gpus)), None if share.gpus else len(share.cores), jobs or 1)
 
 
 def _selected(study: "Study") -> dict[str, int] | None:
-    """Prompts of the run of --probe by reason; None without one. Raises UserError where it selects nothing."""
+    """Number of prompts of the --probe run by reason; None without it. Raises UserError if it selects nothing."""
     if study.probe_run is None:
         return None
     import tempfile
@@ -105,7 +107,7 @@ def _selected(study: "Study") -> dict[str, int] | None:
 
 
 def _script(study: "Study", launcher: str, slurm: list[str], jobs: int | None) -> str | None:
-    from icpo_cli.ablate.launch.choose import slurm_script
+    from icpo_cli.ablate.launch import slurm_script
 
     return slurm_script(study, slurm, jobs) if launcher == "slurm" else None
 
@@ -126,21 +128,21 @@ def _print_plan(
         typer.echo(f"\nthe batch script\n\n{script}")
 
 
-def _report(ended: "Ended", as_json: bool) -> None:
-    from icpo_cli.cli.ablate_outcome import print_outcome
+def _report(end: "StudyEnd", as_json: bool) -> None:
+    from icpo_cli.cli.ablate_display import print_result
 
     if as_json:
-        typer.echo(json.dumps(ended.outcome.document()))
+        typer.echo(json.dumps(end.result.document()))
     else:
-        print_outcome(ended.outcome)
-    if ended.stopped_by:
-        typer.echo("stopped: the same command goes on with what is not done", err=True)
-        raise typer.Exit(128 + ended.stopped_by)
-    if ended.not_done:
-        first = ended.not_done[0]
-        more = f" (and {len(ended.not_done) - 1} more)" if len(ended.not_done) > 1 else ""
+        print_result(end.result)
+    if end.stopped_by:
+        typer.echo("stopped: the same command resumes the study", err=True)
+        raise typer.Exit(128 + end.stopped_by)
+    if end.not_done:
+        first = end.not_done[0]
+        more = f" (and {len(end.not_done) - 1} more)" if len(end.not_done) > 1 else ""
         raise RunFailed(
-            f"{len(ended.not_done)} of {len(ended.jobs)} runs are not done: "
-            f"{first.job.arm} seed {first.job.seed} {first.standing.state}: {first.standing.why}{more}; "
-            "the same command tries them again"
+            f"{len(end.not_done)} of {len(end.jobs)} runs are not done: "
+            f"{first.job.arm} seed {first.job.seed} {first.status}: {first.reason}{more}; "
+            "the same command retries them"
         )

@@ -1,5 +1,6 @@
 """The folder of a run: where each of its files is, and how a user's name for a run leads to it."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,14 +79,14 @@ class RunDir:
     @property
     def input_parity_file(self) -> Path:
         """Hashes of the inputs, which must be equal across the arms of a study."""
-        return self.path / "fairness.json"
+        return self.path / "input_parity.json"
 
     def input_parity(self) -> dict[str, str]:
-        """Empty until the run has written all of them."""
-        try:
-            return dict(json.loads(self.input_parity_file.read_text(encoding="utf-8")))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
+        """Empty until the run has written all of them. Older runs have them in fairness.json."""
+        for file in (self.input_parity_file, self.path / "fairness.json"):
+            with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+                return dict(json.loads(file.read_text(encoding="utf-8")))
+        return {}
 
     @property
     def responses_folder(self) -> Path:

@@ -24,7 +24,7 @@ from icpo_cli.runs.checkpoints import Checkpoint, LoopState
 from icpo_cli.runs.files import write_text
 from icpo_cli.runs.run_dir import Kind, RunDir, Status, find_run
 from icpo_cli.track.tracker import Tracker
-from icpo_cli.train.fairness import fairness_of
+from icpo_cli.train.input_parity import input_parity
 from icpo_cli.train.loop import Trainer
 from icpo_cli.train.observer import Observer
 from icpo_cli.train.preflight import TrainInputs
@@ -99,7 +99,7 @@ def run_training(
             if tracker is not None:
                 tracker.warn = observer.note
                 tracker.describe(Kind.TRAIN, config, _facts(config, prepared, profile.type, ranks))
-                _record_fairness(config, prepared, tracker)
+                _record_input_parity(config, prepared, tracker)
                 observer.note(f"run {tracker.run_id} in {run.path}")
                 _report_data(config, prepared, observer)
             record = RunRecord(tracker, heldout_k(config)) if tracker else None
@@ -241,12 +241,12 @@ def _facts(config: Config, prepared: TrainInputs, device: str, ranks: Ranks) -> 
     }
 
 
-def _record_fairness(config: Config, prepared: TrainInputs, tracker: Tracker) -> None:
-    """Into the run's folder and, as tags fairness.*, into MLflow."""
-    fairness = fairness_of(config, prepared.prompts)
+def _record_input_parity(config: Config, prepared: TrainInputs, tracker: Tracker) -> None:
+    """Write the hashes into the run's folder and, as tags input_parity.*, into MLflow."""
+    hashes = input_parity(config, prepared.prompts)
     path = tracker.run.input_parity_file
-    write_text(path, json.dumps(fairness, indent=2))
-    tracker.tag({f"fairness.{name}": value for name, value in fairness.items()})
+    write_text(path, json.dumps(hashes, indent=2))
+    tracker.tag({f"input_parity.{name}": value for name, value in hashes.items()})
     tracker.log_artifact(path)
 
 

@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from icpo_cli.ablate.launch.launcher import standing_on_disk
+from icpo_cli.ablate.launch.launcher import ended_status
 from icpo_cli.ablate.launch.local import LocalLauncher, shares
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.runs.run_dir import Status
@@ -13,13 +13,13 @@ from tests.ablate.jobs import JOB
 
 def main(at_once: int, folders: list[Path]) -> int:
     with StopSignal() as stop, LocalLauncher(shares(at_once, uses_gpus=False), JOB) as launcher:
-        launcher.begin([folder for folder in folders if standing_on_disk(folder) is None])
-        while not all(standing.state.ended for standing in launcher.poll().values()):
+        launcher.begin([folder for folder in folders if ended_status(folder) is None])
+        while not all(standing.status.ended for standing in launcher.poll().values()):
             if stop.signal:
                 launcher.stop(stop.signal)
                 return 128 + stop.signal
             time.sleep(0.05)
-        return int(any(standing.state is not Status.DONE for standing in launcher.poll().values()))
+        return int(any(standing.status is not Status.DONE for standing in launcher.poll().values()))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def write_run(
     iterations: int = ITERATIONS,
     run_id: str = "run0",
     bench: str = "heldout",
-    fairness: Mapping[str, str] | None = None,
+    input_parity: Mapping[str, str] | None = None,
 ) -> Path:
     """A run of so many iterations in the job's folder, evaluated after those of `accuracies` (percent)."""
     run = job.folder / run_id
@@ -60,8 +60,8 @@ def write_run(
         if step in accuracies:
             prefix = f"eval/{bench}"
             journal.append(JournalEntry(step, 0, {f"{prefix}/avg_at_k": accuracies[step], f"{prefix}/stderr": 4.0}))
-    if fairness is not None:
-        (run / "fairness.json").write_text(json.dumps(fairness))
+    if input_parity is not None:
+        (run / "input_parity.json").write_text(json.dumps(input_parity))
     return run
 
 

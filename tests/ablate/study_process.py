@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from icpo_cli.ablate.launch.local import LocalLauncher, shares
-from icpo_cli.ablate.run import Ended, run_study
+from icpo_cli.ablate.run import StudyEnd, run_study
 from icpo_cli.ablate.study import Arm, Study
 from icpo_cli.cli.ablate_display import StudyProgress
 from icpo_cli.config.schema import Config, TrainConfig
@@ -28,7 +28,7 @@ def study_of(folder: Path, iterations: int, arms: list[str]) -> Study:
     )
 
 
-def run(folder: Path, iterations: int, arms: list[str]) -> Ended:
+def run(folder: Path, iterations: int, arms: list[str]) -> StudyEnd:
     return run_study(
         study_of(folder, iterations, arms),
         lambda at_once: LocalLauncher(shares(at_once or 1, uses_gpus=False), JOB),
@@ -42,5 +42,5 @@ if __name__ == "__main__":
         ended = run(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
     except UserError as error:
         sys.exit(str(error))
-    states = {view.job.arm: str(view.standing.state) for view in ended.jobs}
+    states = {view.job.arm: str(view.status) for view in ended.jobs}
     print(json.dumps({"states": states, "stopped_by": ended.stopped_by, "not_done": len(ended.not_done)}))

@@ -155,7 +155,7 @@ def test_doing_it_again_changes_nothing_and_another_probe_is_refused(probe: RunD
     assert {path.name: path.read_bytes() for path in study.iterdir()} == files
     other = write_probe(tmp_path / "runs" / "def", probe.config(), {"sum-0": "+++"})
     with pytest.raises(
-        UserError, match=r"^probe def: selects other questions than .*coarse.json holds, from probe abc; move .*study"
+        UserError, match=r"^probe def: selects other questions than .*coarse.json, which is from probe abc; move .*study"
     ):
         select_coarse(other, study)
     assert {path.name: path.read_bytes() for path in study.iterdir()} == files
@@ -195,4 +195,4 @@ def test_a_run_without_verdicts_by_prompt_is_refused(probe: RunDir, tmp_path: Pa
 
 def test_a_probe_graded_by_other_questions_golds_is_refused(probe: RunDir, tmp_path: Path) -> None:
     probe.config_file.write_text(to_yaml(probe.config(["reward.control=shuffled_golds"])))
-    refused(probe, tmp_path / "study", r"^probe abc: was graded by shuffled golds")
+    refused(probe, tmp_path / "study", r"^probe abc: reward.control shuffled its gold answers")

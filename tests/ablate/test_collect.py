@@ -17,12 +17,12 @@ def study(tmp_path: Path) -> Study:
 
 def test_a_job_is_waiting_unfinished_failed_or_done(study: Study) -> None:
     write_run(job_of(study, "icpo", 0), {0: 20.0}, iterations=3)
-    finish(job_of(study, "grpo", 0), {0: 20.0, 8: 40.0}, fairness=FAIR)
+    finish(job_of(study, "grpo", 0), {0: 20.0, 8: 40.0}, input_parity=FAIR)
     failed = job_of(study, "grpo", 1)
     write_run(failed, {0: 20.0}, iterations=1)
     (failed.folder / "failure.txt").write_text("no room\non the device\n")
     records = collect(jobs(study))
-    assert [(record.arm, record.seed, record.state, record.iterations) for record in records] == [
+    assert [(record.arm, record.seed, record.status, record.iterations) for record in records] == [
         ("grpo", 0, Status.DONE, 8),
         ("icpo", 0, Status.UNFINISHED, 3),
         ("grpo", 1, Status.FAILED, 1),
@@ -30,8 +30,8 @@ def test_a_job_is_waiting_unfinished_failed_or_done(study: Study) -> None:
     ]
     assert [record.failure for record in records] == ["", "", "no room on the device", ""]
     assert [record.run_id for record in records] == ["run0", "run0", "run0", None]
-    assert [record.fairness for record in records] == [FAIR, {}, {}, {}]
-    assert {record.wanted for record in records} == {8}
+    assert [record.input_parity for record in records] == [FAIR, {}, {}, {}]
+    assert {record.iterations_planned for record in records} == {8}
 
 
 def test_series_are_by_arm_seed_and_metric(study: Study) -> None:
@@ -47,9 +47,9 @@ def test_a_line_that_is_half_written_waits(study: Study) -> None:
     run = write_run(job, {0: 20.0}, iterations=2)
     with (run / "journal.jsonl").open("a") as journal:
         journal.write('{"step": 3, "time_ms": 0, "metr')
-    (run / "fairness.json").write_text('{"prompts": "a')
+    (run / "input_parity.json").write_text('{"prompts": "a')
     record = collect([job])[0]
-    assert (record.iterations, record.fairness) == (2, {})
+    assert (record.iterations, record.input_parity) == (2, {})
 
 
 def test_the_run_that_was_written_last_counts(study: Study) -> None:

@@ -51,7 +51,7 @@ def test_the_run_of_a_killed_job_process_saves_and_the_job_stays_locked_until_th
 def test_a_run_that_is_killed_is_a_failure_that_the_next_start_forgets(tmp_path: Path) -> None:
     folder = make_job(tmp_path / "job", "dies once")
     assert run_job(folder) == 1
-    assert (folder / "failure.txt").read_text().startswith("ended by SIGKILL")
+    assert (folder / "failure.txt").read_text().startswith("killed by SIGKILL")
     assert run_job(folder) == 0
     assert not (folder / "failure.txt").exists()
     assert steps_of(folder) == [1, 2, 3, 4]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from icpo_cli.ablate.launch.launcher import Standing
+from icpo_cli.ablate.launch.launcher import JobStatus
 from icpo_cli.ablate.launch.local import LocalLauncher, Share, shares
 from icpo_cli.errors import UserError
 from icpo_cli.runs.run_dir import Status
@@ -38,10 +38,10 @@ def standin_finds_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def run_all(launcher: LocalLauncher, folders: list[Path]) -> Mapping[Path, Standing]:
+def run_all(launcher: LocalLauncher, folders: list[Path]) -> Mapping[Path, JobStatus]:
     with launcher:
         launcher.begin(folders)
-        until(lambda: all(standing.state.ended for standing in launcher.poll().values()))
+        until(lambda: all(standing.status.ended for standing in launcher.poll().values()))
         return launcher.poll()
 
 
@@ -56,16 +56,16 @@ def test_a_failed_job_does_not_stop_the_others(tmp_path: Path) -> None:
     names = {"a": "fine", "b": "fails", "c": "fine"}
     folders = [make_job(tmp_path / place, name) for place, name in names.items()]
     a, b, c = (run_all(LocalLauncher(NO_GPU, JOB), folders)[folder] for folder in folders)
-    assert (a.state, c.state) == (Status.DONE, Status.DONE)
-    assert b == Standing(Status.FAILED, "iteration 2: the loss was not finite; log: there")
+    assert (a.status, c.status) == (Status.DONE, Status.DONE)
+    assert b == JobStatus(Status.FAILED, "iteration 2: the loss was not finite; log: there")
 
 
 def test_one_at_a_time_where_the_machine_is_one_share(tmp_path: Path) -> None:
     folders = [make_job(tmp_path / name) for name in "abc"]
     with LocalLauncher(NO_GPU, JOB) as launcher:
         launcher.begin(folders)
-        while not all(standing.state.ended for standing in launcher.poll().values()):
-            assert [standing.state for standing in launcher.poll().values()].count(Status.RUNNING) <= 1
+        while not all(standing.status.ended for standing in launcher.poll().values()):
+            assert [standing.status for standing in launcher.poll().values()].count(Status.RUNNING) <= 1
             time.sleep(0.05)
 
 
@@ -164,8 +164,8 @@ def test_a_job_process_that_is_killed_is_a_failed_job(tmp_path: Path, monkeypatc
         until(lambda: under_way(folder))
         [process] = [each for each in psutil.Process().children() if str(folder) in each.cmdline()]
         process.kill()
-        until(lambda: launcher.poll()[folder].state.ended)
+        until(lambda: launcher.poll()[folder].status.ended)
         standing = launcher.poll()[folder]
-    assert standing.state is Status.FAILED
-    assert standing.why == f"the job's process ended with signal SIGKILL; log: {folder / 'job.log'}"
-    assert (folder / "failure.txt").read_text().strip() == standing.why
+    assert standing.status is Status.FAILED
+    assert standing.reason == f"the job's process ended with signal SIGKILL; log: {folder / 'job.log'}"
+    assert (folder / "failure.txt").read_text().strip() == standing.reason

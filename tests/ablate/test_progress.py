@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.launch.launcher import Standing
-from icpo_cli.ablate.progress import JobView, Progress, ProgressReader
+from icpo_cli.ablate.collect import JobView, Progress, ProgressReader
 from icpo_cli.ablate.study import Job
 from icpo_cli.config.schema import Config, TrainConfig
 from icpo_cli.runs.job_dir import JobDir
@@ -63,5 +62,5 @@ def test_a_journal_that_a_resume_wrote_anew_is_read_anew(journal: Path) -> None:
 def test_time_left_is_that_of_the_iterations_to_come() -> None:
     config = Config(train=TrainConfig(iterations=10))
     job = Job("grpo", 0, config, Path("job"))
-    assert JobView(job, Standing(Status.RUNNING), Progress(iteration=4, seconds=2.5)).seconds_left == 15.0
-    assert JobView(job, Standing(Status.RUNNING), Progress()).seconds_left is None
+    assert JobView(job, Status.RUNNING, "", Progress(iteration=4, seconds=2.5)).seconds_left == 15.0
+    assert JobView(job, Status.RUNNING, "", Progress()).seconds_left is None

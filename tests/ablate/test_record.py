@@ -45,7 +45,7 @@ def run_of(run_id: str) -> Run:
 
 def finish_all(study: Study) -> None:
     for job in jobs_of(study, "parent"):
-        finish(job, {0: 20.0, 8: 40.0 + job.seed}, fairness=FAIR)
+        finish(job, {0: 20.0, 8: 40.0 + job.seed}, input_parity=FAIR)
 
 
 def test_a_study_is_a_run_with_its_table_and_curves(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +61,7 @@ def test_a_study_is_a_run_with_its_table_and_curves(study: Study, capsys: pytest
     assert "code.version" in run.data.tags
     assert run.data.params["train.iterations"] == "8" and "seed" not in run.data.params
     names = {artifact.path for artifact in client().list_artifacts(record.run_id)}
-    assert names == {"table.md", "table.csv", "fairness.md", "result.json", "curves"}
+    assert names == {"table.md", "table.csv", "input_parity.md", "result.json", "curves"}
     pictures = {artifact.path for artifact in client().list_artifacts(record.run_id, "curves")}
     assert {"curves/all.png", "curves/all.pdf", "curves/entropy.png"} <= pictures
     stored = Path(client().download_artifacts(record.run_id, "result.json")).read_text()

@@ -88,4 +88,4 @@ def test_two_commands_do_not_work_on_one_study(tmp_path: Path) -> None:
         process = start(tmp_path, "grpo")
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err == "study: another icpo ablate is at work on this study\n"
+    assert err == "study: another icpo ablate is running this study\n"

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.ablate.launch import slurm
-from icpo_cli.ablate.launch.slurm import SlurmLauncher
-from icpo_cli.ablate.launch.slurm_settings import SlurmSettings
+from icpo_cli.ablate.launch.slurm import SlurmLauncher, SlurmSettings
 from icpo_cli.runs.run_dir import Status
 from tests.ablate.jobs import ENVIRONMENT, JOB, make_job, starts_of, steps_of, under_way, until
 
@@ -33,7 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit")
     monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
     monkeypatch.setenv("STANDIN_SECONDS", "0.5")
-    monkeypatch.setattr(slurm, "ASK_SECONDS", 1.0)
+    monkeypatch.setattr(slurm, "QUEUE_SECONDS", 1.0)
 
 
 def finish(launcher: SlurmLauncher) -> None:
@@ -50,7 +49,7 @@ def test_requeued_jobs_go_on_from_what_they_saved(tmp_path: Path) -> None:
         subprocess.run(["scontrol", "requeue", requeued], check=True)
         subprocess.run(["scancel", "--signal=USR2", timed], check=True)
         finish(launcher)
-        assert [standing.state for standing in launcher.poll().values()] == [Status.DONE, Status.DONE]
+        assert [standing.status for standing in launcher.poll().values()] == [Status.DONE, Status.DONE]
     for folder in folders:
         assert steps_of(folder) == list(range(1, ITERATIONS + 1))
         assert len(starts_of(folder)) == 2
@@ -69,7 +68,7 @@ def test_jobs_stay_in_slurm_and_the_same_command_finds_them(tmp_path: Path) -> N
         second.begin(folders)
         assert second.ids == first.ids
         finish(second)
-        assert [standing.state for standing in second.poll().values()] == [Status.DONE, Status.DONE]
+        assert [standing.status for standing in second.poll().values()] == [Status.DONE, Status.DONE]
     assert [len(starts_of(folder)) for folder in folders] == [1, 1]
 
 
@@ -83,9 +82,9 @@ def test_a_failed_job_and_a_cancelled_one_are_told_apart(tmp_path: Path, monkeyp
         subprocess.run(["scancel", launcher.ids[cancelled]], check=True)
         finish(launcher)
         standings = launcher.poll()
-    assert standings[failed].why == "iteration 2: the loss was not finite; log: there"
-    assert standings[cancelled].state is Status.STOPPED
-    assert "left the queue before it was done" in standings[cancelled].why
+    assert standings[failed].reason == "iteration 2: the loss was not finite; log: there"
+    assert standings[cancelled].status is Status.STOPPED
+    assert "left the queue before it was done" in standings[cancelled].reason
     last = steps_of(cancelled)[-1]
     time.sleep(1)
     assert steps_of(cancelled)[-1] == last

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.launch import slurm_settings
-from icpo_cli.ablate.launch.choose import launchers_of, slurm_script
+from icpo_cli.ablate.launch import launcher_factory, slurm_script
+from icpo_cli.ablate.launch.slurm import slurm_settings
 from icpo_cli.ablate.study import Arm, Study
 from icpo_cli.config.schema import Config, TrainConfig
 from icpo_cli.errors import UserError
@@ -49,18 +49,18 @@ def test_the_script_is_an_array_that_saves_before_its_time_limit_and_is_queued_a
 )
 def test_a_setting_that_is_wrong(pair: str, message: str) -> None:
     with pytest.raises(UserError) as refused:
-        slurm_settings.slurm_settings([pair])
+        slurm_settings([pair])
     assert str(refused.value) == message
 
 
 def test_gpus_may_be_none(tmp_path: Path) -> None:
-    assert slurm_settings.slurm_settings(["gpus=0"]).gpus == 0
+    assert slurm_settings(["gpus=0"]).gpus == 0
 
 
 def test_a_launcher_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda command: None)
     with pytest.raises(UserError, match="--launcher slurm: sbatch is not installed here; use --launcher local"):
-        launchers_of(study_of(tmp_path), "slurm", [])(None)
+        launcher_factory(study_of(tmp_path), "slurm", [])(None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="--launcher slurm: submitit is not installed"):
         slurm_script(study_of(tmp_path), [], None)
@@ -68,15 +68,15 @@ def test_a_launcher_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_launcher_that_is_not_known(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--launcher: unknown launcher 'slrm'; nearest: slurm"):
-        launchers_of(study_of(tmp_path), "slrm", [])
+        launcher_factory(study_of(tmp_path), "slrm", [])
     with pytest.raises(UserError, match="--slurm cpus=2: only with --launcher slurm"):
-        launchers_of(study_of(tmp_path), "local", ["cpus=2"])
+        launcher_factory(study_of(tmp_path), "local", ["cpus=2"])
 
 
 def test_nothing_is_asked_of_slurm_where_nothing_is_left_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit")
     monkeypatch.setattr(shutil, "which", lambda command: f"/nowhere/{command}")
-    with launchers_of(study_of(tmp_path), "slurm", [])(None) as launcher:
+    with launcher_factory(study_of(tmp_path), "slurm", [])(None) as launcher:
         launcher.begin([])
         assert launcher.poll() == {}
         assert launcher.finished

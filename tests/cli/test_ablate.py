@@ -189,7 +189,7 @@ MISTAKES = {
     "against": (["against.yaml"], "against.yaml: against: no arm 'grpoo'; nearest: grpo"),
     "zero jobs": (["schedule", "--jobs", "0"], "--jobs: 0 jobs at once; at least 1"),
     "too many jobs": (["schedule", "--jobs", "1000"], "--jobs: 1000 jobs at once on "),
-    "no GPU": (["schedule", "train.device=cuda"], "train.device: cuda, but no GPU is to be seen here"),
+    "no GPU": (["schedule", "train.device=cuda"], "train.device: cuda, but no GPU is visible"),
     "no seeds": (["schedule", "--seeds", ""], "--seeds: no seeds; give whole numbers, as in 0,1,2"),
     "repeated seeds": (["schedule", "--seeds", "1,2,1"], "--seeds: 1 is repeated"),
     "no number": (["schedule", "--seeds", "0,one"], "--seeds: 'one' is not a whole number"),

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from icpo_cli.ablate.launch.launcher import Standing
-from icpo_cli.ablate.progress import JobView, Progress
+from icpo_cli.ablate.collect import JobView, Progress
 from icpo_cli.ablate.study import Job
 from icpo_cli.cli.ablate_display import StudyProgress, table_of
 from icpo_cli.config.schema import Config, TrainConfig
@@ -20,7 +19,7 @@ class Terminal(io.StringIO):
 
 def view(arm: str, state: Status, progress: Progress | None = None, why: str = "") -> JobView:
     job = Job(arm, 0, Config(train=TrainConfig(iterations=20)), Path(arm))
-    return JobView(job, Standing(state, why), progress or Progress())
+    return JobView(job, state, why, progress or Progress())
 
 
 HALFWAY = Progress(10, 10, 61.5, 0.512, 1.25, 0.75, 2.0)

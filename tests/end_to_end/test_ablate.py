@@ -72,13 +72,13 @@ def check_complete(folder: Path, document: dict) -> None:
     from mlflow.tracking import MlflowClient
 
     assert [job["state"] for job in document["jobs"]] == ["done", "done"]
-    assert document["unfair"] == []
+    assert document["input_differences"] == []
     steps = {arm: sorted(set(steps)) for arm, steps in journals(folder).items()}
     every = list(range(ITERATIONS + 1))
     assert steps == {"grpo": every, "icpo": every}
-    fairness = [json.loads(path.read_text()) for path in folder.glob("studies/*/*/seed-0/*/fairness.json")]
-    assert len(fairness) == 2
-    assert fairness[0] == fairness[1]
+    hashes = [json.loads(path.read_text()) for path in folder.glob("studies/*/*/seed-0/*/input_parity.json")]
+    assert len(hashes) == 2
+    assert hashes[0] == hashes[1]
     store = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     study = store.get_run(document["run_id"])
     assert study.info.status == "FINISHED"

@@ -75,7 +75,7 @@ def test_both_are_given_the_same(arms: dict[str, Path]) -> None:
     client = MlflowClient(f"sqlite:///{arms['grpo'].parents[1] / 'mlflow.db'}")
     for run in arms.values():
         tags = client.get_run(run.name).data.tags
-        assert {name: tags[f"fairness.{name}"] for name in given[0]} == given[0]
+        assert {name: tags[f"input_parity.{name}"] for name in given[0]} == given[0]
 
 
 def test_before_the_first_update_both_say_the_same(arms: dict[str, Path]) -> None:

@@ -1,4 +1,4 @@
-"""What a study asks of a launcher, and the states of a job."""
+"""The interface of launchers, and the status of a job."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from icpo_cli.runs.run_dir import Status
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a job stands, and why, where that needs saying."""
+class JobStatus:
+    """Status of a job, with the reason if it failed or was lost."""
 
-    state: Status
-    why: str = ""
+    status: Status
+    reason: str = ""
 
 
 class Launcher(Protocol):
-    """Runs jobs, each a folder that icpo_cli.ablate.job understands. Leaving the context leaves no process here."""
+    """Runs jobs, each a folder for icpo_cli.ablate.job. No local process is left when the context ends."""
 
     def __enter__(self) -> Self: ...
 
@@ -28,21 +28,21 @@ class Launcher(Protocol):
     ) -> None: ...
 
     def begin(self, folders: Sequence[Path]) -> None:
-        """Take these jobs, in this order. Those that are done are left out by the caller. Raises RunFailed."""
+        """Accept jobs, in this order; the caller leaves out jobs that are done. Raises RunFailed."""
 
-    def poll(self) -> Mapping[Path, Standing]:
-        """Start what there is room for; where each job stands now."""
+    def poll(self) -> Mapping[Path, JobStatus]:
+        """Start as many jobs as there are free resources for, and return the status of every job."""
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left that this process should wait for."""
+        """Whether this process has nothing left to wait for."""
 
     def stop(self, number: int) -> str:
-        """Start no more, and end or leave what runs after signal `number`; what became of it, for the user."""
+        """After signal `number`: start no more jobs, and stop or leave the running ones; a message for the user."""
 
 
-def standing_on_disk(folder: Path) -> Standing | None:
-    """Done or failed, as the job's own files say; None where they say neither."""
+def ended_status(folder: Path) -> JobStatus | None:
+    """DONE or FAILED, from the files of the job; None if it has not ended."""
     job = JobDir(folder)
     status = job.status()
-    return Standing(status, job.failure()) if status.ended else None
+    return JobStatus(status, job.failure()) if status.ended else None

@@ -1,37 +1,99 @@
-"""Jobs through SLURM: one array job, submitted by submitit, whose tasks go on after preemption or a time limit."""
+"""Jobs through SLURM: one array job, submitted by submitit; tasks are requeued after preemption or a time limit."""
 
 import contextlib
+import dataclasses
+import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from icpo_cli.ablate.job import JOB
-from icpo_cli.ablate.launch.launcher import Standing, standing_on_disk
-from icpo_cli.ablate.launch.slurm_settings import SlurmSettings, parameters, require_slurm
-from icpo_cli.errors import RunFailed
+from icpo_cli.ablate.launch.launcher import JobStatus, ended_status
+from icpo_cli.config.load import nearest
+from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.runs.files import write_text
 from icpo_cli.runs.job_dir import JobDir
 from icpo_cli.runs.run_dir import Status
 
-MOST_TIME_LIMITS = 1000
-"""Requeues after a time limit, which submitit counts down: a study goes on until it is done."""
+MAX_TIME_LIMITS = 1000
+"""Requeues after a time limit, which submitit counts down: high enough that a study always continues."""
 POLL_SECONDS = 0.5
-ASK_SECONDS = 5.0
-"""Between two questions to the queue."""
+QUEUE_SECONDS = 5.0
+"""Between two calls of squeue."""
 LOST_SECONDS = 30.0
-"""For a job's files to appear here after it has left the queue: shared file systems lag."""
+"""Until a job that left the queue without files counts as lost: shared file systems have a delay."""
 QUEUED = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+EXTRA = "extra."
+
+
+@dataclass(frozen=True)
+class SlurmSettings:
+    """Resources of each job in SLURM: `--slurm KEY=VALUE`."""
+
+    partition: str | None = None
+    time_minutes: int = 1440
+    """Time limit; a job that is not done by then saves and is requeued."""
+    save_minutes: int = 10
+    """Time before the limit at which the job is told to save; longer than the slowest iteration."""
+    gpus: int = 0
+    """Ranks of a run, one per GPU; 0 runs on CPU cores."""
+    cpus: int = 1
+    memory_gib: int | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """Any other option of sbatch: extra.account=x."""
+
+
+def slurm_settings(pairs: Sequence[str]) -> SlurmSettings:
+    """Parse `--slurm KEY=VALUE ...`. Raises UserError."""
+    names = [each.name for each in dataclasses.fields(SlurmSettings) if each.name != "extra"]
+    values: dict[str, Any] = {}
+    extra: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not value:
+            raise UserError(f"--slurm {pair}: not a KEY=VALUE")
+        if key.startswith(EXTRA):
+            extra[key.removeprefix(EXTRA)] = value
+        elif key not in names:
+            raise UserError(f"--slurm {pair}: unknown key '{key}'{nearest(key, [*names, 'extra.OPTION'])}")
+        elif key == "partition":
+            values[key] = value
+        elif not value.isdigit() or int(value) < (0 if key == "gpus" else 1):
+            raise UserError(f"--slurm {pair}: '{value}' is not a whole number above 0")
+        else:
+            values[key] = int(value)
+    settings = SlurmSettings(**values, extra=extra)
+    if settings.save_minutes >= settings.time_minutes:
+        raise UserError(
+            f"--slurm save_minutes={settings.save_minutes}: must be under time_minutes, {settings.time_minutes}"
+        )
+    return settings
+
+
+def batch_script(study_folder: Path, name: str, settings: SlurmSettings, at_once: int | None, jobs: int) -> str:
+    """The batch script that submitit would submit for `jobs` jobs. Raises UserError without submitit."""
+    _require_submitit()
+    # submitit's executor has a method for this, but cannot be created where SLURM is not installed.
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    folder = (study_folder / "slurm").absolute()
+    command = f"{sys.executable} -u -m submitit.core._submit {folder}"
+    array: dict[str, Any] = {"map_count": jobs} if jobs > 1 else {}
+    return str(_make_sbatch_string(command, folder, **_parameters(name, settings, at_once), **array))
 
 
 class RunJob:
-    """What a task of the array does: submitit stores it and calls it on the node."""
+    """A task of the array job: submitit pickles it and calls it on the node."""
 
     def __init__(self, folder: str, settings: SlurmSettings, job: Sequence[str]) -> None:
         self._folder = folder
@@ -45,23 +107,23 @@ class RunJob:
         self._process = subprocess.Popen(
             [*self._job, self._folder, "--parent", str(os.getpid()), "--ranks", ranks, "--wait"],
             env={**os.environ, **threads},
-            # Whether SLURM signals this process alone or its whole group, the job is told once: by us.
+            # Whether SLURM signals this process or its whole group, the job gets the signal once, from this process.
             start_new_session=True,
         )
-        # Requeue, preemption and scancel begin with SIGTERM, which submitit only notes.
+        # Requeue, preemption and scancel begin with SIGTERM, which submitit only logs.
         signal.signal(signal.SIGTERM, self._forward)
-        # Not wait(): it holds a lock that a signal's handler, which works on the process too, would wait for.
+        # Not wait(): it holds a lock that the signal handler, which uses the process too, would wait for.
         while (status := self._process.poll()) is None:
             time.sleep(POLL_SECONDS)
         return status
 
     def checkpoint(self) -> Any:
-        """submitit calls it near the time limit: the run saves, the job is queued again, and this is what runs then."""
+        """Called by submitit near the time limit: the run saves, and the returned task runs when requeued."""
         from submitit.helpers import DelayedSubmission
 
         if self._process is not None:
             self._process.terminate()
-            with contextlib.suppress(ChildProcessError):  # it has ended already
+            with contextlib.suppress(ChildProcessError):  # it has already ended
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(RunJob(self._folder, self._settings, self._job))
 
@@ -71,13 +133,13 @@ class RunJob:
 
 
 class SlurmLauncher:
-    """Jobs stay in SLURM when this process goes: the same command finds them in the queue again."""
+    """Jobs stay in SLURM when this process ends; the same command finds them in the queue again."""
 
     def __init__(
         self, study_folder: Path, name: str, settings: SlurmSettings, at_once: int | None, job: Sequence[str] = JOB
     ) -> None:
-        """`at_once`: most jobs of the array that run together; None is all. Raises UserError without SLURM."""
-        require_slurm()
+        """`at_once`: most jobs of the array that run in parallel; None: no limit. Raises UserError without SLURM."""
+        _require_slurm()
         self._folder = study_folder / "slurm"
         self._name = name
         self._settings = settings
@@ -85,10 +147,10 @@ class SlurmLauncher:
         self._job = tuple(job)
         self._stopping = False
         self.ids: dict[Path, str] = {}
-        """SLURM's name of each job: ARRAY_TASK."""
-        self._standings: dict[Path, Standing] = {}
-        self._missed: dict[Path, float] = {}
-        self._asked = -ASK_SECONDS
+        """SLURM's id of each job: ARRAY_TASK."""
+        self._statuses: dict[Path, JobStatus] = {}
+        self._missing_since: dict[Path, float] = {}
+        self._queue_read = -QUEUE_SECONDS
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +165,7 @@ class SlurmLauncher:
         known = self._stored_ids()
         queued = self._queue(known.values())
         if queued is None:
-            raise RunFailed("SLURM does not answer: squeue failed; the same command goes on when it does")
+            raise RunFailed("SLURM does not answer: squeue failed; run the same command again when it does")
         self.ids |= {folder: known[str(folder)] for folder in folders if known.get(str(folder)) in queued}
         fresh = [folder for folder in folders if folder not in self.ids]
         for folder in fresh:
@@ -111,60 +173,60 @@ class SlurmLauncher:
         if fresh:
             self.ids |= dict(zip(fresh, self._submit(fresh), strict=True))
         self._store_ids(known | {str(folder): job for folder, job in self.ids.items()})
-        self._standings |= {folder: Standing(Status.WAITING) for folder in folders}
+        self._statuses |= {folder: JobStatus(Status.WAITING) for folder in folders}
 
-    def poll(self) -> Mapping[Path, Standing]:
-        if time.monotonic() - self._asked >= ASK_SECONDS:
-            self._asked = time.monotonic()
-            open_jobs = {folder: job for folder, job in self.ids.items() if not self._standings[folder].state.ended}
+    def poll(self) -> Mapping[Path, JobStatus]:
+        if time.monotonic() - self._queue_read >= QUEUE_SECONDS:
+            self._queue_read = time.monotonic()
+            open_jobs = {folder: job for folder, job in self.ids.items() if not self._statuses[folder].status.ended}
             states = self._queue(open_jobs.values()) if open_jobs else {}
             if states is not None:
                 for folder, job in open_jobs.items():
-                    self._standings[folder] = self._standing(folder, states.get(job))
-        return dict(self._standings)
+                    self._statuses[folder] = self._status(folder, states.get(job))
+        return dict(self._statuses)
 
     @property
     def finished(self) -> bool:
-        return self._stopping or all(standing.state.ended for standing in self._standings.values())
+        return self._stopping or all(job.status.ended for job in self._statuses.values())
 
     def stop(self, number: int) -> str:
         self._stopping = True
-        left = [job for folder, job in self.ids.items() if not self._standings[folder].state.ended]
+        left = [job for folder, job in self.ids.items() if not self._statuses[folder].status.ended]
         ids = sorted({job.split("_")[0] for job in left})
         return f"the jobs stay in SLURM; the same command watches them again, `scancel {' '.join(ids)}` ends them"
 
-    def _standing(self, folder: Path, state: str | None) -> Standing:
-        """By the queue while it has the job, by the job's files after."""
+    def _status(self, folder: Path, state: str | None) -> JobStatus:
+        """From the queue while the job is in it, then from the files of the job."""
         if state is not None:
-            self._missed.pop(folder, None)
+            self._missing_since.pop(folder, None)
             if state == "COMPLETING":
-                return self._standings[folder]
-            return Standing(Status.WAITING if state in QUEUED else Status.RUNNING)
-        told = standing_on_disk(folder)
-        if told is not None:
-            return told
-        if time.monotonic() - self._missed.setdefault(folder, time.monotonic()) < LOST_SECONDS:
-            return self._standings[folder]
-        return Standing(Status.STOPPED, f"left the queue before it was done; SLURM's log of it is in {self._folder}")
+                return self._statuses[folder]
+            return JobStatus(Status.WAITING if state in QUEUED else Status.RUNNING)
+        ended = ended_status(folder)
+        if ended is not None:
+            return ended
+        if time.monotonic() - self._missing_since.setdefault(folder, time.monotonic()) < LOST_SECONDS:
+            return self._statuses[folder]
+        return JobStatus(Status.STOPPED, f"left the queue before it was done; SLURM's log of it is in {self._folder}")
 
     def _submit(self, folders: Sequence[Path]) -> list[str]:
         import submitit
 
-        executor = submitit.SlurmExecutor(self._folder, max_num_timeout=MOST_TIME_LIMITS)
-        executor.update_parameters(**parameters(self._name, self._settings, self._at_once))
+        executor = submitit.SlurmExecutor(self._folder, max_num_timeout=MAX_TIME_LIMITS)
+        executor.update_parameters(**_parameters(self._name, self._settings, self._at_once))
         tasks = [RunJob(str(folder), self._settings, self._job) for folder in folders]
         try:
             return [job.job_id for job in executor.submit_array(tasks)]
-        except submitit.core.utils.FailedJobError as error:  # sbatch's own words are its last line
+        except submitit.core.utils.FailedJobError as error:  # its last line is the message of sbatch
             raise RunFailed(f"SLURM did not take the jobs: {str(error).strip().splitlines()[-1]}") from error
 
-    def _queue(self, jobs: Any) -> dict[str, str] | None:
-        """States of the jobs that the queue has; None when it does not answer."""
-        wanted = ",".join(sorted({job.split("_")[0] for job in jobs}))
-        if not wanted:
+    def _queue(self, jobs: Iterable[str]) -> dict[str, str] | None:
+        """States of the jobs that are in the queue; None if squeue fails."""
+        arrays = ",".join(sorted({job.split("_")[0] for job in jobs}))
+        if not arrays:
             return {}
-        asked = ["squeue", "--noheader", "--array", f"--jobs={wanted}", "--format=%i %T"]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        command = ["squeue", "--noheader", "--array", f"--jobs={arrays}", "--format=%i %T"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0 and "Invalid job id" not in done.stderr:
             return None
         return dict(line.split() for line in done.stdout.splitlines())
@@ -175,3 +237,36 @@ class SlurmLauncher:
 
     def _store_ids(self, ids: Mapping[str, str]) -> None:
         write_text(self._folder / "jobs.json", json.dumps(ids))
+
+
+def _require_slurm() -> None:
+    """Raises UserError unless submitit and the commands of SLURM are installed."""
+    _require_submitit()
+    for command in ("sbatch", "srun", "squeue"):
+        if shutil.which(command) is None:
+            raise UserError(f"--launcher slurm: {command} is not installed here; use --launcher local")
+
+
+def _require_submitit() -> None:
+    if importlib.util.find_spec("submitit") is None:
+        raise UserError("--launcher slurm: submitit is not installed; pip install 'icpo-cli[slurm]'")
+
+
+def _parameters(name: str, settings: SlurmSettings, at_once: int | None) -> dict[str, Any]:
+    """Parameters of submitit's SlurmExecutor."""
+    optional = {
+        "partition": settings.partition,
+        "gpus_per_node": settings.gpus or None,
+        "mem": None if settings.memory_gib is None else f"{settings.memory_gib}GB",
+        "array_parallelism": at_once,
+    }
+    return {
+        "job_name": name,
+        "time": settings.time_minutes,
+        "signal_delay_s": settings.save_minutes * 60,
+        "cpus_per_task": settings.cpus,
+        # Since SLURM 22.05 srun does not inherit it from sbatch.
+        "srun_args": [f"--cpus-per-task={settings.cpus}"],
+        "additional_parameters": {"requeue": True, **settings.extra},
+        **{key: value for key, value in optional.items() if value is not None},
+    }

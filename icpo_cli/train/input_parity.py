@@ -1,4 +1,4 @@
-"""What a run is given, as hashes: equal across arms that differ in nothing but what a study compares."""
+"""Hashes of a run's inputs, which must be equal across the arms of a study that differ only in what it compares."""
 
 import hashlib
 from array import array
@@ -13,20 +13,20 @@ from icpo_cli.rewards.noise import draws_of
 from icpo_cli.rng import SeedKey, sampling_seeds
 
 RESPONSES_HASHED = 100_000
-"""Whose noise draws are hashed, at most: a second's work."""
+"""Most responses whose noise draws are hashed; this takes about a second."""
 
 
-def fairness_of(config: Config, prompts: PromptSet) -> dict[str, str]:
-    """sha256 of each thing that is asked or drawn, over every iteration of the run, whether it is done or not.
+def input_parity(config: Config, prompts: PromptSet) -> dict[str, str]:
+    """sha256 of each input and random draw, over all planned iterations of the run.
 
-    They are functions of seed and prompts, and are drawn here by the functions that the loop draws them by.
+    All are functions of the seed and the prompts, computed by the functions that the loop uses.
 
-    - prompts: ids and tokens, in the source's order
-    - order: the prompts' ids, iteration by iteration
-    - sampling_seeds: of each iteration's prompts
-    - noise_draws: the uniform numbers behind noise, flips and coins of every response, whatever settings make of them
-    - noise_iterations, no hash: the iterations whose noise draws these are, some where all are over RESPONSES_HASHED
-    - heldout: ids, questions, golds and tokens
+    - prompts: ids and tokens, in the order of the source
+    - order: ids of the prompts, iteration by iteration
+    - sampling_seeds: of the prompts of each iteration
+    - noise_draws: uniform numbers for the noise, flips and coins of every response, before the settings scale them
+    - noise_iterations (text, no hash): the iterations of noise_draws; some if all exceed RESPONSES_HASHED
+    - heldout: ids, questions, gold answers and tokens
     """
     batches = list(_batches(config, prompts.train))
     some = noise_iterations(config)
@@ -44,14 +44,14 @@ def fairness_of(config: Config, prompts: PromptSet) -> dict[str, str]:
 
 
 def noise_iterations(config: Config) -> list[int]:
-    """Those whose noise draws are hashed: all, or as many as RESPONSES_HASHED allows, evenly spread."""
+    """Iterations whose noise draws are hashed: all, or as many as RESPONSES_HASHED allows, evenly spread."""
     responses = config.rollout.prompts_per_iteration * config.rollout.group_size
     count = min(config.train.iterations, max(1, RESPONSES_HASHED // responses))
     return [int(iteration) for iteration in np.linspace(1, config.train.iterations, count).round()]
 
 
 def _batches(config: Config, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
-    """Each iteration's prompts, from one draw of the whole run: the order knows no iterations."""
+    """The prompts of each iteration, from one draw for the whole run: the order does not depend on iterations."""
     count = config.rollout.prompts_per_iteration
     order = iteration_prompts(prompts, config.seed, 1, config.train.iterations * count)
     return (order[start : start + count] for start in range(0, len(order), count))

@@ -5,20 +5,19 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.ablate.collect import collect
-from icpo_cli.ablate.fairness import to_markdown as fairness_markdown
-from icpo_cli.ablate.outcome import FINAL, LAST_QUARTER, Outcome, last_quarter, outcome_of
+from icpo_cli.ablate.result import FINAL, LAST_QUARTER, StudyResult, last_quarter, result_of
 from icpo_cli.ablate.study import Study
-from icpo_cli.ablate.table import notes, outcome_table, to_csv, to_markdown
+from icpo_cli.ablate.table import input_parity_markdown, notes, result_table, to_csv, to_markdown
 from tests.ablate.studies import FAIR, finish, job_of, jobs, make_study, write_run
 
 
-def outcome(study: Study) -> Outcome:
-    return outcome_of(study, "parent", collect(jobs(study)))
+def result(study: Study) -> StudyResult:
+    return result_of(study, "parent", collect(jobs(study)))
 
 
 def finish_arm(study: Study, arm: str, finals: dict[int, float]) -> None:
     for seed, final in finals.items():
-        finish(job_of(study, arm, seed), {0: 20.0, 4: 30.0, 8: final}, fairness=FAIR)
+        finish(job_of(study, arm, seed), {0: 20.0, 4: 30.0, 8: final}, input_parity=FAIR)
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def study(tmp_path: Path) -> Study:
 
 
 def test_means_and_errors_are_over_seeds(study: Study) -> None:
-    icpo = outcome(study).arms[1]
+    icpo = result(study).arms[1]
     # 52, 64, 79: mean 65, sample variance (169 + 1 + 196) / 2 = 183
     assert icpo.final["heldout"].mean == 65
     assert icpo.final["heldout"].stderr == pytest.approx(math.sqrt(183 / 3))
@@ -43,7 +42,7 @@ def test_means_and_errors_are_over_seeds(study: Study) -> None:
 
 
 def test_differences_are_paired_by_seed_and_corrected_for_their_number(study: Study) -> None:
-    found = outcome(study)
+    found = result(study)
     icpo = found.comparison("icpo", "heldout", FINAL)
     assert icpo is not None and icpo.level == pytest.approx(1 - 0.05 / 3)
     # t(1 - 0.05 / 6, 2) = 7.6488; the error of 2, 4, 9 is sqrt(13 / 3)
@@ -68,7 +67,7 @@ def test_what_an_uncorrected_interval_would_tell_apart_is_not_told_apart(tmp_pat
         study = make_study(tmp_path / name, few)
         finish_arm(study, "grpo", {0: 50.0, 1: 50.0, 2: 50.0})
         finish_arm(study, "arm 0", {0: 54.0, 1: 55.0, 2: 56.0})
-        comparison = outcome(study).comparison("arm 0", "heldout", FINAL)
+        comparison = result(study).comparison("arm 0", "heldout", FINAL)
         assert comparison is not None
         assert comparison.verdict == ("better" if name == "one" else "cannot be told apart")
 
@@ -77,7 +76,7 @@ def test_seeds_that_all_differ_by_the_same_show_no_spread(tmp_path: Path) -> Non
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
     finish_arm(study, "grpo", {0: 100 * 42 / 60, 1: 100 * 40 / 60})
     finish_arm(study, "icpo", {0: 100 * 43 / 60, 1: 100 * 41 / 60})
-    assert outcome(study).comparisons[0].verdict == "cannot be told apart"
+    assert result(study).comparisons[0].verdict == "cannot be told apart"
 
 
 def test_the_last_quarter_is_of_the_evaluations_after_the_first_iteration() -> None:
@@ -93,7 +92,7 @@ def test_the_last_quarter_has_comparisons_of_its_own(tmp_path: Path) -> None:
         for seed in study.seeds:
             steady = dict.fromkeys(range(1, 8), 40.0 + more + 0.1 * seed * more)
             finish(job_of(study, arm, seed), {0: 20.0, **steady, 8: 50.0})
-    found = outcome(study)
+    found = result(study)
     final, late = (found.comparison("icpo", "heldout", measure) for measure in (FINAL, LAST_QUARTER))
     assert final is not None and late is not None
     assert final.paired.difference == 0
@@ -105,12 +104,12 @@ def test_only_jobs_that_are_done_count_and_the_others_are_named(study: Study) ->
     failed = job_of(study, "icpo", 1).folder
     (failed / "outcome.json").unlink()
     (failed / "failure.txt").write_text("no room")
-    found = outcome(study)
+    found = result(study)
     assert found.partial and found.arms[1].final["heldout"].values == {0: 52.0}
     comparison = found.comparison("icpo", "heldout", FINAL)
     assert comparison is not None and (comparison.paired.n, comparison.paired.difference) == (1, 2)
     assert comparison.level == pytest.approx(1 - 0.05 / 3)
-    row = outcome_table(found).texts[1]
+    row = result_table(found).texts[1]
     assert row[:2] == ("icpo", "1 of 3, 1 unfinished, 1 failed")
     assert notes(found)[0] == "10 of 12 jobs are done (1 unfinished, 1 failed); only those count here."
     assert "no room" in to_markdown(found)
@@ -122,7 +121,7 @@ def test_only_jobs_that_are_done_count_and_the_others_are_named(study: Study) ->
 
 def test_a_seed_that_the_other_arm_lacks_is_not_paired(study: Study) -> None:
     (job_of(study, "grpo", 1).folder / "outcome.json").unlink()
-    icpo = outcome(study).comparison("icpo", "heldout", FINAL)
+    icpo = result(study).comparison("icpo", "heldout", FINAL)
     assert icpo is not None and (icpo.paired.n, icpo.paired.difference) == (2, 5.5)  # 2 and 9
 
 
@@ -130,37 +129,37 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(7,))
     finish_arm(study, "grpo", {7: 50.0})
     finish_arm(study, "icpo", {7: 90.0})
-    found = outcome(study)
+    found = result(study)
     assert found.comparisons[0].verdict == "one seed: no interval"
     assert (found.arms[1].final["heldout"].stderr, found.arms[1].final["heldout"].over) == (4.0, "questions")
-    assert outcome_table(found).texts[1][4:] == ("90.0 (± 4.0)", "90.0", "+40.0", "-", "one seed: no interval")
+    assert result_table(found).texts[1][4:] == ("90.0 (± 4.0)", "90.0", "+40.0", "-", "one seed: no interval")
     text = " ".join(notes(found))
     assert "over its questions" in text and "One seed gives no interval" in text
 
 
 def test_a_study_that_has_only_begun(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"})
-    found = outcome(study)
-    assert outcome_table(found).texts[0] == ("grpo", "0 of 3, 3 waiting", "0/8", "-", "-", "-", "", "", "base")
+    found = result(study)
+    assert result_table(found).texts[0] == ("grpo", "0 of 3, 3 waiting", "0/8", "-", "-", "-", "", "", "base")
     assert "No job was evaluated" in " ".join(notes(found))
     write_run(job_of(study, "grpo", 0), {0: 20.0}, iterations=3)
-    found = outcome(study)
-    assert outcome_table(found).texts[0][:3] == ("grpo", "0 of 3, 2 waiting, 1 unfinished", "0-3/8")
-    assert outcome_table(found).texts[1][-1] == "no seed of both is done"
+    found = result(study)
+    assert result_table(found).texts[0][:3] == ("grpo", "0 of 3, 2 waiting, 1 unfinished", "0-3/8")
+    assert result_table(found).texts[1][-1] == "no seed of both is done"
     to_markdown(found), to_csv(found)
 
 
 def test_a_rows_columns_say_what_it_is_compared_with_where_that_differs(study: Study) -> None:
-    table = outcome_table(outcome(study))
+    table = result_table(result(study))
     assert [column.name for column in table.columns[6:]] == ["against", "difference", "interval", "verdict"]
     assert [row[6] for row in table.texts] == ["", "grpo", "grpo", "noisy grpo"]
     assert table.texts[1][3:6] == ("20.0 ± 0.0", "65.0 ± 7.8", "65.0 ± 7.8")
     assert table.texts[2][7:] == ("-10.0", "-10.4 to -9.6", "worse")
-    assert "98.33 % each (Bonferroni)" in " ".join(notes(outcome(study)))
+    assert "98.33 % each (Bonferroni)" in " ".join(notes(result(study)))
 
 
 def test_csv_has_every_number_and_seed(study: Study) -> None:
-    rows = list(csv.DictReader(to_csv(outcome(study)).splitlines()))
+    rows = list(csv.DictReader(to_csv(result(study)).splitlines()))
     assert len(rows) == 4 * 3
     row = next(row for row in rows if (row["arm"], row["measure"]) == ("icpo", "final"))
     assert (row["mean"], row["seed_2"], row["against"], row["difference"]) == ("65.0", "79.0", "grpo", "5.0")
@@ -170,7 +169,7 @@ def test_csv_has_every_number_and_seed(study: Study) -> None:
 
 def test_names_do_not_break_a_markdown_table(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"a|b": None, "c\nd": "a|b"})
-    table = [line for line in to_markdown(outcome(study)).splitlines() if line.startswith("|")]
+    table = [line for line in to_markdown(result(study)).splitlines() if line.startswith("|")]
     assert any(line.startswith("| a\\|b |") for line in table) and any(line.startswith("| c d |") for line in table)
 
 
@@ -182,8 +181,8 @@ def test_several_benchmarks_have_rows_and_comparisons_each(tmp_path: Path) -> No
         finish(job, {8: 60.0})
         with (job.folder / "run0" / "journal.jsonl").open("a") as journal:
             journal.write((job.folder / "other" / "journal.jsonl").read_text())
-    found = outcome(study)
-    assert [row[:2] for row in outcome_table(found).texts] == [
+    found = result(study)
+    assert [row[:2] for row in result_table(found).texts] == [
         ("grpo", "held-out"),
         ("icpo", "held-out"),
         ("grpo", "GPQA"),
@@ -192,35 +191,35 @@ def test_several_benchmarks_have_rows_and_comparisons_each(tmp_path: Path) -> No
     assert found.comparisons[0].level == pytest.approx(1 - 0.05 / 2)
 
 
-def test_what_an_arm_was_not_given_alike_is_named(study: Study) -> None:
-    assert outcome(study).unfair == ()
-    assert "are equal across the arms of each seed" in fairness_markdown(study, collect(jobs(study)))
+def test_unequal_inputs_of_arms_are_named(study: Study) -> None:
+    assert result(study).input_differences == ()
+    assert "are equal across the arms of each seed" in input_parity_markdown(result(study))
     run = job_of(study, "noisy icpo", 1).folder / "run0"
-    (run / "fairness.json").write_text('{"prompts": "aa", "order": "xx", "sampling_seeds": "cc"}')
-    found = outcome(study)
-    assert [(each.arm, each.against, each.seed, each.facts) for each in found.unfair] == [
+    (run / "input_parity.json").write_text('{"prompts": "aa", "order": "xx", "sampling_seeds": "cc"}')
+    found = result(study)
+    assert [(each.arm, each.against, each.seed, each.facts) for each in found.input_differences] == [
         ("noisy icpo", "noisy grpo", 1, ("order", "noise_draws", "heldout"))
     ]
-    text = fairness_markdown(study, collect(jobs(study)))
-    assert "1 of 12 jobs are not given what the job they are compared with is" in text
+    text = input_parity_markdown(result(study))
+    assert "1 of 12 jobs do not have the same inputs as the job they are compared with" in text
     assert "data order, noise draws, held-out questions, from noisy grpo" in text
-    assert "1 jobs are not given" in " ".join(notes(found))
+    assert "1 jobs do not have the same inputs" in " ".join(notes(found))
 
 
 def test_an_arm_is_held_against_the_one_it_is_compared_with(study: Study) -> None:
     for arm in ("noisy grpo", "noisy icpo"):
-        path = job_of(study, arm, 0).folder / "run0" / "fairness.json"
+        path = job_of(study, arm, 0).folder / "run0" / "input_parity.json"
         path.write_text(path.read_text().replace("bb", "xx"))
-    assert [(each.arm, each.against) for each in outcome(study).unfair] == [("noisy grpo", "grpo")]
+    assert [(each.arm, each.against) for each in result(study).input_differences] == [("noisy grpo", "grpo")]
 
 
 def test_a_difference_shows_before_the_jobs_are_done(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
-    assert "No job has recorded" in fairness_markdown(study, collect(jobs(study)))
-    write_run(job_of(study, "grpo", 0), {}, iterations=0, fairness=FAIR)
+    assert "No job has recorded" in input_parity_markdown(result(study))
+    write_run(job_of(study, "grpo", 0), {}, iterations=0, input_parity=FAIR)
     write_run(job_of(study, "icpo", 0), {}, iterations=0)
-    assert outcome(study).unfair == ()
-    write_run(job_of(study, "icpo", 1), {}, iterations=0, fairness=FAIR | {"order": "xx"})
-    assert "In the 2 of 4 jobs that have begun" in fairness_markdown(study, collect(jobs(study)))
-    write_run(job_of(study, "grpo", 1), {}, iterations=0, fairness=FAIR)
-    assert [(each.arm, each.seed, each.facts) for each in outcome(study).unfair] == [("icpo", 1, ("order",))]
+    assert result(study).input_differences == ()
+    write_run(job_of(study, "icpo", 1), {}, iterations=0, input_parity=FAIR | {"order": "xx"})
+    assert "In the 2 of 4 jobs that have begun" in input_parity_markdown(result(study))
+    write_run(job_of(study, "grpo", 1), {}, iterations=0, input_parity=FAIR)
+    assert [(each.arm, each.seed, each.facts) for each in result(study).input_differences] == [("icpo", 1, ("order",))]

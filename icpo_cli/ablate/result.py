@@ -1,7 +1,7 @@
-"""What a study found: each arm's accuracy over its seeds, and whether it differs from the arm it is compared with.
+"""Results of a study: the accuracy of each arm over its seeds, and its difference to the arm it is compared with.
 
-Only jobs that are done count; the others are named. Two measures of a run: its final accuracy, which is that of the
-last evaluation, and the mean over the last quarter of its evaluations, which varies less from run to run.
+Only jobs that are done count. A run has two measures: its final accuracy (the last evaluation), and the mean over the
+last quarter of its evaluations, which varies less between runs.
 """
 
 import math
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from icpo_cli.ablate.collect import JobRecord, Points, benches_of
-from icpo_cli.ablate.fairness import Difference, differences
 from icpo_cli.ablate.study import Arm, Study
 from icpo_cli.runs.job_dir import STATUSES
 from icpo_cli.runs.run_dir import Status
@@ -21,63 +20,82 @@ from icpo_cli.statistics import CONFIDENCE, PairedDifference, mean_and_stderr, s
 FINAL, LAST_QUARTER = "final", "last_quarter"
 BETTER, WORSE, SAME = "better", "worse", "cannot be told apart"
 ONE_SEED, NO_SEED = "one seed: no interval", "no seed of both is done"
+PARITY_FACTS = {
+    "prompts": "prompts",
+    "order": "data order",
+    "sampling_seeds": "sampling seeds",
+    "noise_draws": "noise draws",
+    "heldout": "held-out questions",
+}
+"""Inputs that each run hashes at its start, and their names in texts."""
 
 
 @dataclass(frozen=True)
-class Mean:
+class SeedMean:
     """Accuracy of an arm over its seeds, in percent."""
 
     mean: float
     """NaN without seeds."""
     stderr: float
     over: str
-    """What the standard error is over: seeds, or questions where there is one seed."""
+    """seeds; questions if there is one seed: the standard error is over these."""
     values: dict[int, float]
     """By seed."""
 
 
 @dataclass(frozen=True)
-class ArmOutcome:
-    """One arm, over its jobs that are done."""
+class ArmResult:
+    """Results of one arm, over its jobs that are done."""
 
     name: str
     overrides: dict[str, Any]
     against: str | None
-    states: dict[Status, int]
-    """How many of its jobs are in each."""
+    statuses: dict[Status, int]
+    """Number of its jobs by status."""
     iterations: tuple[int, int]
-    """The fewest and most that any of its jobs has done."""
-    wanted: int
-    before: dict[str, Mean]
-    """Before the first iteration, by what accuracy is measured on."""
-    final: dict[str, Mean]
-    last_quarter: dict[str, Mean]
+    """The fewest and the most completed iterations among its jobs."""
+    iterations_planned: int
+    before: dict[str, SeedMean]
+    """Before the first iteration, by evaluation."""
+    final: dict[str, SeedMean]
+    last_quarter: dict[str, SeedMean]
 
     @property
     def jobs(self) -> int:
-        return sum(self.states.values())
+        return sum(self.statuses.values())
 
-    def measure(self, name: str) -> dict[str, Mean]:
+    def measure(self, name: str) -> dict[str, SeedMean]:
         return {FINAL: self.final, LAST_QUARTER: self.last_quarter}[name]
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """An arm less another, paired by seed, in percentage points."""
+class ArmComparison:
+    """Difference between an arm and another, paired by seed, in percentage points."""
 
     arm: str
     against: str
     bench: str
     measure: str
     level: float
-    """Of the interval, so that all comparisons of this measure hold at once with 95 %."""
+    """Confidence level of the interval; all intervals of this measure together hold with 95 % (Bonferroni)."""
     paired: PairedDifference
     verdict: str
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a study found so far."""
+class InputDifference:
+    """Inputs of a job that are not equal to those of the job it is compared with."""
+
+    arm: str
+    against: str
+    seed: int
+    facts: tuple[str, ...]
+    """Keys of PARITY_FACTS."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Results of a study so far."""
 
     study: str
     about: str
@@ -85,23 +103,22 @@ class Outcome:
     folder: Path
     seeds: tuple[int, ...]
     benches: tuple[str, ...]
-    arms: tuple[ArmOutcome, ...]
-    comparisons: tuple[Comparison, ...]
+    arms: tuple[ArmResult, ...]
+    comparisons: tuple[ArmComparison, ...]
     jobs: tuple[JobRecord, ...]
-    unfair: tuple[Difference, ...]
-    """What ought to be equal across the arms of a seed and is not."""
+    input_differences: tuple[InputDifference, ...]
 
     @property
     def partial(self) -> bool:
-        return any(job.state is not Status.DONE for job in self.jobs)
+        return any(job.status is not Status.DONE for job in self.jobs)
 
-    def comparison(self, arm: str, bench: str, measure: str) -> Comparison | None:
+    def comparison(self, arm: str, bench: str, measure: str) -> ArmComparison | None:
         """None for the base arm."""
         wanted = (arm, bench, measure)
         return next((each for each in self.comparisons if (each.arm, each.bench, each.measure) == wanted), None)
 
     def document(self) -> dict[str, Any]:
-        """What --json prints. Values that are not known are null."""
+        """The document that --json prints; unknown values are null."""
         return {
             "study": self.study,
             "about": self.about,
@@ -112,15 +129,15 @@ class Outcome:
             "arms": [_arm_json(arm) for arm in self.arms],
             "comparisons": [_comparison_json(comparison) for comparison in self.comparisons],
             "jobs": [_job_json(job, self.benches) for job in self.jobs],
-            "unfair": [asdict(difference) for difference in self.unfair],
+            "input_differences": [asdict(difference) for difference in self.input_differences],
         }
 
 
-def outcome_of(study: Study, run_id: str, records: Sequence[JobRecord]) -> Outcome:
-    """Of all that the study's jobs have left so far."""
+def result_of(study: Study, run_id: str, records: Sequence[JobRecord]) -> StudyResult:
+    """Results from the records of the study's jobs."""
     benches = benches_of(records)
     arms = [_arm(arm, [record for record in records if record.arm == arm.name], benches) for arm in study.arms]
-    return Outcome(
+    return StudyResult(
         study=study.name,
         about=study.about,
         run_id=run_id,
@@ -130,27 +147,41 @@ def outcome_of(study: Study, run_id: str, records: Sequence[JobRecord]) -> Outco
         arms=tuple(arms),
         comparisons=tuple(_comparisons(arms, benches)),
         jobs=tuple(records),
-        unfair=tuple(differences(study, records)),
+        input_differences=tuple(input_differences(study, records)),
     )
 
 
 def last_quarter(evaluations: Points) -> float:
-    """Mean over the last quarter (rounded up) of the evaluations after the first iteration; NaN without one."""
+    """SeedMean over the last quarter (rounded up) of the evaluations after the first iteration; NaN without one."""
     after = [value for step, value in evaluations if step > 0]
     late = after[-math.ceil(len(after) / 4) :] if after else []
     return sum(late) / len(late) if late else math.nan
 
 
-def _arm(arm: Arm, records: Sequence[JobRecord], benches: Sequence[str]) -> ArmOutcome:
-    done = [record for record in records if record.state is Status.DONE]
+def input_differences(study: Study, records: Sequence[JobRecord]) -> list[InputDifference]:
+    """Compare the input hashes of each job with those of its `against`; jobs without hashes are skipped."""
+    hashes = {(record.arm, record.seed): record.input_parity for record in records}
+    different = []
+    for seed in study.seeds:
+        for arm in study.arms:
+            own, other = hashes.get((arm.name, seed)), hashes.get((arm.against or "", seed))
+            if own and other and arm.against is not None:
+                facts = tuple(fact for fact in PARITY_FACTS if own.get(fact) != other.get(fact))
+                if facts:
+                    different.append(InputDifference(arm.name, arm.against, seed, facts))
+    return different
+
+
+def _arm(arm: Arm, records: Sequence[JobRecord], benches: Sequence[str]) -> ArmResult:
+    done = [record for record in records if record.status is Status.DONE]
     reached = [record.iterations for record in records]
-    return ArmOutcome(
+    return ArmResult(
         name=arm.name,
         overrides=arm.overrides,
         against=arm.against,
-        states=dict(Counter(record.state for record in records)),
+        statuses=dict(Counter(record.status for record in records)),
         iterations=(min(reached), max(reached)),
-        wanted=arm.config.train.iterations,
+        iterations_planned=arm.config.train.iterations,
         before={bench: _at(done, bench, 0) for bench in benches},
         final={bench: _at(done, bench, -1) for bench in benches},
         last_quarter={
@@ -160,28 +191,28 @@ def _arm(arm: Arm, records: Sequence[JobRecord], benches: Sequence[str]) -> ArmO
     )
 
 
-def _at(records: Sequence[JobRecord], bench: str, place: int) -> Mean:
-    """At one of the evaluations: 0 is the first, which is before the first iteration, -1 the last."""
+def _at(records: Sequence[JobRecord], bench: str, index: int) -> SeedMean:
+    """Accuracy at the evaluation `index`: 0 is before the first iteration, -1 is the last."""
     values, errors = {}, []
     for record in records:
         points = record.accuracy(bench)
         if points:
-            step, values[record.seed] = points[place]
+            step, values[record.seed] = points[index]
             errors.append(dict(record.series.get(f"eval/{bench}/stderr", [])).get(step, math.nan))
     return _mean(values, errors[0] if errors else math.nan)
 
 
-def _mean(values: Mapping[int, float], question_error: float) -> Mean:
-    """One seed has no error over seeds: that over its questions stands in, and says so."""
+def _mean(values: Mapping[int, float], question_error: float) -> SeedMean:
+    """SeedMean over seeds; one seed has no standard error over seeds, so `question_error` replaces it."""
     known = {seed: value for seed, value in values.items() if not math.isnan(value)}
     mean, error = mean_and_stderr(list(known.values()))
     if len(known) == 1:
-        return Mean(mean, question_error, "questions", known)
-    return Mean(mean, error, "seeds", known)
+        return SeedMean(mean, question_error, "questions", known)
+    return SeedMean(mean, error, "seeds", known)
 
 
-def _comparisons(arms: Sequence[ArmOutcome], benches: Sequence[str]) -> list[Comparison]:
-    """Every arm with the one it is `against`. Their number is the plan's, however many can be made already."""
+def _comparisons(arms: Sequence[ArmResult], benches: Sequence[str]) -> list[ArmComparison]:
+    """Compare every arm with its `against`. Their number, and so the level, does not depend on which jobs are done."""
     compared = [arm for arm in arms if arm.against is not None]
     by_name = {arm.name: arm for arm in arms}
     level = 1 - (1 - CONFIDENCE) / max(len(compared) * len(benches), 1)
@@ -194,15 +225,15 @@ def _comparisons(arms: Sequence[ArmOutcome], benches: Sequence[str]) -> list[Com
     ]
 
 
-def _comparison(arm: ArmOutcome, other: ArmOutcome, bench: str, measure: str, level: float) -> Comparison:
+def _comparison(arm: ArmResult, other: ArmResult, bench: str, measure: str, level: float) -> ArmComparison:
     mine, others = arm.measure(measure)[bench].values, other.measure(measure)[bench].values
     both = sorted(mine.keys() & others.keys())
     paired = seed_comparison([mine[seed] for seed in both], [others[seed] for seed in both], level)
-    return Comparison(arm.name, other.name, bench, measure, level, paired, _verdict(paired))
+    return ArmComparison(arm.name, other.name, bench, measure, level, paired, _verdict(paired))
 
 
 def _verdict(paired: PairedDifference) -> str:
-    """Seeds that all differ by the same have no interval, and tell nothing apart either."""
+    """Verdict from the interval; if all seeds differ by the same, there is no spread and no verdict either."""
     low, high = paired.interval
     if paired.n < 2:
         return ONE_SEED if paired.n else NO_SEED
@@ -211,20 +242,20 @@ def _verdict(paired: PairedDifference) -> str:
     return WORSE if high < 0 else SAME
 
 
-def _arm_json(arm: ArmOutcome) -> dict[str, Any]:
+def _arm_json(arm: ArmResult) -> dict[str, Any]:
     return {
         "name": arm.name,
         "overrides": arm.overrides,
         "against": arm.against,
-        "jobs": {state.value: arm.states.get(state, 0) for state in STATUSES},
-        "iterations": {"fewest": arm.iterations[0], "most": arm.iterations[1], "wanted": arm.wanted},
+        "jobs": {status.value: arm.statuses.get(status, 0) for status in STATUSES},
+        "iterations": {"fewest": arm.iterations[0], "most": arm.iterations[1], "wanted": arm.iterations_planned},
         "before": {bench: _mean_json(mean) for bench, mean in arm.before.items()},
         FINAL: {bench: _mean_json(mean) for bench, mean in arm.final.items()},
         LAST_QUARTER: {bench: _mean_json(mean) for bench, mean in arm.last_quarter.items()},
     }
 
 
-def _mean_json(mean: Mean) -> dict[str, Any]:
+def _mean_json(mean: SeedMean) -> dict[str, Any]:
     return {
         "mean": _known(mean.mean),
         "stderr": _known(mean.stderr),
@@ -233,7 +264,7 @@ def _mean_json(mean: Mean) -> dict[str, Any]:
     }
 
 
-def _comparison_json(comparison: Comparison) -> dict[str, Any]:
+def _comparison_json(comparison: ArmComparison) -> dict[str, Any]:
     paired = comparison.paired
     return {
         "arm": comparison.arm,
@@ -256,13 +287,13 @@ def _job_json(job: JobRecord, benches: Sequence[str]) -> dict[str, Any]:
     return {
         "arm": job.arm,
         "seed": job.seed,
-        "state": job.state.value,
+        "state": job.status.value,
         "iterations": job.iterations,
-        "wanted": job.wanted,
+        "wanted": job.iterations_planned,
         "run_id": job.run_id,
         "folder": str(job.folder),
         "failure": job.failure or None,
-        "fairness": job.fairness,
+        "input_parity": job.input_parity,
         "newest": {bench: {"iteration": step, "accuracy": value} for bench, (step, value) in newest.items()},
     }
 

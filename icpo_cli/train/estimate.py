@@ -1,4 +1,4 @@
-"""How long a run will take, and what says so: runs of the same sizes made here before, else a count of tokens."""
+"""Estimated duration of a run: from earlier runs of the same sizes on this machine, else from a count of tokens."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from icpo_cli.models.locate import architecture_of
 from icpo_cli.runs.run_dir import RunDir, runs_in
 
 FLOPS_A_CORE = {"bfloat16": 120e9, "float32": 50e9}
-"""What a model's forward and backward reach on a core of the x86-64 machine that icpo is developed on."""
+"""FLOP/s per core of forward and backward on the x86-64 machine that icpo is developed on."""
 STEP_SECONDS = 0.5
-"""Of an iteration or evaluation there, however small the model."""
+"""Fixed duration of an iteration or evaluation there, for any size of model."""
 PAST_RUNS = 50
-"""The newest that are looked at."""
+"""Number of the newest runs that are read."""
 PROBE_AND_JOBS = ("*/probe", "*/*/seed-*")
-"""Folders of runs in the folder of studies."""
+"""Folders with runs, below the folder of studies."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of one run from its first evaluation to its last; starting engines and saving come on top."""
+    """Duration of one run from its first to its last evaluation, without engine start and checkpoints."""
 
     seconds: float | None
     basis: str
-    """In words."""
+    """How it was estimated, as text."""
 
 
 NOT_KNOWN = Estimate(None, "no run of these sizes has been made here")
@@ -45,7 +45,7 @@ class RunCost:
 
 
 def estimate(config: Config, past: Sequence[RunCost], cores: int | None) -> Estimate:
-    """`cores`: of this machine, that the run will have to itself; None where it will run on something else."""
+    """Estimate a run. `cores`: CPU cores of this machine for the run; None if it runs on something else."""
     sizes = _sizes(to_tree(config))
     same = [run for run in past if run.sizes == sizes]
     if same:
@@ -66,13 +66,13 @@ def estimate(config: Config, past: Sequence[RunCost], cores: int | None) -> Esti
 
 
 def evaluations(config: Config) -> int:
-    """Of the held-out questions in a run: before the first iteration, every eval_every, and after the last."""
+    """Number of held-out evaluations: before the first iteration, every eval_every, and after the last."""
     every, iterations = config.train.eval_every, config.train.iterations
     return 1 + iterations // every + (iterations % every > 0)
 
 
 def past_runs(output_dir: Path, studies: Path) -> list[RunCost]:
-    """Costs of the newest runs made here, by themselves or in studies."""
+    """Costs of the newest runs here, single runs and runs of studies."""
     folders = [output_dir, *(folder for form in PROBE_AND_JOBS for folder in studies.glob(form))]
     runs = [run for folder in folders for run in runs_in(folder)]
     newest = sorted(runs, key=lambda run: run.journal.modified(), reverse=True)[:PAST_RUNS]
@@ -85,21 +85,21 @@ def _cost(run: RunDir) -> RunCost | None:
     iterations = [metrics["seconds/iteration"] for metrics in entries if "seconds/iteration" in metrics]
     if not iterations:
         return None
-    # Not run.config(): its settings may be those of an earlier version, and resolving fifty takes seconds.
+    # Not run.config(): an earlier version may have written it, and resolving 50 configurations takes seconds.
     text = run.config_file.read_text(encoding="utf-8")
     tree = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return RunCost(_sizes(tree), fmean(iterations), _mean(m["seconds/eval"] for m in entries if "seconds/eval" in m))
 
 
 def _sizes(tree: dict[str, Any]) -> dict[str, Any]:
-    """Of a configuration, what its iterations' cost hangs on: sizes, model, data, and which passes are made."""
+    """The settings that determine the cost of an iteration: sizes, model, data, and forward passes."""
     learner = tree["learner"]
     kept = ("mini_batch_prompts", "zero_stage", "micro_batch_tokens", "logit_chunk_tokens", "gradient_checkpointing")
     return {
         **{section: tree[section] for section in ("model", "data", "rollout")},
         **{key: learner[key] for key in kept},
         "reference": learner["kl_coef"] > 0,
-        "old_logprobs": learner.get("old_logprobs", "learner"),  # which runs of before the setting took
+        "old_logprobs": learner.get("old_logprobs", "learner"),  # earlier runs lack the key
         "device": tree["train"]["device"],
         "k": tree["eval"]["k"],
         "benchmarks": tree["eval"]["benchmarks"],
@@ -107,11 +107,11 @@ def _sizes(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _passes(config: Config) -> float:
-    """Tokens of all forwards of a run at most, a backward counted as two."""
+    """Upper bound of the tokens in all forward passes of a run; a backward pass counts as two."""
     rollout, learner = config.rollout, config.learner
     group = rollout.max_prompt_tokens + rollout.group_size * rollout.max_response_tokens
     sampled = rollout.max_prompt_tokens + (rollout.votes or rollout.group_size) * rollout.max_response_tokens
-    # The old policy's log-probs, the reference's, and the update with its backward.
+    # Log-probs of the old policy, of the reference, and the update with its backward pass.
     passes = (learner.old_logprobs == "learner") + (learner.kl_coef > 0) + 3 + learner.gradient_checkpointing
     trained = config.train.iterations * rollout.prompts_per_iteration * (sampled + group * passes)
     heldout = config.data.heldout

@@ -12,8 +12,8 @@ from icpo_cli.data.prompts import PromptSet, iteration_prompts
 from icpo_cli.records import Gold, Prompt
 from icpo_cli.rewards.shuffle import shuffle_golds
 from icpo_cli.rng import stable_hash
-from icpo_cli.train import fairness
-from icpo_cli.train.fairness import fairness_of, noise_iterations
+from icpo_cli.train import input_parity as module
+from icpo_cli.train.input_parity import input_parity, noise_iterations
 
 
 def prompts(count: int) -> tuple[Prompt, ...]:
@@ -29,7 +29,7 @@ def config(*settings: str) -> Config:
     return load_config(["data.train.task=x", *sizes, *settings])
 
 
-BASE = fairness_of(config(), prompt_set(prompts(10)))
+BASE = input_parity(config(), prompt_set(prompts(10)))
 HASHES = BASE.keys() - {"noise_iterations"}
 
 
@@ -51,11 +51,11 @@ def changed(now: dict[str, str]) -> set[str]:
     ],
 )
 def test_arms_are_given_the_same(setting: str) -> None:
-    assert changed(fairness_of(config(setting), prompt_set(prompts(10)))) == set()
+    assert changed(input_parity(config(setting), prompt_set(prompts(10)))) == set()
 
 
 def test_shuffled_golds_are_asked_in_the_same_prompts() -> None:
-    assert changed(fairness_of(config(), prompt_set(shuffle_golds(prompts(10), 0)))) == set()
+    assert changed(input_parity(config(), prompt_set(shuffle_golds(prompts(10), 0)))) == set()
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,15 @@ def test_shuffled_golds_are_asked_in_the_same_prompts() -> None:
     ],
 )
 def test_other_draws_show(setting: str, differ: set[str]) -> None:
-    assert changed(fairness_of(config(setting), prompt_set(prompts(10)))) == differ
+    assert changed(input_parity(config(setting), prompt_set(prompts(10)))) == differ
 
 
 def test_other_prompts_show() -> None:
     other = (*prompts(9), dataclasses.replace(prompts(10)[9], tokens=(1, 99)))
-    assert changed(fairness_of(config(), prompt_set(other))) == {"prompts"}
+    assert changed(input_parity(config(), prompt_set(other))) == {"prompts"}
     renamed = (*prompts(9), dataclasses.replace(prompts(10)[9], id="other"))
-    assert changed(fairness_of(config(), prompt_set(renamed))) == {"prompts", "order", "noise_draws"}
-    assert changed(fairness_of(config(), prompt_set(prompts(10), prompts(4)))) == {"heldout"}
+    assert changed(input_parity(config(), prompt_set(renamed))) == {"prompts", "order", "noise_draws"}
+    assert changed(input_parity(config(), prompt_set(prompts(10), prompts(4)))) == {"heldout"}
 
 
 def test_the_hashes_are_of_what_the_loop_draws() -> None:
@@ -97,9 +97,9 @@ def test_the_hashes_are_of_what_the_loop_draws() -> None:
 
 
 def test_of_a_long_run_some_iterations_noise_is_hashed_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fairness, "RESPONSES_HASHED", 3 * 8)
+    monkeypatch.setattr(module, "RESPONSES_HASHED", 3 * 8)
     long = config("train.iterations=101")
     assert noise_iterations(long) == [1, 51, 101]
-    assert fairness_of(long, prompt_set(prompts(10)))["noise_iterations"] == "3 of 101, evenly spread from 1 to 101"
-    monkeypatch.setattr(fairness, "RESPONSES_HASHED", 1)
+    assert input_parity(long, prompt_set(prompts(10)))["noise_iterations"] == "3 of 101, evenly spread from 1 to 101"
+    monkeypatch.setattr(module, "RESPONSES_HASHED", 1)
     assert noise_iterations(long) == [1]
