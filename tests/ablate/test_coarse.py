@@ -154,9 +154,8 @@ def test_doing_it_again_changes_nothing_and_another_probe_is_refused(probe: RunD
     assert select_coarse(probe, study) == first
     assert {path.name: path.read_bytes() for path in study.iterdir()} == files
     other = write_probe(tmp_path / "runs" / "def", probe.config(), {"sum-0": "+++"})
-    with pytest.raises(
-        UserError, match=r"^probe def: selects other questions than .*coarse.json, which is from probe abc; move .*study"
-    ):
+    says = r"^probe def: selects other questions than .*coarse.json, which is from probe abc; move .*study"
+    with pytest.raises(UserError, match=says):
         select_coarse(other, study)
     assert {path.name: path.read_bytes() for path in study.iterdir()} == files
 
