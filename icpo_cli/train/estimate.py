@@ -14,7 +14,7 @@ from icpo_cli.models.locate import architecture_of
 from icpo_cli.runs.run_dir import RunDir, runs_in
 
 FLOPS_A_CORE = {"bfloat16": 120e9, "float32": 50e9}
-"""FLOP/s per core of forward and backward on the x86-64 machine that icpo is developed on."""
+"""FLOP/s per core of forward and backward on the x86-64 machine of development."""
 STEP_SECONDS = 0.5
 """Fixed duration of an iteration or evaluation there, for any size of model."""
 PAST_RUNS = 50
