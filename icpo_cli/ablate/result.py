@@ -203,7 +203,7 @@ def _at(records: Sequence[JobRecord], bench: str, index: int) -> SeedMean:
 
 
 def _mean(values: Mapping[int, float], question_error: float) -> SeedMean:
-    """SeedMean over seeds; one seed has no standard error over seeds, so `question_error` replaces it."""
+    """Mean over seeds; one seed has no standard error over seeds, so `question_error` replaces it."""
     known = {seed: value for seed, value in values.items() if not math.isnan(value)}
     mean, error = mean_and_stderr(list(known.values()))
     if len(known) == 1:
@@ -226,9 +226,9 @@ def _comparisons(arms: Sequence[ArmResult], benches: Sequence[str]) -> list[ArmC
 
 
 def _comparison(arm: ArmResult, other: ArmResult, bench: str, measure: str, level: float) -> ArmComparison:
-    mine, others = arm.measure(measure)[bench].values, other.measure(measure)[bench].values
-    both = sorted(mine.keys() & others.keys())
-    paired = seed_comparison([mine[seed] for seed in both], [others[seed] for seed in both], level)
+    own, others = arm.measure(measure)[bench].values, other.measure(measure)[bench].values
+    both = sorted(own.keys() & others.keys())
+    paired = seed_comparison([own[seed] for seed in both], [others[seed] for seed in both], level)
     return ArmComparison(arm.name, other.name, bench, measure, level, paired, _verdict(paired))
 
 

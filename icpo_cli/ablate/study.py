@@ -16,7 +16,7 @@ class Arm:
     """One configuration of a study."""
 
     name: str
-    """As in the tables: "icpo", "icpo delta=0.3", "icpo random_reward"."""
+    """Name in the tables: "icpo", "icpo delta=0.3", "icpo random_reward"."""
     overrides: dict[str, Any]
     """The study's own settings for this arm, by dotted key."""
     config: Config
@@ -35,7 +35,7 @@ class Study:
     """The base arm first."""
     seeds: tuple[int, ...]
     probe: Config | None
-    """Of the run whose verdicts select coarse data; train.iterations covers its epochs."""
+    """Configuration of the run whose verdicts select coarse data; train.iterations covers its epochs."""
     probe_run: str | None
     """Folder of an earlier run that replaces the probe."""
     folder: Path

@@ -26,7 +26,7 @@ class TrainPlan:
     """Training questions of the source; None for a source on the hub, because a plan downloads nothing."""
     heldout: int | None
     response_tokens_most: int
-    """Of one iteration, if every response has the maximum length."""
+    """Response tokens of one iteration if every response has the maximum length."""
     ranks: int
     memory_gib: dict[str, float] | None
     """Per rank, by part; None while the sizes of the model are unknown."""

@@ -1,4 +1,4 @@
-"""The local launcher over the folders named, with the stand-in for `icpo`: coordinator.py JOBS FOLDER ..."""
+"""Run job folders with the local launcher and the stand-in for `icpo`: coordinator.py JOBS FOLDER ..."""
 
 import sys
 import time

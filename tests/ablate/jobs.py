@@ -1,4 +1,4 @@
-"""What the tests of jobs share."""
+"""Helpers for the tests of jobs."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def runs_of(folder: Path) -> list[Path]:
 
 
 def steps_of(folder: Path) -> list[int]:
-    """Of the only run's journal, half-written lines left out."""
+    """Entries of the only run's journal, without half-written lines."""
     [run] = runs_of(folder)
     path = run / "journal.jsonl"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
@@ -52,7 +52,7 @@ def starts_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for what must come to pass; the limit only ends a test that would hang."""
+    """Wait until the condition holds; the time limit only ends a test that would hang."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not happen"

@@ -1,7 +1,7 @@
-"""Stands for `icpo` where no engine is needed: `standin.py train CONFIG|--resume RUN --json`, as a run leaves things.
+"""Stand-in for `icpo` without an engine: `standin.py train CONFIG|--resume RUN --json` leaves the files of a run.
 
-Counts iterations into a journal, saves after each, hears SIGTERM as a run does. What it shall do wrong stands in the
-configuration's name: "fails", "exits early", "dies once", "deaf". STANDIN_SECONDS is the length of an iteration.
+Counts iterations in a journal, saves after each, and stops on SIGTERM as a run does. The name of the configuration
+selects a failure: "fails", "exits early", "dies once", "deaf". STANDIN_SECONDS is the length of an iteration.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Studies whose jobs' folders are written by hand."""
+"""Studies whose job folders are written by the tests."""
 
 import json
 from collections.abc import Mapping, Sequence

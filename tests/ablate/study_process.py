@@ -1,4 +1,4 @@
-"""A study with the stand-in for `icpo`: study_process.py FOLDER ITERATIONS [probe] ARM[:WHAT] ...; prints its end."""
+"""Run a study with the stand-in for `icpo`: study_process.py FOLDER ITERATIONS [probe] ARM[:FAILURE] ..."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""From a probe run's stored responses to a data set that both arms train on: the prompts are the probe's own."""
+"""Selection of coarse data from the stored responses of a probe run."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ def probe_config(tmp_path: Path, rows: Sequence[dict], *settings: str) -> Config
 
 
 def prompts_of(config: Config) -> dict[str, Prompt]:
-    """As a run of that configuration asks them."""
+    """The prompts that a run of that configuration samples."""
     found = load_prompts(config, Characters(), lambda golds: [None] * len(golds))
     return {prompt.id: prompt for prompt in found.train}
 
@@ -110,14 +110,14 @@ def test_the_first_epochs_uniform_groups_are_kept(probe: RunDir, tmp_path: Path)
 
 
 def arm_config(probe: Config, study: Path) -> Config:
-    """As `icpo train` reads it from the configuration that a study writes."""
+    """The configuration that a study writes and `icpo train` reads."""
     source = coarse_source(probe.data.train, study)
     path = study / "arm.yaml"
     path.write_text(yaml.safe_dump({"data": {"train": vars(source), "template": probe.data.template}}))
     return load_config([str(path)])
 
 
-def test_the_arms_prompts_are_the_probes_own(probe: RunDir, tmp_path: Path) -> None:
+def test_the_arms_have_the_prompts_of_the_probe(probe: RunDir, tmp_path: Path) -> None:
     config = probe.config()
     select_coarse(probe, tmp_path / "study")
     asked = prompts_of(config)
@@ -126,7 +126,7 @@ def test_the_arms_prompts_are_the_probes_own(probe: RunDir, tmp_path: Path) -> N
     assert kept["sum-3"].tokens
 
 
-def test_kinds_choices_and_odd_texts_are_kept(tmp_path: Path) -> None:
+def test_kinds_choices_and_special_characters_are_kept(tmp_path: Path) -> None:
     rows = [
         {"uid": "7", "question": 'Which one?\nÄ \u2028 "b" \\frac{1}{2}', "answer": "B", "options": ["red", "blue"]},
         {"uid": "x y/z", "question": " Which other? ", "answer": "C", "options": ["1", "2", "3"]},
@@ -146,7 +146,7 @@ def test_a_reasoning_gym_probes_source_becomes_a_file(tmp_path: Path) -> None:
     assert (source.path, source.id_column) == (str(tmp_path / "coarse.jsonl"), "id")
 
 
-def test_doing_it_again_changes_nothing_and_another_probe_is_refused(probe: RunDir, tmp_path: Path) -> None:
+def test_a_repeated_selection_changes_nothing_and_another_probe_is_an_error(probe: RunDir, tmp_path: Path) -> None:
     study = tmp_path / "study"
     first = select_coarse(probe, study)
     files = {path.name: path.read_bytes() for path in study.iterdir()}
@@ -167,7 +167,7 @@ def refused(run: RunDir, folder: Path, message: str) -> None:
     assert not folder.exists()
 
 
-def test_an_empty_selection_is_refused_with_its_counts(tmp_path: Path) -> None:
+def test_an_empty_selection_is_an_error_with_its_counts(tmp_path: Path) -> None:
     groups = {"sum-0": "+-+", "sum-1": "-+-", "sum-2": "+t+"}
     run = write_probe(tmp_path / "abc", probe_config(tmp_path, SUMS), groups)
     message = (
@@ -176,7 +176,7 @@ def test_an_empty_selection_is_refused_with_its_counts(tmp_path: Path) -> None:
     refused(run, tmp_path / "study", message)
 
 
-def test_a_run_without_verdicts_by_prompt_is_refused(probe: RunDir, tmp_path: Path) -> None:
+def test_a_run_without_verdicts_by_prompt_is_an_error(probe: RunDir, tmp_path: Path) -> None:
     bare = write_probe(tmp_path / "bare", probe.config())
     refused(bare, tmp_path / "study", r"^probe bare: has no verdicts by prompt: no tables of responses in .*responses$")
     path = probe.responses_file(2)
@@ -192,6 +192,6 @@ def test_a_run_without_verdicts_by_prompt_is_refused(probe: RunDir, tmp_path: Pa
     refused(probe, tmp_path / "study", r"^probe abc: .*iteration-00002.parquet cannot be read: ")
 
 
-def test_a_probe_graded_by_other_questions_golds_is_refused(probe: RunDir, tmp_path: Path) -> None:
+def test_a_probe_with_shuffled_gold_answers_is_an_error(probe: RunDir, tmp_path: Path) -> None:
     probe.config_file.write_text(to_yaml(probe.config(["reward.control=shuffled_golds"])))
     refused(probe, tmp_path / "study", r"^probe abc: reward.control shuffled its gold answers")

@@ -42,7 +42,7 @@ def test_series_are_by_arm_seed_and_metric(study: Study) -> None:
     assert series["grpo", 0] == series["grpo", 1] == {}
 
 
-def test_a_line_that_is_half_written_waits(study: Study) -> None:
+def test_a_half_written_line_is_read_when_it_is_complete(study: Study) -> None:
     job = job_of(study, "grpo", 0)
     run = write_run(job, {0: 20.0}, iterations=2)
     with (run / "journal.jsonl").open("a") as journal:
@@ -52,7 +52,7 @@ def test_a_line_that_is_half_written_waits(study: Study) -> None:
     assert (record.iterations, record.input_parity) == (2, {})
 
 
-def test_the_run_that_was_written_last_counts(study: Study) -> None:
+def test_the_run_that_was_written_last_is_read(study: Study) -> None:
     """A run that was killed before it saved is left, and another begun in its place."""
     job = job_of(study, "grpo", 0)
     for run_id, accuracy, written in (("new", 30.0, 2000), ("old", 20.0, 1000)):

@@ -19,7 +19,7 @@ NAMES = ("a$b_{", "_c $\\frac", "x\ny")
 
 @pytest.fixture
 def panels(monkeypatch: pytest.MonkeyPatch) -> list[Panel]:
-    """What would be drawn, for tests that do not look at the pictures."""
+    """The panels that would be drawn, without drawing them."""
     seen: list[Panel] = []
     monkeypatch.setattr(curves, "draw", lambda panels, caption: seen.extend(panels))
     monkeypatch.setattr(curves, "save", lambda figure, stem: [stem])
@@ -47,7 +47,7 @@ def test_every_metric_has_a_figure_whatever_the_arms_are_called(tmp_path: Path) 
     assert width == int(figures.PAGE_INCHES * figures.DPI) and height > figures.PANEL_INCHES * 2 * figures.DPI
 
 
-def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+def test_names_are_not_parsed_as_markup(tmp_path: Path) -> None:
     lines = tuple(figures.Line(name, look, [0, 1], [0.0, 1.0]) for look, name in enumerate(NAMES))
     figure = figures.draw([Panel("$t$", "x", "y", lines)], "a caption of $5 or $6")
     figure.draw_without_rendering()
@@ -107,7 +107,7 @@ def test_one_seed_has_no_band(tmp_path: Path, panels: list[Panel]) -> None:
     assert caption_of(study, collect(jobs(study)), list(TRAINING.values())) == "One seed each: no band."
 
 
-def test_nothing_yet_is_no_figure(tmp_path: Path) -> None:
+def test_a_study_without_data_has_no_figure(tmp_path: Path) -> None:
     assert drawn(make_study(tmp_path, {"grpo": None})) == []
     assert not (tmp_path / "curves").exists()
 
@@ -122,7 +122,7 @@ def test_uniform_groups_are_drawn_for_a_coarse_study(tmp_path: Path) -> None:
     assert "uniform_groups" not in drawn(replace(study, probe_run=None))
 
 
-def test_smoothing_is_a_centred_mean_over_what_there_is() -> None:
+def test_smoothing_is_a_centred_mean_over_the_values_that_exist() -> None:
     assert smooth([3.0, 0.0, 3.0, 0.0, 3.0], 3) == [1.5, 2, 1, 2, 1.5]
     assert smooth([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 3) == pytest.approx([0.5, 1, 2, 3, 4, 4.5])
     assert smooth([1.0, 5.0], 1) == [1, 5]

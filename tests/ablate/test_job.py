@@ -1,4 +1,4 @@
-"""One job: it ends with all its iterations however often it is killed, and says how it ended."""
+"""One job: it completes all iterations even if it is killed several times, and records how it ended."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from tests.ablate.jobs import kill, make_job, run_job, runs_of, start_job, start
 from tests.processes import alive
 
 
-def test_a_job_runs_to_its_end_and_is_then_left_alone(tmp_path: Path) -> None:
+def test_a_job_runs_to_its_end_and_then_does_nothing(tmp_path: Path) -> None:
     folder = make_job(tmp_path / "job")
     assert run_job(folder) == 0
     document = json.loads((folder / "outcome.json").read_text())
@@ -23,7 +23,7 @@ def test_a_job_runs_to_its_end_and_is_then_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_job_that_is_asked_to_stop_saves_and_goes_on_later(number: int, tmp_path: Path) -> None:
+def test_a_job_that_is_stopped_saves_and_resumes_later(number: int, tmp_path: Path) -> None:
     folder = make_job(tmp_path / "job", iterations=30)
     process = start_job(folder, seconds=0.1)
     until(lambda: under_way(folder))
@@ -48,7 +48,7 @@ def test_the_run_of_a_killed_job_process_saves_and_the_job_stays_locked_until_th
     assert steps_of(folder) == list(range(1, 31))
 
 
-def test_a_run_that_is_killed_is_a_failure_that_the_next_start_forgets(tmp_path: Path) -> None:
+def test_a_killed_run_is_a_failure_that_the_next_start_removes(tmp_path: Path) -> None:
     folder = make_job(tmp_path / "job", "dies once")
     assert run_job(folder) == 1
     assert (folder / "failure.txt").read_text().startswith("killed by SIGKILL")
@@ -78,7 +78,7 @@ def test_standard_error_is_kept(tmp_path: Path) -> None:
     assert "some traceback" in (folder / "job.log").read_text()
 
 
-def test_a_second_start_of_a_running_job_is_refused(tmp_path: Path) -> None:
+def test_a_second_start_of_a_running_job_is_an_error(tmp_path: Path) -> None:
     folder = make_job(tmp_path / "job", iterations=1000)
     process = start_job(folder, seconds=0.1)
     until(lambda: under_way(folder))
@@ -96,7 +96,7 @@ def test_a_job_whose_parent_is_gone_saves_and_ends(tmp_path: Path) -> None:
     assert process.wait() == 128 + signal.SIGTERM
 
 
-def test_the_run_that_saved_last_is_the_one_to_go_on_with(tmp_path: Path) -> None:
+def test_the_run_that_saved_last_is_resumed(tmp_path: Path) -> None:
     folder = make_job(tmp_path / "job")
     text = (folder / "config.yaml").read_text()
     for name, saved in {"b-saved": True, "c-empty": False, "a-half": False}.items():
@@ -109,7 +109,7 @@ def test_the_run_that_saved_last_is_the_one_to_go_on_with(tmp_path: Path) -> Non
     assert json.loads((folder / "outcome.json").read_text())["run_id"] == "b-saved"
 
 
-def test_a_run_that_saved_nothing_is_taken_up_unless_its_configuration_is_half_written(tmp_path: Path) -> None:
+def test_a_run_that_saved_nothing_is_resumed_unless_its_configuration_is_half_written(tmp_path: Path) -> None:
     folder = make_job(tmp_path / "job")
     for name, part in {"a-begun": None, "b-half": 20}.items():
         (folder / name).mkdir()
@@ -118,13 +118,13 @@ def test_a_run_that_saved_nothing_is_taken_up_unless_its_configuration_is_half_w
     assert json.loads((folder / "outcome.json").read_text())["run_id"] == "a-begun"
 
 
-def test_several_ranks_are_asked_for(tmp_path: Path) -> None:
+def test_several_ranks_are_passed_to_the_run(tmp_path: Path) -> None:
     folder = make_job(tmp_path / "job")
     run_job(folder, "--ranks", "4")
     assert starts_of(folder)[0]["arguments"][2:] == ["--nproc", "4", "--json"]
 
 
-def test_a_folder_without_a_configuration_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_folder_without_a_configuration_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as ended:
         main([str(tmp_path)], [sys.executable])
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""Jobs side by side on this machine: the cores divided, one failure apart from the rest, nothing left behind."""
+"""Parallel jobs on this machine: separate cores, independent failures, no process left."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ def test_a_failed_job_does_not_stop_the_others(tmp_path: Path) -> None:
     assert b == JobStatus(Status.FAILED, "iteration 2: the loss was not finite; log: there")
 
 
-def test_one_at_a_time_where_the_machine_is_one_share(tmp_path: Path) -> None:
+def test_one_share_runs_one_job_at_a_time(tmp_path: Path) -> None:
     folders = [make_job(tmp_path / name) for name in "abc"]
     with LocalLauncher(NO_GPU, JOB) as launcher:
         launcher.begin(folders)
@@ -70,7 +70,7 @@ def test_one_at_a_time_where_the_machine_is_one_share(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
-def test_jobs_at_once_have_cores_of_their_own(tmp_path: Path) -> None:
+def test_parallel_jobs_have_separate_cores(tmp_path: Path) -> None:
     folders = [make_job(tmp_path / name, iterations=8) for name in "ab"]
     run_all(LocalLauncher(shares(2, uses_gpus=False), JOB), folders)
     (a,), (b,) = (starts_of(folder) for folder in folders)
@@ -122,7 +122,7 @@ def test_a_stopped_coordinator_leaves_saved_jobs_and_no_process(number: int, tmp
     assert steps_of(running) == list(range(1, 31))
 
 
-def test_the_jobs_of_a_killed_coordinator_end_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_the_jobs_of_a_killed_coordinator_end_and_the_same_command_resumes_them(tmp_path: Path) -> None:
     folders = [make_job(tmp_path / name, iterations=30) for name in "abc"[: len(CORES) + 1]]
     process = start_coordinator(len(CORES), *folders, seconds=0.3)
     until(lambda: under_way(folders[0]))

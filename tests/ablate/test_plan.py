@@ -18,7 +18,7 @@ def _no_past_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_what_differs_is_told_from_the_base_arm() -> None:
+def test_differences_are_to_the_base_arm() -> None:
     arms = {each.arm.name: each for each in planned("noise").arms}
     assert arms["grpo"].differs == {}
     assert arms["icpo-noise"].differs == {
@@ -29,13 +29,13 @@ def test_what_differs_is_told_from_the_base_arm() -> None:
 
 
 @pytest.mark.parametrize(("iterations", "points"), [(500, [0, 50, 100, 250, 500]), (14, [0, 1, 3, 7, 14]), (1, [0, 1])])
-def test_omega_is_shown_at_shares_of_the_run(iterations: int, points: list[int]) -> None:
+def test_omega_is_shown_at_fractions_of_the_run(iterations: int, points: list[int]) -> None:
     grpo, *others = planned("schedule", f"train.iterations={iterations}").arms
     assert grpo.omega == {}
     assert all(list(each.omega) == points for each in others)
 
 
-def test_time_is_of_a_run_and_of_all_of_them() -> None:
+def test_time_of_one_run_and_of_all_runs() -> None:
     found = planned("schedule")
     one = found.arms[0].estimate.seconds
     assert one is not None and found.seconds == pytest.approx(one * 5 * 2)
@@ -44,7 +44,7 @@ def test_time_is_of_a_run_and_of_all_of_them() -> None:
     assert elsewhere.seconds is None and elsewhere.document()["arms"][0]["seconds_estimate"] is None
 
 
-def test_a_probe_is_counted_in() -> None:
+def test_the_time_includes_the_probe() -> None:
     found = planned("coarse")
     assert found.probe_estimate is not None and found.probe_iterations == 111
     assert found.seconds is not None and found.probe_estimate.seconds is not None
@@ -54,7 +54,7 @@ def test_a_probe_is_counted_in() -> None:
     assert unknown.document()["probe"]["iterations"] is None and unknown.seconds is None
 
 
-def test_memory_is_the_models_and_is_not_made_up() -> None:
+def test_memory_is_that_of_the_model_or_unknown() -> None:
     arms = {each.arm.name: each for each in planned("scale", machine=Machine(8, None, None)).arms}
     gib = {name: each.memory_gib for name, each in arms.items()}
     assert gib["qwen2.5-3b-grpo"] is not None and gib["qwen2.5-14b-grpo"] is not None
@@ -72,7 +72,7 @@ def test_memory_is_the_models_and_is_not_made_up() -> None:
         (["model.path=./nothing"], 1, "arm grpo: model.path: ./nothing: no such folder"),
     ],
 )
-def test_what_no_run_could_start_with_is_told_with_its_arm(arguments: list[str], ranks: int, says: str) -> None:
+def test_an_invalid_configuration_is_an_error_that_names_the_arm(arguments: list[str], ranks: int, says: str) -> None:
     study = read_study(StudyRequest("noise", arguments), fetch=False)
     with pytest.raises(UserError) as error:
         check_study(study, ranks)

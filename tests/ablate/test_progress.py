@@ -1,4 +1,4 @@
-"""How far a job is, from a journal that grows, is cut short by a kill, and is written anew by a resume."""
+"""Progress of a job, from a journal that grows, is truncated by a kill, and is rewritten by a resume."""
 
 import json
 from pathlib import Path
@@ -26,11 +26,11 @@ def journal(tmp_path: Path) -> Path:
     return run / "journal.jsonl"
 
 
-def test_nothing_is_known_before_the_run_begins(tmp_path: Path) -> None:
+def test_no_value_is_known_before_the_run_begins(tmp_path: Path) -> None:
     assert ProgressReader(JobDir(tmp_path)).read() == Progress()
 
 
-def test_it_reads_what_was_added(journal: Path) -> None:
+def test_new_entries_are_read(journal: Path) -> None:
     reader = ProgressReader(JobDir(journal.parents[1]))
     journal.write_text(line(0, heldout=40.0) + line(1, reward=0.5, entropy=2.0, omega=0.1, seconds=2.0))
     assert reader.read() == Progress(1, 0, 40.0, 0.5, 2.0, 0.1, 2.0)
@@ -39,7 +39,7 @@ def test_it_reads_what_was_added(journal: Path) -> None:
     assert reader.read() == Progress(2, 2, 45.0, 0.6, 1.5, 0.2, 3.0)
 
 
-def test_a_half_written_line_waits_for_its_end(journal: Path) -> None:
+def test_a_half_written_entry_is_read_when_it_is_complete(journal: Path) -> None:
     reader = ProgressReader(JobDir(journal.parents[1]))
     second = line(2, reward=0.7)
     journal.write_text(line(1, reward=0.5) + second[:10])
@@ -49,7 +49,7 @@ def test_a_half_written_line_waits_for_its_end(journal: Path) -> None:
     assert (reader.read().iteration, reader.read().reward) == (2, 0.7)
 
 
-def test_a_journal_that_a_resume_wrote_anew_is_read_anew(journal: Path) -> None:
+def test_a_rewritten_journal_is_read_from_the_start(journal: Path) -> None:
     reader = ProgressReader(JobDir(journal.parents[1]))
     journal.write_text(line(1, reward=0.5) + line(2, reward=0.6) + line(3, reward=0.7))
     assert reader.read().iteration == 3
@@ -59,7 +59,7 @@ def test_a_journal_that_a_resume_wrote_anew_is_read_anew(journal: Path) -> None:
     assert (reader.read().iteration, reader.read().reward) == (1, 0.5)
 
 
-def test_time_left_is_that_of_the_iterations_to_come() -> None:
+def test_time_left_is_that_of_the_remaining_iterations() -> None:
     config = Config(train=TrainConfig(iterations=10))
     job = Job("grpo", 0, config, Path("job"))
     assert JobView(job, Status.RUNNING, "", Progress(iteration=4, seconds=2.5)).seconds_left == 15.0

@@ -72,7 +72,7 @@ def test_a_study_is_a_run_with_its_table_and_curves(study: Study, capsys: pytest
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_study_that_goes_on_has_the_run_it_had(study: Study) -> None:
+def test_a_resumed_study_has_the_same_mlflow_run(study: Study) -> None:
     with recorded(study, print) as record:
         write_run(record.jobs[0], {0: 20.0}, iterations=3)
     assert run_of(record.run_id).info.status == "KILLED"  # it was left with jobs that can go on
@@ -87,7 +87,7 @@ def test_a_study_that_goes_on_has_the_run_it_had(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_jobs_stand_under_the_studys_run(study: Study) -> None:
+def test_the_parent_of_jobs_is_the_run_of_the_study(study: Study) -> None:
     with recorded(study, print) as record:
         assert record.jobs == jobs_of(study, record.run_id)
 
@@ -109,7 +109,7 @@ def test_a_failed_job_and_an_error_are_in_the_runs_status(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_store_that_goes_away_costs_a_warning(study: Study) -> None:
+def test_a_store_that_fails_causes_a_warning(study: Study) -> None:
     warnings: list[str] = []
     with recorded(study, warnings.append):
         finish_all(study)
@@ -120,7 +120,7 @@ def test_a_store_that_goes_away_costs_a_warning(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_run_that_is_not_there_any_more_is_made_anew(study: Study) -> None:
+def test_a_deleted_mlflow_run_is_replaced(study: Study) -> None:
     study.folder.mkdir(parents=True)
     (study.folder / "study.json").write_text('{"run_id": "0123456789abcdef"}')
     finish_all(study)
@@ -133,7 +133,7 @@ def test_a_run_that_is_not_there_any_more_is_made_anew(study: Study) -> None:
         assert third.run_id == second.run_id
 
 
-def test_a_store_that_cannot_be_used_is_a_users_mistake(study: Study) -> None:
+def test_an_invalid_store_is_a_user_error(study: Study) -> None:
     arm = study.arms[0]
     nowhere = replace(arm.config, track=replace(arm.config.track, uri="sqlite:////proc/nowhere/x.db"))
     with (

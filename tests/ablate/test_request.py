@@ -36,7 +36,7 @@ def against(study: Study) -> dict[str, str | None]:
     return {arm.name: arm.against for arm in study.arms}
 
 
-def test_layers_lie_in_their_order(tmp_path: Path) -> None:
+def test_the_order_of_layers(tmp_path: Path) -> None:
     """The study's files, FILE.yaml, the study's settings, key=value, the arm's files, the arm's own settings, seed."""
     write(
         tmp_path, "data: {train: {task: x}}\nrollout: {group_size: 2}\nlearner: {kl_coef: 0.2}\nseed: 9\n", "low.yaml"
@@ -62,11 +62,11 @@ def test_layers_lie_in_their_order(tmp_path: Path) -> None:
     assert (base.model.path, base.seed) == ("user/model", 8)
     assert (arm.model.path, arm.train.eval_every, arm.method.tau, arm.method.name) == ("arm/model", 6, 7.0, "icpo")
     assert arm.train.save_every == 5
-    # Without a file of the study's or the user's, the quickstart is beneath.
+    # Without a file of the study or the user, the quickstart is the base.
     assert read(write(tmp_path, TOY)).arms[0].config.data.train.task == "basic_arithmetic"
 
 
-def test_what_lies_beneath_all_arms_is_not_laid_again_over_what_the_user_asks_for() -> None:
+def test_a_base_file_is_not_applied_again_over_the_settings_of_the_user() -> None:
     study = read("scale", "train.eval_every=7", "data.train.path=other/data")
     for arm in study.arms:
         assert (arm.config.train.eval_every, arm.config.data.train.path) == (7, "other/data")
@@ -77,7 +77,7 @@ def test_what_lies_beneath_all_arms_is_not_laid_again_over_what_the_user_asks_fo
     }
 
 
-def test_the_base_comes_first_and_the_others_are_compared_with_it_or_with_whom_they_say(tmp_path: Path) -> None:
+def test_arms_are_compared_with_the_base_or_the_arm_that_they_name(tmp_path: Path) -> None:
     text = TOY.replace("base: grpo", "base: icpo") + "  third: {method: icpo, method.tau: 3}\nagainst: {third: grpo}\n"
     assert list(against(read(write(tmp_path, text))).items()) == [("icpo", None), ("grpo", "icpo"), ("third", "grpo")]
 
@@ -122,7 +122,7 @@ def test_sweeps_one_at_a_time_and_as_a_grid(tmp_path: Path) -> None:
     assert list(arms(read(path, sweep=["method.tau=1", "method.delta=0.5"], grid=True)))[2:] == ["icpo tau=1 delta=0.5"]
 
 
-def test_a_grid_leaves_out_what_has_no_effect_in_a_combination(tmp_path: Path) -> None:
+def test_a_grid_leaves_out_settings_without_effect(tmp_path: Path) -> None:
     sweep = ["method.omega.schedule=constant,warmup_retention", "method.omega.warmup_fraction=0.1,0.3"]
     assert list(arms(read(write(tmp_path, TOY), sweep=sweep, grid=True)))[2:] == [
         "icpo omega.schedule=constant",
@@ -131,7 +131,7 @@ def test_a_grid_leaves_out_what_has_no_effect_in_a_combination(tmp_path: Path) -
     ]
 
 
-def test_controls_on_demand_and_of_the_file(tmp_path: Path) -> None:
+def test_controls_of_the_option_and_of_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, TOY + "controls: [shuffled_golds]\n")
     study = read(path, controls=["random_reward", "random_reward"], sweep=["method.tau=1"])
     assert list(against(study).items())[2:] == [
@@ -149,7 +149,7 @@ def test_controls_on_demand_and_of_the_file(tmp_path: Path) -> None:
     ]
 
 
-def test_sensitivity_turns_what_the_issue_names_one_at_a_time() -> None:
+def test_sensitivity_sweeps_one_setting_at_a_time() -> None:
     study = read("sensitivity")
     turned = [arm.overrides for arm in study.arms[2:]]
     assert {key for overrides in turned for key in overrides} == {
@@ -165,7 +165,7 @@ def test_sensitivity_turns_what_the_issue_names_one_at_a_time() -> None:
     assert {arm.against for arm in study.arms[1:]} == {"icpo"}
 
 
-def test_the_same_command_finds_its_study_again_with_other_seeds_or_places(tmp_path: Path) -> None:
+def test_the_study_folder_does_not_depend_on_seeds_and_paths(tmp_path: Path) -> None:
     path = write(tmp_path, TOY)
     folder = read(path).folder
     assert folder.parent == Path("studies") and folder.name.startswith("toy-") and len(folder.name) == len("toy-") + 8
@@ -175,7 +175,7 @@ def test_the_same_command_finds_its_study_again_with_other_seeds_or_places(tmp_p
     assert read(path, controls=["random_reward"]).folder != folder
 
 
-def test_jobs_run_seed_by_seed_with_names_and_folders_of_their_own(tmp_path: Path) -> None:
+def test_jobs_run_seed_by_seed_with_own_names_and_folders(tmp_path: Path) -> None:
     study = read(write(tmp_path, TOY), seeds="3,1", sweep=["method.delta=0.3"])
     jobs = jobs_of(study, "parent")
     assert [(job.seed, job.arm) for job in jobs] == [
@@ -201,7 +201,7 @@ def test_a_probe_trains_for_its_epochs_and_the_arms_on_what_it_selects(tmp_path:
         assert arm.config.data.heldout == study.probe.data.heldout
 
 
-def test_an_epoch_is_of_the_questions_that_are_not_held_out(tmp_path: Path) -> None:
+def test_an_epoch_covers_the_questions_that_are_not_held_out(tmp_path: Path) -> None:
     train = [{"question": f"q{number}", "answer": "1"} for number in range(40)]
     write(tmp_path, "".join(json.dumps(row) + "\n" for row in train), "train.jsonl")
     write(tmp_path, "".join(json.dumps(row) + "\n" for row in train[:10]), "heldout.jsonl")
@@ -210,7 +210,7 @@ def test_an_epoch_is_of_the_questions_that_are_not_held_out(tmp_path: Path) -> N
     assert study.probe is not None and study.probe.train.iterations == 5  # 2 x 30 questions, 12 an iteration
 
 
-def test_a_data_set_of_the_hub_is_not_fetched_to_be_counted_when_nothing_is_to_be_started() -> None:
+def test_a_dry_run_does_not_download_a_data_set_to_count_it() -> None:
     hub = ("data.train.source=hub", "data.train.path=no/such")
     study = read("coarse", *hub)
     assert study.probe is not None and not study.probe_counted
@@ -218,7 +218,7 @@ def test_a_data_set_of_the_hub_is_not_fetched_to_be_counted_when_nothing_is_to_b
         read("coarse", *hub, fetch=True)
 
 
-def test_a_probe_can_be_a_run_that_was_made_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_run_can_be_the_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for run in ("abc1", "def2"):
         (tmp_path / "runs" / run).mkdir(parents=True)

@@ -60,7 +60,7 @@ def test_differences_are_paired_by_seed_and_corrected_for_their_number(study: St
     assert found.comparison("grpo", "heldout", FINAL) is None
 
 
-def test_what_an_uncorrected_interval_would_tell_apart_is_not_told_apart(tmp_path: Path) -> None:
+def test_a_difference_within_the_corrected_interval_is_not_significant(tmp_path: Path) -> None:
     # 4, 5, 6: error 1 / sqrt(3); 5 - 4.303 * 0.577 > 0, but 5 - 17.28 * 0.577 < 0 with 15 comparisons
     arms: dict[str, str | None] = {"grpo": None} | {f"arm {number}": "grpo" for number in range(15)}
     for name, few in (("one", dict(list(arms.items())[:2])), ("many", arms)):
@@ -72,21 +72,21 @@ def test_what_an_uncorrected_interval_would_tell_apart_is_not_told_apart(tmp_pat
         assert comparison.verdict == ("better" if name == "one" else "cannot be told apart")
 
 
-def test_seeds_that_all_differ_by_the_same_show_no_spread(tmp_path: Path) -> None:
+def test_equal_differences_of_all_seeds_show_no_spread(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
     finish_arm(study, "grpo", {0: 100 * 42 / 60, 1: 100 * 40 / 60})
     finish_arm(study, "icpo", {0: 100 * 43 / 60, 1: 100 * 41 / 60})
     assert result(study).comparisons[0].verdict == "cannot be told apart"
 
 
-def test_the_last_quarter_is_of_the_evaluations_after_the_first_iteration() -> None:
+def test_the_last_quarter_covers_evaluations_after_the_first_iteration() -> None:
     assert last_quarter([(0, 99.0), *((step, float(step)) for step in range(1, 9))]) == 7.5  # 7 and 8
     assert last_quarter([(0, 99.0), *((step, float(step)) for step in range(1, 10))]) == 8  # 7, 8, 9: rounded up
     assert last_quarter([(0, 99.0), (5, 40.0)]) == 40
     assert math.isnan(last_quarter([(0, 99.0)])) and math.isnan(last_quarter([]))
 
 
-def test_the_last_quarter_has_comparisons_of_its_own(tmp_path: Path) -> None:
+def test_the_last_quarter_has_its_own_comparisons(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
     for arm, more in (("grpo", 0.0), ("icpo", 3.0)):
         for seed in study.seeds:
@@ -119,7 +119,7 @@ def test_only_jobs_that_are_done_count_and_the_others_are_named(study: Study) ->
     assert states["icpo", 1] == ("failed", "no room") and states["icpo", 2] == ("unfinished", None)
 
 
-def test_a_seed_that_the_other_arm_lacks_is_not_paired(study: Study) -> None:
+def test_a_seed_of_one_arm_alone_is_not_paired(study: Study) -> None:
     (job_of(study, "grpo", 1).folder / "outcome.json").unlink()
     icpo = result(study).comparison("icpo", "heldout", FINAL)
     assert icpo is not None and (icpo.paired.n, icpo.paired.difference) == (2, 5.5)  # 2 and 9
@@ -149,7 +149,7 @@ def test_a_study_that_has_only_begun(tmp_path: Path) -> None:
     to_markdown(found), to_csv(found)
 
 
-def test_a_rows_columns_say_what_it_is_compared_with_where_that_differs(study: Study) -> None:
+def test_a_column_names_the_compared_arm_if_it_differs_between_rows(study: Study) -> None:
     table = result_table(result(study))
     assert [column.name for column in table.columns[6:]] == ["against", "difference", "interval", "verdict"]
     assert [row[6] for row in table.texts] == ["", "grpo", "grpo", "noisy grpo"]
@@ -206,7 +206,7 @@ def test_unequal_inputs_of_arms_are_named(study: Study) -> None:
     assert "1 jobs do not have the same inputs" in " ".join(notes(found))
 
 
-def test_an_arm_is_held_against_the_one_it_is_compared_with(study: Study) -> None:
+def test_inputs_are_compared_with_those_of_the_arm_it_is_compared_with(study: Study) -> None:
     for arm in ("noisy grpo", "noisy icpo"):
         path = job_of(study, arm, 0).folder / "run0" / "input_parity.json"
         path.write_text(path.read_text().replace("bb", "xx"))

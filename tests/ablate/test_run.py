@@ -1,4 +1,4 @@
-"""A whole study, with the stand-in for icpo: what is done is left alone, what is not goes on, whatever happened."""
+"""A complete study with the stand-in for icpo: jobs that are done are skipped, the others are resumed."""
 
 import fcntl
 import json
@@ -44,7 +44,7 @@ def run_id(folder: Path) -> str:
     return json.loads((folder / "study" / "study.json").read_text())["run_id"]
 
 
-def test_an_interrupted_study_goes_on_with_the_same_command(tmp_path: Path) -> None:
+def test_the_same_command_resumes_an_interrupted_study(tmp_path: Path) -> None:
     """Stopped in order, then killed, then left to end: with a failed arm, which stops no other."""
     arms = ("grpo", "noise:fails", "icpo")
     process = start(tmp_path, *arms, seconds=0.2)
@@ -81,7 +81,7 @@ def test_the_probe_runs_first_and_selects_the_arms_data(tmp_path: Path) -> None:
     assert [json.loads(line)["id"] for line in questions] == [f"q{n}" for n in range(1, ITERATIONS + 1) if n % 3]
 
 
-def test_two_commands_do_not_work_on_one_study(tmp_path: Path) -> None:
+def test_two_commands_cannot_run_one_study(tmp_path: Path) -> None:
     (tmp_path / "study").mkdir()
     with (tmp_path / "study" / "study.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

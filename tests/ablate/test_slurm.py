@@ -1,4 +1,4 @@
-"""Jobs through a real SLURM, where there is one: `scripts/slurm start` makes one of this machine."""
+"""Jobs through a real SLURM, if there is one: `scripts/slurm start` starts one on this machine."""
 
 import shutil
 import subprocess
@@ -39,7 +39,7 @@ def finish(launcher: SlurmLauncher) -> None:
     until(lambda: launcher.poll() is not None and launcher.finished, seconds=180)
 
 
-def test_requeued_jobs_go_on_from_what_they_saved(tmp_path: Path) -> None:
+def test_requeued_jobs_resume_from_their_checkpoints(tmp_path: Path) -> None:
     """One is requeued as by preemption, the other is told that its time is nearly up."""
     folders = [make_job(tmp_path / "study" / name, iterations=ITERATIONS) for name in ("requeued", "timed")]
     with SlurmLauncher(tmp_path / "study", "test", SETTINGS, None, JOB) as launcher:
@@ -72,7 +72,7 @@ def test_jobs_stay_in_slurm_and_the_same_command_finds_them(tmp_path: Path) -> N
     assert [len(starts_of(folder)) for folder in folders] == [1, 1]
 
 
-def test_a_failed_job_and_a_cancelled_one_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_and_cancelled_jobs_have_different_statuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "LOST_SECONDS", 3.0)
     failed = make_job(tmp_path / "study" / "failed", "fails")
     cancelled = make_job(tmp_path / "study" / "cancelled", iterations=1000)

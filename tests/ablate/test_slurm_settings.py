@@ -1,4 +1,4 @@
-"""What is asked of SLURM: the settings, the script, and what is not installed. The real SLURM is in test_slurm.py."""
+"""SLURM settings, batch script, and missing installations. Tests with a real SLURM are in test_slurm.py."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ def study_of(folder: Path, arms: int = 2) -> Study:
     return Study("noise", "", tuple(Arm(str(a), {}, CONFIG, None) for a in range(arms)), (0, 1, 2), None, None, folder)
 
 
-def test_the_script_is_an_array_that_saves_before_its_time_limit_and_is_queued_again(tmp_path: Path) -> None:
+def test_the_script_is_an_array_that_saves_before_its_time_limit_and_is_requeued(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     pairs = ["partition=big", "time_minutes=90", "save_minutes=5", "gpus=8", "cpus=12", "memory_gib=64"]
     text = slurm_script(study_of(tmp_path), [*pairs, "extra.account=lab"], at_once=4)
@@ -47,13 +47,13 @@ def test_the_script_is_an_array_that_saves_before_its_time_limit_and_is_queued_a
         ("save_minutes=1440", "--slurm save_minutes=1440: must be under time_minutes, 1440"),
     ],
 )
-def test_a_setting_that_is_wrong(pair: str, message: str) -> None:
+def test_an_invalid_setting_is_an_error(pair: str, message: str) -> None:
     with pytest.raises(UserError) as refused:
         slurm_settings([pair])
     assert str(refused.value) == message
 
 
-def test_gpus_may_be_none(tmp_path: Path) -> None:
+def test_zero_gpus_are_allowed(tmp_path: Path) -> None:
     assert slurm_settings(["gpus=0"]).gpus == 0
 
 
@@ -66,14 +66,14 @@ def test_a_launcher_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Mo
         slurm_script(study_of(tmp_path), [], None)
 
 
-def test_a_launcher_that_is_not_known(tmp_path: Path) -> None:
+def test_an_unknown_launcher_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--launcher: unknown launcher 'slrm'; nearest: slurm"):
         launcher_factory(study_of(tmp_path), "slrm", [])
     with pytest.raises(UserError, match="--slurm cpus=2: only with --launcher slurm"):
         launcher_factory(study_of(tmp_path), "local", ["cpus=2"])
 
 
-def test_nothing_is_asked_of_slurm_where_nothing_is_left_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_is_not_called_if_no_job_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit")
     monkeypatch.setattr(shutil, "which", lambda command: f"/nowhere/{command}")
     with launcher_factory(study_of(tmp_path), "slurm", [])(None) as launcher:

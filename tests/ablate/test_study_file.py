@@ -17,12 +17,12 @@ def test_the_papers_studies_are_shipped() -> None:
     assert study_names() == ["coarse", "methods", "noise", "scale", "schedule", "sensitivity"]
 
 
-def test_what_a_file_leaves_out() -> None:
+def test_defaults_of_a_study_file() -> None:
     study = read_study_file("coarse")
     assert (study.files, study.dials, study.controls, study.dial_arms) == ([], {}, [], None)
 
 
-def test_a_file_is_named_by_its_stem_and_based_on_its_first_arm(tmp_path: Path) -> None:
+def test_default_name_is_the_file_stem_and_default_base_the_first_arm(tmp_path: Path) -> None:
     study = read_study_file(write(tmp_path, "arms:\n  a: {method: grpo}\n  b:\n"))
     assert (study.name, study.base, study.arms) == ("mine", "a", {"a": {"method": "grpo"}, "b": {}})
 
@@ -83,7 +83,7 @@ def test_a_mistake_in_a_study_file_is_one_line(text: str, says: str, tmp_path: P
     assert says in str(error.value) and len(str(error.value).splitlines()) == 1
 
 
-def test_an_unknown_study_is_told_the_nearest() -> None:
+def test_the_error_for_an_unknown_study_names_the_nearest() -> None:
     with pytest.raises(UserError, match="unknown study 'sensitivty'; nearest: sensitivity"):
         read_study_file("sensitivty")
     with pytest.raises(UserError, match=r"nothing\.yaml: no such file"):

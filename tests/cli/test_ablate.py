@@ -1,4 +1,4 @@
-"""`icpo ablate`, up to the point where something would be started."""
+"""`icpo ablate` without starting a run."""
 
 import json
 import math
@@ -194,7 +194,7 @@ MISTAKES = {
     "repeated seeds": (["schedule", "--seeds", "1,2,1"], "--seeds: 1 is repeated"),
     "no number": (["schedule", "--seeds", "0,one"], "--seeds: 'one' is not a whole number"),
     "negative seed": (["schedule", "--seeds=-1"], "--seeds: '-1' is not a whole number"),
-    "a seed beside": (["schedule", "seed=3"], "seed=3: seed: a study's seeds are given by --seeds"),
+    "a seed as a setting": (["schedule", "seed=3"], "seed=3: seed: a study's seeds are given by --seeds"),
     "unknown control": (["schedule", "--control", "random"], "unknown control 'random'; nearest: random_reward"),
     "control of a file": (["control.yaml"], "control.yaml: controls: unknown control 'randomreward'"),
     "dial without values": (["schedule", "--dial", "method.delta="], "--dial: method.delta: no values"),

@@ -1,4 +1,4 @@
-"""What a user sees of a study while it runs."""
+"""Display of a running study."""
 
 import io
 from pathlib import Path

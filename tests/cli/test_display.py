@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_plain_lines_say_what_was_measured_and_how_long_is_left() -> None:
+def test_plain_lines_have_metrics_and_time_left() -> None:
     stream = io.StringIO()
     lines = TrainProgress(stream, "run", iterations=4)
     lines.iteration(1, METRICS)

@@ -32,7 +32,7 @@ def test_evaluations_of_a_run(iterations: int, every: int, expected: int) -> Non
     assert evaluations(config_of(f"train.iterations={iterations}", f"train.eval_every={every}")) == expected
 
 
-def test_runs_of_the_same_sizes_say_how_long_it_takes(tmp_path: Path) -> None:
+def test_earlier_runs_of_the_same_sizes_give_the_estimate(tmp_path: Path) -> None:
     """Whatever their method, seed and length, and whether they were made alone or in a study."""
     runs, studies = tmp_path / "runs", tmp_path / "studies"
     write_run(runs / "a", config_of("method=grpo", "seed=4", "train.iterations=2"), [20.0, 30.0], [5.0, 7.0])
@@ -48,7 +48,7 @@ def test_runs_of_the_same_sizes_say_how_long_it_takes(tmp_path: Path) -> None:
     assert found.basis == "30.0 s an iteration, measured in 3 runs of these sizes"
 
 
-def test_without_one_tokens_are_counted_and_that_is_said() -> None:
+def test_without_earlier_runs_tokens_are_counted() -> None:
     # 14 iterations x 12 prompts x (256 + 5 x 40) tokens x (1 sampling + 2 log-probs + 3 update) + 3 evaluations
     # x 160 questions x (256 + 40) tokens, each 2 FLOP a parameter; 120 GFLOP/s a core, half a second a step.
     smollm2 = 49152 * 576 + 30 * (576 * 64 * 2 * (9 + 3) + 3 * 576 * 1536)
@@ -59,6 +59,6 @@ def test_without_one_tokens_are_counted_and_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(("model", "cores"), [("smollm2", None), ("nobody/met-before", 2)])
-def test_what_is_not_known_is_not_made_up(model: str, cores: int | None) -> None:
+def test_an_unknown_duration_is_none(model: str, cores: int | None) -> None:
     found = estimate(config_of(f"model.path={model}"), [], cores)
     assert found == Estimate(None, "no run of these sizes has been made here")

@@ -1,4 +1,4 @@
-"""What a run is given is hashed: equal across arms, other where a seed, a prompt or a count is."""
+"""Hashes of the inputs of a run: equal across arms, different for another seed, prompt or count."""
 
 import dataclasses
 import hashlib
@@ -50,11 +50,11 @@ def changed(now: dict[str, str]) -> set[str]:
         "name=other",
     ],
 )
-def test_arms_are_given_the_same(setting: str) -> None:
+def test_these_settings_do_not_change_the_inputs(setting: str) -> None:
     assert changed(input_parity(config(setting), prompt_set(prompts(10)))) == set()
 
 
-def test_shuffled_golds_are_asked_in_the_same_prompts() -> None:
+def test_shuffled_gold_answers_do_not_change_the_inputs() -> None:
     assert changed(input_parity(config(), prompt_set(shuffle_golds(prompts(10), 0)))) == set()
 
 
@@ -67,11 +67,11 @@ def test_shuffled_golds_are_asked_in_the_same_prompts() -> None:
         ("rollout.prompts_per_iteration=3", {"order", "sampling_seeds", "noise_draws"}),
     ],
 )
-def test_other_draws_show(setting: str, differ: set[str]) -> None:
+def test_different_draws_change_the_hashes(setting: str, differ: set[str]) -> None:
     assert changed(input_parity(config(setting), prompt_set(prompts(10)))) == differ
 
 
-def test_other_prompts_show() -> None:
+def test_different_prompts_change_the_hashes() -> None:
     other = (*prompts(9), dataclasses.replace(prompts(10)[9], tokens=(1, 99)))
     assert changed(input_parity(config(), prompt_set(other))) == {"prompts"}
     renamed = (*prompts(9), dataclasses.replace(prompts(10)[9], id="other"))
@@ -79,7 +79,7 @@ def test_other_prompts_show() -> None:
     assert changed(input_parity(config(), prompt_set(prompts(10), prompts(4)))) == {"heldout"}
 
 
-def test_the_hashes_are_of_what_the_loop_draws() -> None:
+def test_the_hashes_are_of_the_draws_of_the_loop() -> None:
     """Order and seeds as train_iteration takes them, noise as a response's reward does: written out again."""
     order, seeds, noise = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     for iteration in range(1, 7):
@@ -96,7 +96,7 @@ def test_the_hashes_are_of_what_the_loop_draws() -> None:
     assert BASE["noise_iterations"] == "6 of 6, evenly spread from 1 to 6"
 
 
-def test_of_a_long_run_some_iterations_noise_is_hashed_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_run_hashes_the_noise_of_some_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RESPONSES_HASHED", 3 * 8)
     long = config("train.iterations=101")
     assert noise_iterations(long) == [1, 51, 101]

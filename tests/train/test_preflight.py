@@ -1,4 +1,4 @@
-"""What is found before an engine starts: folders that cannot be written to, golds as they are to be graded by."""
+"""Checks before an engine starts: folders that cannot be written to, gold answers that are shuffled or too long."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def prepare(lab_config: Path) -> Callable[..., TrainInputs]:
     return prepared
 
 
-def test_shuffled_golds_are_the_training_prompts_alone(
+def test_only_training_prompts_get_shuffled_golds(
     prepare: Callable[..., TrainInputs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -50,7 +50,7 @@ def test_a_reference_answer_fits_into_a_response_and_the_model(
 
 
 @pytest.mark.parametrize("key", ["train.output_dir", "train.shared_start"])
-def test_a_folder_that_cannot_be_made_is_named(
+def test_the_error_for_an_invalid_folder_names_it(
     key: str, prepare: Callable[..., TrainInputs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
