@@ -16,8 +16,8 @@ from icpo_cli.errors import UserError
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path in the same folder, which becomes `path` when the block ends without an error.
 
-    For a file or a folder. Whoever reads, and whenever the process is killed, finds the old content or the new one.
-    `durable`: so does a machine that loses power, for the price of an fsync.
+    For a file or a folder. Readers see the old content or the new one, also after a kill at any moment.
+    `durable`: also after a power failure, at the price of an fsync.
     """
     tmp = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     _remove(tmp)  # a killed process may have had the same id
@@ -36,9 +36,9 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
 
 @contextmanager
 def atomic_create(path: Path) -> Iterator[Path]:
-    """Like atomic_write for a new file, with room for companion files; where another process was first, its file stays.
+    """Yields a temporary path for a new file; if another process creates `path` first, that file stays.
 
-    The temporary path has the same name in a temporary folder.
+    The temporary path has the same name in a temporary folder, which also takes companion files, as of a database.
     """
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         tmp = Path(folder) / path.name
@@ -69,10 +69,10 @@ def sync(path: Path, *, recursive: bool = True) -> None:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = False, busy: str | None = None) -> Iterator[int]:
-    """Holds an exclusive lock on a file, which is made if missing; yields its descriptor.
+    """Holds an exclusive lock on a file, which is created if missing; yields its descriptor.
 
-    A child process that inherits the descriptor holds the lock too. Unless `wait`, raises where another process holds
-    it: UserError with the text of `busy`, else BlockingIOError.
+    A child process that inherits the descriptor holds the lock too. If another process has it, the call waits with
+    `wait`, and otherwise raises UserError with the text of `busy`, or BlockingIOError without one.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -16,7 +16,7 @@ from typing import Any
 from icpo_cli.runs.run_dir import CONFIG, RunDir, Status, runs_in
 
 STATUSES = (Status.WAITING, Status.UNFINISHED, Status.FAILED, Status.DONE)
-"""Those that a job's files tell apart."""
+"""Statuses that a job's files tell apart."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class JobDir:
         return self.path / "job.lock"
 
     def outcome(self) -> dict[str, Any] | None:
-        """None before the job is done."""
+        """The document of the finished run; None before the job is done."""
         text = _text(self.outcome_file)
         return None if text is None else dict(json.loads(text))
 
@@ -73,7 +73,7 @@ class JobDir:
         return max(begun, key=lambda run: run.path.stat().st_mtime, default=None)
 
     def newest_run(self) -> RunDir | None:
-        """The run whose journal was written last: it was begun or resumed last, and may be running."""
+        """The run whose journal was written last; it may be running."""
         return max(self.runs(), key=lambda run: run.journal.modified(), default=None)
 
 

@@ -1,4 +1,4 @@
-"""Tables of responses as parquet files."""
+"""Tables of responses in parquet files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def column_names(path: Path) -> list[str]:
 
 
 def _storable(rows: Sequence[Row]) -> list[Row]:
-    """Model text may hold lone surrogates, which parquet's UTF-8 refuses."""
+    """Replace lone surrogates, which model text may contain and parquet's UTF-8 refuses."""
 
     def storable(value: Any) -> Any:
         if isinstance(value, list) and value and isinstance(value[0], str):

@@ -130,14 +130,14 @@ class RunDir:
         return self.responses_folder / f"{iteration_name(iteration)}.parquet"
 
     def responses(self) -> dict[int, Path]:
-        """The stored tables by iteration, rising."""
+        """The stored tables by iteration, ascending."""
         return responses_in(self.responses_folder)
 
     def checkpoints(self, keep: int = 1) -> Checkpoints:
         return Checkpoints(self.path / "checkpoints", keep)
 
     def checkpoint(self, which: str = "last") -> Checkpoint | None:
-        """`which`: last, best, or the name of a checkpoint's folder; None where there is none."""
+        """A checkpoint: last, best, or the name of its folder; None if it does not exist."""
         if which == "last":
             return self.checkpoints().last()
         folder = self.checkpoints().folder / which
@@ -149,12 +149,12 @@ ARTIFACTS = RunDir(Path())
 
 
 def responses_in(folder: Path) -> dict[int, Path]:
-    """Tables of responses in a folder by iteration, rising."""
+    """Tables of responses in a folder by iteration, ascending."""
     return {iteration_of(path): path for path in sorted(folder.glob(f"{ITERATION}*.parquet"))}
 
 
 def runs_in(folder: Path) -> list[RunDir]:
-    """The runs directly below a folder, by id."""
+    """The runs directly below a folder, sorted by id."""
     return [RunDir(path.parent) for path in sorted(folder.glob(f"*/{CONFIG}"))]
 
 
@@ -170,7 +170,7 @@ def find_run(output_dir: Path, run: str, option: str) -> RunDir:
 
 
 def matching_runs(output_dir: Path, run: str) -> list[RunDir]:
-    """The runs that a user may mean; one where `run` is a folder's path."""
+    """The runs whose id begins with `run`, or the one whose folder it is."""
     if RunDir(Path(run)).exists():
         return [RunDir(Path(run).resolve())]
     is_id = run.replace("-", "").isalnum()

@@ -18,7 +18,7 @@ from icpo_cli.errors import UserError
 
 
 def get_run(client: MlflowClient, run_id: str) -> Run | None:
-    """None if the store has no such run."""
+    """The run of that id; None if the store has none."""
     try:
         return client.get_run(run_id)
     except MlflowException as error:

@@ -43,7 +43,7 @@ class PastRun:
 
     @property
     def kind(self) -> Kind:
-        """As recorded; older runs are told apart by tags that only evaluations and studies have."""
+        """The recorded kind; of older runs, inferred from tags that only evaluations and studies have."""
         recorded = self.tags.get(KIND)  # a store may hold other programs' runs
         if recorded in list(Kind):
             return Kind(recorded)
@@ -53,9 +53,9 @@ class PastRun:
 
     @property
     def evaluated_iteration(self) -> int | None:
-        """Iteration of the checkpoint that an evaluation is of; None for other models and other kinds of run.
+        """Iteration of the evaluated checkpoint; None for other models and other kinds of run.
 
-        As recorded; in older runs the model's name tells it.
+        Older runs did not record it: there the model's name tells it.
         """
         recorded = self.tags.get(MODEL_ITERATION, "")
         return int(recorded) if recorded.isdecimal() else iteration_in(self.tags.get("model.name", ""))
@@ -105,7 +105,7 @@ class RunStore(ABC):
         return next((folder / path for folder in folders if (folder / path).exists()), None)
 
     def _folders(self, run_id: str) -> list[Path] | None:
-        """Where the artifacts may be on this machine; None if MLflow has to download them."""
+        """Folders that may hold the artifacts; None if they are on another machine."""
         root = self._artifact_root(run_id)
         if root is None:
             return []
@@ -152,5 +152,5 @@ def facts_of(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def end_of(status: str, end_ms: int | None) -> int | None:
-    """None for a running run: MLflow keeps the end that a resumed run had before."""
+    """The end of a run; None while it runs, when MLflow still has the end from before a resume."""
     return None if status == "RUNNING" else end_ms
