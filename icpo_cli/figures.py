@@ -30,9 +30,9 @@ COLUMN_INCHES, PAGE_INCHES = 3.5, 7.2
 PANEL_INCHES = 1.9
 """Height of one panel."""
 LINE_INCHES = 0.14
-"""Of legend or caption."""
+"""Height of a line of the legend or caption."""
 HANDLE_LETTERS = 10
-"""Letters in whose room a legend draws a line's look."""
+"""Width of a legend's line sample, in letters."""
 POINTS, SMALL_POINTS = 8, 7
 DPI = 200
 MARKERS_A_LINE = 8
@@ -130,7 +130,7 @@ def draw(panels: Sequence[Panel], caption: str) -> Figure:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """As STEM.png and STEM.pdf, each atomically. Equal figures give equal files."""
+    """Write STEM.png and STEM.pdf, each atomically. Equal figures give equal files."""
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf")]
     for path in paths:
         undated = {"CreationDate": None} if path.suffix == ".pdf" else None
@@ -142,7 +142,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def plain(text: str) -> str:
-    """As it is to be read: no dollar begins mathematics, no control code moves the pen."""
+    """Escape text for matplotlib: dollars do not start mathematics, control codes are replaced."""
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return shown.replace("$", r"\$")
 

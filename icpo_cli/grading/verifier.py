@@ -97,7 +97,7 @@ class Verifier:
         return self._by_rule(pairs, RULES[grading.rule])
 
     def check_golds(self, golds: Sequence[Gold]) -> list[str | None]:
-        """What makes each gold answer unusable, or None.
+        """Reason why each gold answer is unusable, or None.
 
         A usable gold equals itself; one of kind math or number can also be read as a value.
         """

@@ -42,7 +42,7 @@ def kind_of(gold: Gold) -> AnswerKind:
 
 @lru_cache(maxsize=4096)
 def gold_problem(gold: Gold) -> str | None:
-    """What makes a gold answer unusable, or None. Does not parse mathematics."""
+    """Reason why a gold answer is unusable, or None. Does not parse mathematics."""
     text, kind = gold.answer.strip(), kind_of(gold)
     if not text:
         return "is empty"
