@@ -9,7 +9,7 @@ from icpo_cli.ablate.collect import collect
 from icpo_cli.ablate.curves import FOLDER, draw_curves
 from icpo_cli.ablate.result import StudyResult, result_of
 from icpo_cli.ablate.study import Study, jobs_of
-from icpo_cli.ablate.table import input_parity_markdown, to_csv, to_markdown
+from icpo_cli.ablate.table import input_parity_markdown, table_document, to_csv, to_markdown
 from icpo_cli.config.load import flatten, to_tree
 from icpo_cli.errors import UserError
 from icpo_cli.runs.files import write_text
@@ -57,7 +57,7 @@ class StudyRecord:
             "table.md": to_markdown(result),
             "table.csv": to_csv(result),
             "input_parity.md": input_parity_markdown(result),
-            RESULT: json.dumps(result.document(), indent=2),
+            RESULT: json.dumps(result.document() | {"table": table_document(result)}, indent=2),
         }
         for name, text in texts.items():
             write_text(folder / name, text)

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from icpo_cli.ablate.collect import TITLES, JobRecord
 from icpo_cli.ablate.result import (
@@ -91,6 +92,13 @@ def notes(result: StudyResult) -> list[str]:
         count = len(result.input_differences)
         found.append(f"{count} jobs do not have the same inputs as the job they are compared with: input_parity.md.")
     return found
+
+
+def table_document(result: StudyResult) -> dict[str, Any]:
+    """The result table for result.json, which `icpo report` reads: columns, rows of texts, and the first note."""
+    table = result_table(result)
+    columns = [column.name for column in table.columns]
+    return {"columns": columns, "rows": [list(row) for row in table.texts], "notes": notes(result)[:1]}
 
 
 def to_markdown(result: StudyResult) -> str:

@@ -55,10 +55,10 @@ def _explain_run(run: str, iteration: int | None, prompt: str | None, store: str
     if iteration is None:
         raise UserError("--iteration: name an iteration of RUN, from 1")
     from icpo_cli.cli.explain_run import difference_text, explained_json, print_explained
-    from icpo_cli.report.explain import explain as derive_anew
-    from icpo_cli.report.stored_group import stored_group
+    from icpo_cli.report.explain import explain as derive_again
+    from icpo_cli.report.explain import stored_group
 
-    explained = derive_anew(stored_group(run, iteration, prompt, store))
+    explained = derive_again(stored_group(run, iteration, prompt, store))
     if as_json:
         typer.echo(json.dumps(explained_json(explained)))
     else:

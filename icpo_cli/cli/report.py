@@ -11,8 +11,8 @@ from icpo_cli.errors import UserError
 from icpo_cli.runs.files import write_text
 
 if TYPE_CHECKING:
-    from icpo_cli.report.report import Report
-    from icpo_cli.report.select import Request, Selection
+    from icpo_cli.report.select import ReportRequest, Selection
+    from icpo_cli.report.table import Report
     from icpo_cli.track.read import RunStore
 
 RICH = "rich"
@@ -51,8 +51,8 @@ def report(
     kind = _format(format_, out)
     number = _table(table)
     request = _request(runs or [], rows, experiment, tag or [], mixed)
-    from icpo_cli.report.report import table_report
     from icpo_cli.report.select import select
+    from icpo_cli.report.table import table_report
     from icpo_cli.track.read import open_store
 
     opened = open_store(store)
@@ -60,14 +60,14 @@ def report(
         _write_page(opened, request, number, against, stderr, out)
         return
     selection = select(opened.runs(), request)
-    made = _against(selection, against, number) if against else table_report(selection, number or 1, stderr)
+    made = _baseline_report(selection, against, number) if against else table_report(selection, number or 1, stderr)
     _print(made, kind or RICH, out)
 
 
 def _format(name: str | None, out: Path | None) -> str | None:
     """That of --format, else of the ending of --out; None where neither names one. Raises UserError."""
     from icpo_cli.config.load import nearest
-    from icpo_cli.report.report import FORMATS
+    from icpo_cli.report.table import FORMATS
 
     if name is not None and name not in (RICH, *FORMATS):
         raise UserError(f"--format: unknown format '{name}'{nearest(name, [RICH, *FORMATS])}")
@@ -87,9 +87,10 @@ def _table(number: int | None) -> int | None:
     return number
 
 
-def _request(runs: list[str], rows: Path | None, experiment: str | None, tags: list[str], mixed: bool) -> "Request":
-    from icpo_cli.report.rows_file import read_rows
-    from icpo_cli.report.select import Request
+def _request(
+    runs: list[str], rows: Path | None, experiment: str | None, tags: list[str], mixed: bool
+) -> "ReportRequest":
+    from icpo_cli.report.select import ReportRequest, read_rows
 
     if runs and rows is not None:
         raise UserError("--rows: not together with RUN: the file names its runs")
@@ -97,7 +98,7 @@ def _request(runs: list[str], rows: Path | None, experiment: str | None, tags: l
     for tag, (key, equals, _) in zip(tags, pairs, strict=True):
         if not key or not equals:
             raise UserError(f"--tag {tag}: must be KEY=VALUE")
-    return Request(
+    return ReportRequest(
         runs=tuple(runs),
         rows=read_rows(rows) if rows is not None else (),
         experiment=experiment,
@@ -106,29 +107,28 @@ def _request(runs: list[str], rows: Path | None, experiment: str | None, tags: l
     )
 
 
-def _against(selection: "Selection", name: str, number: int | None) -> "Report":
-    """All tables of the others, or the one that was named."""
-    from icpo_cli.report.against_report import against_report
+def _baseline_report(selection: "Selection", name: str, number: int | None) -> "Report":
+    """Report against all tables of the baseline, or against the requested one."""
+    from icpo_cli.report.baseline import baseline_report
     from icpo_cli.report.paper import paper_rows, read_table
 
     if name != "paper" and not Path(name).exists():
         raise UserError(f"--against {name}: no such file, and not 'paper'")
-    theirs = paper_rows() if name == "paper" else read_table(Path(name))
-    if number is not None and any(their.table for their in theirs):
-        theirs = tuple(their for their in theirs if their.table == f"table{number}")
-        if not theirs:
+    baseline = paper_rows() if name == "paper" else read_table(Path(name))
+    if number is not None and any(row.table for row in baseline):
+        baseline = tuple(row for row in baseline if row.table == f"table{number}")
+        if not baseline:
             raise UserError(f"--table {number}: {name} has no rows whose table is 'table{number}'")
-    return against_report(selection, theirs, name)
+    return baseline_report(selection, baseline, name)
 
 
 def _write_page(
-    store: "RunStore", request: "Request", number: int | None, against: str | None, stderr: bool, folder: Path
+    store: "RunStore", request: "ReportRequest", number: int | None, against: str | None, stderr: bool, folder: Path
 ) -> None:
     """Runs that were not evaluated yet give a page without tables."""
+    from icpo_cli.report.contents import has_evaluations, listed_runs, study_reports, table_reports
     from icpo_cli.report.page import write_page
     from icpo_cli.report.select import select
-    from icpo_cli.report.studies import study_tables
-    from icpo_cli.report.whole import has_evaluations, listed_runs, page_table, table_reports
 
     runs = store.runs()
     tables: list[Report] = []
@@ -136,16 +136,15 @@ def _write_page(
     if has_evaluations(runs, request):
         selection = select(runs, request)
         tables = table_reports(selection, number, stderr)
-        tables += [_against(selection, against, number)] if against else []
+        tables += [_baseline_report(selection, against, number)] if against else []
         tabled = selection.run_ids
     listed = listed_runs(runs, request, tabled)
-    shown = [*map(page_table, tables), *study_tables(store, listed)]
-    path = write_page(store, listed, shown, folder)
+    path = write_page(store, listed, [*tables, *study_reports(store, listed)], folder)
     typer.echo(str(path))
 
 
 def _print(made: "Report", kind: str, out: Path | None) -> None:
-    from icpo_cli.report.report import FORMATS
+    from icpo_cli.report.table import FORMATS
 
     if kind != RICH:
         text = FORMATS[kind](made)

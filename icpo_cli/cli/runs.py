@@ -2,15 +2,13 @@
 
 import ast
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from icpo_cli.report.difference import Difference
-    from icpo_cli.report.runs import Glance
+    from icpo_cli.report.runs import RunDifference, RunSummary
     from icpo_cli.track.read import PastRun
 
 app = typer.Typer(help="List past runs, show one, compare two.", no_args_is_help=True)
@@ -35,16 +33,16 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List runs at a glance, newest first."""
-    from icpo_cli.report.runs import glances
+    from icpo_cli.report.runs import summaries
     from icpo_cli.track.read import open_store
 
-    found = glances(open_store(store).runs(), experiment, kind)
+    found = summaries(open_store(store).runs(), experiment, kind)
     if as_json:
-        typer.echo(json.dumps({"runs": [_glance_json(glance) for glance in found]}))
+        typer.echo(json.dumps({"runs": [_summary_json(summary) for summary in found]}))
         return
-    from icpo_cli.cli.runs_display import print_glances
+    from icpo_cli.cli.runs_display import print_summaries
 
-    print_glances(found)
+    print_summaries(found)
 
 
 @app.command("show")
@@ -52,27 +50,26 @@ def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)], store: Store = None, as_json: AsJson = False
 ) -> None:
     """Show a run: its configuration, facts, newest metrics and artifacts."""
-    from icpo_cli.report.find import find_run
-    from icpo_cli.report.runs import glances
+    from icpo_cli.report.runs import find_run, summaries
     from icpo_cli.runs.run_dir import ARTIFACTS, Kind
     from icpo_cli.track.read import open_store
 
     opened = open_store(store)
     runs = opened.runs()
     found = find_run(runs, run, "RUN")
-    [glance] = [glance for glance in glances(runs) if glance.run is found]
+    [summary] = [summary for summary in summaries(runs) if summary.run is found]
     children = [each.id for each in runs if each.parent == found.id]
     artifacts = opened.artifacts(found.id)
     if as_json:
         head = {"experiment": found.experiment, "parent": found.parent, "children": children}
         config = {key: _typed(value) for key, value in found.params.items()}
         whole = {"config": config, "facts": found.tags, "metrics": found.metrics, "artifacts": artifacts}
-        typer.echo(json.dumps(_glance_json(glance) | head | whole))
+        typer.echo(json.dumps(_summary_json(summary) | head | whole))
         return
     from icpo_cli.cli.runs_display import print_run, print_text
 
-    print_run(glance, children, artifacts)
-    table = opened.artifact(found.id, str(ARTIFACTS.table_file)) if glance.kind is Kind.STUDY else None
+    print_run(summary, children, artifacts)
+    table = opened.artifact(found.id, str(ARTIFACTS.table_file)) if summary.kind is Kind.STUDY else None
     if table is not None:
         print_text(table.read_text(encoding="utf-8"))
 
@@ -85,13 +82,12 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Show the differences between two runs: configuration, data, code, packages, metrics."""
-    from icpo_cli.report.difference import differences
-    from icpo_cli.report.find import find_run
+    from icpo_cli.report.runs import difference, find_run
     from icpo_cli.track.read import open_store
 
     runs = open_store(store).runs()
     one, other = find_run(runs, left, "LEFT"), find_run(runs, right, "RIGHT")
-    found = differences(one, other)
+    found = difference(one, other)
     if as_json:
         typer.echo(json.dumps(_difference_json(one, other, found)))
         return
@@ -100,29 +96,29 @@ def diff(
     print_difference(one, other, found)
 
 
-def _glance_json(glance: "Glance") -> dict[str, Any]:
-    run = glance.run
-    done, wanted = glance.iterations or (None, None)
+def _summary_json(summary: "RunSummary") -> dict[str, Any]:
+    run = summary.run
+    done, wanted = summary.iterations or (None, None)
     return {
         "id": run.id,
         "name": run.name,
-        "kind": glance.kind.value,
+        "kind": summary.kind.value,
         "experiment": run.experiment,
-        "method": glance.method,
-        "model": glance.model,
+        "method": summary.method,
+        "model": summary.model,
         "status": run.status.mlflow,
         "started": _moment(run.start_ms),
         "ended": None if run.end_ms is None else _moment(run.end_ms),
         "iterations": done,
         "iterations_wanted": wanted,
-        "accuracy": glance.accuracy,
-        "jobs_done": glance.jobs_done,
-        "partial": glance.partial,
+        "accuracy": summary.accuracy,
+        "jobs_done": summary.jobs_done,
+        "partial": summary.partial,
     }
 
 
-def _difference_json(left: "PastRun", right: "PastRun", found: "Difference") -> dict[str, Any]:
-    metrics = {name: asdict(change) | {"difference": change.difference} for name, change in found.metrics.items()}
+def _difference_json(left: "PastRun", right: "PastRun", found: "RunDifference") -> dict[str, Any]:
+    metrics = {name: {"left": a, "right": b, "difference": b - a} for name, (a, b) in found.metrics.items()}
     return {
         "left": left.id,
         "right": right.id,

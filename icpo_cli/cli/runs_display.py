@@ -9,8 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from icpo_cli.data.benchmarks import BENCHMARKS
-from icpo_cli.report.difference import Difference
-from icpo_cli.report.runs import HELDOUT, MEANS, ROLLOUT, Glance, settings_of_note
+from icpo_cli.report.runs import HELDOUT, MEANS, ROLLOUT, RunDifference, RunSummary, changed_settings
 from icpo_cli.runs.run_dir import Status
 from icpo_cli.tables.table import text_table
 from icpo_cli.tables.terminal import stdout_console, to_rich
@@ -30,12 +29,12 @@ RIGHT_LESS_LEFT = "right - left"
 AGES = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"))
 
 
-def print_glances(glances: Sequence[Glance]) -> None:
+def print_summaries(summaries: Sequence[RunSummary]) -> None:
     """Print one line for each run, for thousands of runs and for grep."""
-    if not glances:
+    if not summaries:
         print("no runs; `icpo train` and `icpo eval` make them")
         return
-    rows = [HEADERS, *map(_row, glances)]
+    rows = [HEADERS, *map(_row, summaries)]
     rows = [tuple(printable(_cut(cell)) for cell in row) for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -44,26 +43,26 @@ def print_glances(glances: Sequence[Glance]) -> None:
         )
 
 
-def print_run(glance: Glance, children: Sequence[str], artifacts: Sequence[str]) -> None:
+def print_run(summary: RunSummary, children: Sequence[str], artifacts: Sequence[str]) -> None:
     """Print all that is known of a run, in sections."""
-    run = glance.run
+    run = summary.run
     head = {
         "run": run.id,
         "name": run.name,
-        "kind": glance.kind.value,
+        "kind": summary.kind.value,
         "experiment": run.experiment,
         "status": _status(run),
         "started": _date(run.start_ms),
         "ended": "" if run.end_ms is None else f"{_date(run.end_ms)}, after {_span(run.end_ms - run.start_ms)}",
         "parent": run.parent or "",
         "children": ", ".join(children),
-        "method": glance.method or "",
-        "model": glance.model or "",
-        "iterations": _iterations(glance),
-        "accuracy %": _accuracy(glance.accuracy, len(glance.accuracy)),
-        "partial": "yes" if glance.partial else "",
+        "method": summary.method or "",
+        "model": summary.model or "",
+        "iterations": _iterations(summary),
+        "accuracy %": _accuracy(summary.accuracy, len(summary.accuracy)),
+        "partial": "yes" if summary.partial else "",
     }
-    noted = settings_of_note(run)
+    noted = changed_settings(run)
     usual = len(run.params) - len(noted)
     note = f"{usual} more settings are the defaults of schema and method" if usual else ""
     _print_sections(
@@ -80,7 +79,7 @@ def print_text(text: str) -> None:
     print("\n" + "\n".join(map(printable, text.splitlines())))
 
 
-def print_difference(left: PastRun, right: PastRun, found: Difference) -> None:
+def print_difference(left: PastRun, right: PastRun, found: RunDifference) -> None:
     """Print the sections in which two runs differ, then the names of those in which they are equal."""
     names = tuple(f"{run.id[:ID_LETTERS]} {_short(run.name, run)}" for run in (left, right))
     settings = {"configuration": found.configuration, **found.facts}
@@ -91,8 +90,7 @@ def print_difference(left: PastRun, right: PastRun, found: Difference) -> None:
         for title, changed in settings.items()
     }
     metrics = [
-        (name, _number(change.left), _number(change.right), f"{change.difference:+.6g}")
-        for name, change in found.metrics.items()
+        (name, _number(one), _number(other), f"{other - one:+.6g}") for name, (one, other) in found.metrics.items()
     ]
     tables["metrics"] = to_rich(text_table(("metrics", *names, RIGHT_LESS_LEFT), metrics, numeric=(RIGHT_LESS_LEFT,)))
     equal = [title for title, table in tables.items() if not table.row_count]
@@ -102,19 +100,19 @@ def print_difference(left: PastRun, right: PastRun, found: Difference) -> None:
     _print_sections(*[table for table in tables.values() if table.row_count], *notes)
 
 
-def _row(glance: Glance) -> tuple[str, ...]:
-    run = glance.run
+def _row(summary: RunSummary) -> tuple[str, ...]:
+    run = summary.run
     return (
         run.id[:ID_LETTERS],
         _short(run.name, run),
-        glance.kind.value,
-        glance.method or "-",
-        _short(glance.model or "-", run),
+        summary.kind.value,
+        summary.method or "-",
+        _short(summary.model or "-", run),
         _status(run),
         _span(int(time.time() * 1000) - run.start_ms),
-        _iterations(glance) or (f"{glance.jobs_done} jobs" if glance.jobs_done else "-"),
-        _accuracy(glance.accuracy, ACCURACIES) or "-",
-        "partial" if glance.partial else "",
+        _iterations(summary) or (f"{summary.jobs_done} jobs" if summary.jobs_done else "-"),
+        _accuracy(summary.accuracy, ACCURACIES) or "-",
+        "partial" if summary.partial else "",
     )
 
 
@@ -127,8 +125,8 @@ def _short(name: str, run: PastRun) -> str:
     return name.replace(run.parent, run.parent[:ID_LETTERS]) if run.parent else name
 
 
-def _iterations(glance: Glance) -> str:
-    return "" if glance.iterations is None else "{}/{}".format(*glance.iterations)
+def _iterations(summary: RunSummary) -> str:
+    return "" if summary.iterations is None else "{}/{}".format(*summary.iterations)
 
 
 def _accuracy(accuracy: Mapping[str, float], shown: int) -> str:

@@ -1,39 +1,123 @@
-"""From a stored group's log-probs and rewards to its advantages, anew, and whether that is what was logged."""
+"""Derivation of a stored group's advantages from its log-probs and rewards, compared with what the run logged.
 
-from collections.abc import Mapping
+The one module of the report that imports torch: `icpo explain` alone imports it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from icpo_cli.config.load import load_config
+from icpo_cli.config.schema import Config
+from icpo_cli.errors import UserError
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.methods import Derivation, derive
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.report.stored_group import StoredGroup
+from icpo_cli.report.runs import find_run
+from icpo_cli.runs.checkpoints import iteration_of
+from icpo_cli.runs.parquet import Row, read_rows, read_table
+from icpo_cli.runs.run_dir import ARTIFACTS, Kind, matching_runs
+from icpo_cli.runs.run_dir import find_run as find_run_dir
+from icpo_cli.track.read import DEFAULT, open_store
 
 TOLERANCE = 1e-6
+RUNS = Path(Config().train.output_dir)
+COLUMNS = (
+    "question",
+    "gold",
+    "response",
+    "text",
+    "logprob",
+    "verdict",
+    "extracted",
+    "rule",
+    "reason",
+    "reward_answer",
+    "reward_format",
+    "reward_noise",
+    "reward_overlong",
+    "reward_verif",
+    "decided",
+    "confidence",
+    "preference_score",
+    "bonus",
+    "reward_final",
+    "advantage",
+    "grpo_advantage",
+)
+MAX_NAMES = 5
+"""Prompts or iterations that an error message names."""
+
+Tables = Mapping[int, Callable[[], Path | None]]
+"""Functions that find an iteration's table of responses, which may be on a server."""
+
+
+@dataclass(frozen=True)
+class StoredGroup:
+    """One group of a stored iteration: G rows of its table of responses."""
+
+    run_id: str
+    config: Config
+    iteration: int
+    prompt_id: str
+    rows: tuple[Row, ...]
+    batch: tuple[tuple[float, ...], tuple[float, ...]]
+    """Final rewards and rewards of all decided groups of the iteration, for a baseline over the batch."""
+    asked: int
+    """How often the iteration sampled the prompt: twice if it spans two epochs. The rows are the first group."""
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A group's derivation, and what of it was logged otherwise."""
+    """A group's derivation, and its differences from the logged values."""
 
     group: StoredGroup
     omega: float
     derivation: Derivation
     undecided: bool
-    """The group holds a response that nobody could judge, so its advantages are 0."""
+    """A response of the group has no verdict, so its advantages are 0."""
     largest_difference: Mapping[str, float]
-    """Between what is derived here and what was logged, by column."""
+    """Largest absolute difference between derived and logged values, by column."""
 
     @property
     def unequal(self) -> list[str]:
-        """The columns that were logged otherwise."""
+        """Columns whose logged values differ by more than TOLERANCE."""
         return [name for name, gap in self.largest_difference.items() if not gap <= TOLERANCE]
 
 
+def stored_group(run: str, iteration: int, prompt: str | None, store: str | None) -> StoredGroup:
+    """Read a group from a run's folder, or from the store; with a `store`, from there alone.
+
+    `prompt` is an id or a prefix of one. Raises UserError, which lists the prompts if none is given.
+    """
+    run_id, config_file, tables = (
+        _from_folder(run) if store is None and matching_runs(RUNS, run) else _from_store(run, store)
+    )
+    config = load_config([str(config_file)])
+    table = tables[iteration]() if iteration in tables else None
+    if table is None:
+        known = f"there: {_spans(sorted(tables))}" if tables else "there are none of any"
+        raise UserError(f"--iteration {iteration}: run {run_id} has no stored responses of it; {known}")
+    try:
+        responses = read_table(table, ["prompt_id", "decided", "reward_final", "reward_verif"])
+        prompts = [row["prompt_id"] for row in responses]
+        prompt_id = _prompt(prompts, iteration, prompt)
+        indices = [index for index, each in enumerate(prompts) if each == prompt_id]
+        size = config.rollout.group_size
+        rows = read_rows(table, COLUMNS, indices[:size])
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise UserError(f"{table}: cannot be read: {' '.join(str(error).split())[:200]}") from error
+    decided = [row for row in responses if row["decided"]]
+    batch = tuple(row["reward_final"] for row in decided), tuple(row["reward_verif"] for row in decided)
+    return StoredGroup(run_id, config, iteration, prompt_id, tuple(rows), batch, len(indices) // size)
+
+
 def explain(group: StoredGroup) -> Explained:
-    """By the run's own configuration."""
+    """Derive the group's advantages with the run's own configuration."""
     method, rows = group.config.method, group.rows
     logprob, mask = _padded([row["logprob"] for row in rows])
     confidence = CONFIDENCE[method.confidence](logprob, mask)  # [G]
@@ -58,6 +142,55 @@ def explain(group: StoredGroup) -> Explained:
     return Explained(group, omega, derivation, undecided, gaps)
 
 
+def _from_folder(run: str) -> tuple[str, Path, Tables]:
+    """Id, configuration file and tables of a run in runs/."""
+    found = find_run_dir(RUNS, run, "RUN")
+    return (
+        found.id,
+        found.config_file,
+        {iteration: partial(Path, path) for iteration, path in found.responses().items()},
+    )
+
+
+def _from_store(run: str, uri: str | None) -> tuple[str, Path, Tables]:
+    """Id, configuration file and tables of a run in the store."""
+    if uri is None and not Path(DEFAULT).is_file():
+        raise UserError(f"RUN {run}: no such run in {RUNS}/, and there is no store {DEFAULT} here; --store names one")
+    store = open_store(uri)
+    found = find_run(store.runs(), run, "RUN")
+    if found.kind is not Kind.TRAIN:
+        raise UserError(f"RUN {run}: is of kind {found.kind.value}: only a training run has groups to explain")
+    config = store.artifact(found.id, str(ARTIFACTS.config_file))
+    if config is None:
+        raise UserError(f"RUN {run}: the store holds no {ARTIFACTS.config_file} of it on this machine")
+    names = [Path(name) for name in store.artifacts(found.id)]
+    stored = [name for name in names if name.parent == ARTIFACTS.responses_folder]
+    return found.id, config, {iteration_of(name): partial(store.artifact, found.id, str(name)) for name in stored}
+
+
+def _spans(numbers: Sequence[int]) -> str:
+    """1 to 3 for consecutive numbers; else the first ones."""
+    if list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers[:MAX_NAMES])) + (", ..." if len(numbers) > MAX_NAMES else "")
+
+
+def _prompt(prompts: Sequence[str], iteration: int, wanted: str | None) -> str:
+    """The prompt with that id, or the only one whose id begins with it. Raises UserError."""
+    known = list(dict.fromkeys(prompts))
+    if wanted is None:
+        raise UserError(
+            f"--prompt: name a prompt's id, or a beginning of it; iteration {iteration} has {', '.join(known)}"
+        )
+    found = [each for each in known if each == wanted] or [each for each in known if each.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    shown = found or known
+    problem = "several prompts begin so" if found else f"no prompt of iteration {iteration} begins so; there"
+    more = f", ... ({len(shown):,} in all)" if len(shown) > MAX_NAMES else ""
+    raise UserError(f"--prompt {wanted}: {problem}: {', '.join(shown[:MAX_NAMES])}{more}")
+
+
 def _reward(group: StoredGroup, row: Mapping[str, float]) -> float:
     """R_verif from its parts (Eq. 10)."""
     weights = group.config.reward
@@ -70,7 +203,7 @@ def _reward(group: StoredGroup, row: Mapping[str, float]) -> float:
 
 
 def _padded(logprobs: list[list[float]]) -> tuple[Tensor, Tensor]:
-    """[G][T_g] -> [G, T], and the mask that is 1 on tokens."""
+    """[G][T_g] -> log-probs [G, T], and the mask [G, T] that is 1 on tokens."""
     longest = max(map(len, logprobs))
     logprob, mask = torch.zeros(2, len(logprobs), max(longest, 1), dtype=torch.float64)  # [G, T] each
     for g, values in enumerate(logprobs):
@@ -80,6 +213,6 @@ def _padded(logprobs: list[list[float]]) -> tuple[Tensor, Tensor]:
 
 
 def _gap(derived: Tensor, logged: Tensor) -> float:
-    """Equal infinities are equal; a NaN is a gap without end."""
+    """Largest absolute difference; equal infinities are equal, a NaN is infinitely far."""
     gap = torch.where(derived == logged, 0.0, (derived - logged).abs())
     return float(gap.nan_to_num(nan=float("inf")).max())

@@ -1,4 +1,4 @@
-"""The paper's Tables 1 to 4: which rows each has, how they stand, and what is best among what."""
+"""Layouts of the paper's Tables 1 to 4: rows, their order and groups, columns, and the blocks of best and second."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,123 +18,123 @@ from icpo_cli.report.names import (
     same_method,
     series,
 )
-from icpo_cli.report.results import COLUMNS, Subject
+from icpo_cli.report.results import COLUMNS, ModelVariant
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One table's form."""
+class TableLayout:
+    """Layout of one table."""
 
     title: str
     names: tuple[str, ...]
-    """Headings of the columns that say whose the numbers are."""
+    """Headings of the columns before the numbers."""
     columns: tuple[str, ...]
     """Benchmarks and means."""
     about: str
-    """Which rows it has, for a reader who misses one."""
-    admits: Callable[[Subject], bool]
-    group: Callable[[Subject], str]
-    """The heading that a row stands under."""
-    block: Callable[[Subject], str]
-    """Best and second are taken of rows of one block."""
-    cells: Callable[[Subject, bool], tuple[str, ...]]
-    """A row's names; the flag says that it is the first of its model."""
+    """Its rows in words, for a reader who misses one."""
+    admits: Callable[[ModelVariant], bool]
+    group: Callable[[ModelVariant], str]
+    """Heading of the group that a row belongs to."""
+    block: Callable[[ModelVariant], str]
+    """Key of the rows among which best and second are found."""
+    cells: Callable[[ModelVariant, bool], tuple[str, ...]]
+    """Names of a row; the flag: it is the first row of its model."""
 
 
-def _added(subject: Subject, first: bool) -> str:
-    """A model itself, or what was added to it: Qwen2.5-3B, + GRPO."""
-    if subject.method == "base":
-        return _with(subject.model, subject.apart)
-    added = f"+ {_with(method_title(subject.method), subject.setting, subject.apart)}"
-    return f"{subject.model} {added}" if first else added
+def _added(variant: ModelVariant, first: bool) -> str:
+    """The base model, or the method added to it: Qwen2.5-3B, + GRPO."""
+    if variant.method == "base":
+        return _with(variant.model, variant.apart)
+    added = f"+ {_with(method_title(variant.method), variant.setting, variant.apart)}"
+    return f"{variant.model} {added}" if first else added
 
 
-def _coarse(subject: Subject, first: bool) -> tuple[str, ...]:
-    title = "Baseline" if subject.method == "base" else f"+ {method_title(subject.method)}"
-    return (_with(title, subject.apart),)
+def _coarse(variant: ModelVariant, first: bool) -> tuple[str, ...]:
+    title = "Baseline" if variant.method == "base" else f"+ {method_title(variant.method)}"
+    return (_with(title, variant.apart),)
 
 
-def _scheduled(subject: Subject, first: bool) -> tuple[str, ...]:
-    if subject.method == "grpo":
-        return (_with(f"{subject.model}-GRPO", subject.apart),)
-    schedule = subject.method.partition(":")[2] or DEFAULT_SCHEDULE
-    return (_with(f"⇒ ω {SCHEDULES.get(schedule, schedule)}", subject.apart),)
+def _scheduled(variant: ModelVariant, first: bool) -> tuple[str, ...]:
+    if variant.method == "grpo":
+        return (_with(f"{variant.model}-GRPO", variant.apart),)
+    schedule = variant.method.partition(":")[2] or DEFAULT_SCHEDULE
+    return (_with(f"⇒ ω {SCHEDULES.get(schedule, schedule)}", variant.apart),)
 
 
-def _with(title: str, *more: str) -> str:
-    said = ", ".join(filter(None, more))
-    return f"{title} ({said})" if said else title
+def _with(title: str, *details: str) -> str:
+    shown = ", ".join(filter(None, details))
+    return f"{title} ({shown})" if shown else title
 
 
-def _family(subject: Subject) -> str:
-    return family_heading(subject.family)
+def _family(variant: ModelVariant) -> str:
+    return family_heading(variant.family)
 
 
-def _series(subject: Subject) -> str:
-    """The model's, unless the user named a family of their own."""
-    ours = subject.family in (*FAMILIES, OTHER)
-    return f"{series(subject.model)} Models" if ours else subject.family
+def _series(variant: ModelVariant) -> str:
+    """Series of the model, unless the user gave a family of their own."""
+    ours = variant.family in (*FAMILIES, OTHER)
+    return f"{series(variant.model)} Models" if ours else variant.family
 
 
-def _verifier(subject: Subject) -> str:
-    return VERIFIERS.get(subject.verifier, subject.verifier)
+def _verifier(variant: ModelVariant) -> str:
+    return VERIFIERS.get(variant.verifier, variant.verifier)
 
 
-LAYOUTS: dict[int, Layout] = {
-    1: Layout(
+LAYOUTS: dict[int, TableLayout] = {
+    1: TableLayout(
         title="Overall performance",
         names=("Model", "Method", "Verifier"),
         columns=COLUMNS,
         about="all rows",
-        admits=lambda subject: True,
+        admits=lambda variant: True,
         group=_family,
         block=_family,
-        cells=lambda subject, first: (
-            subject.model,
-            _with(method_title(subject.method), subject.setting, subject.apart),
-            _verifier(subject),
+        cells=lambda variant, first: (
+            variant.model,
+            _with(method_title(variant.method), variant.setting, variant.apart),
+            _verifier(variant),
         ),
     ),
-    2: Layout(
+    2: TableLayout(
         title="Coarse-grained rewards",
         names=("Methods",),
         columns=("mmlu_pro", "gpqa", "math500", "minerva"),
         about="base models, and runs on coarse data (`icpo ablate coarse`)",
-        admits=lambda subject: subject.method == "base" or subject.setting == "coarse",
-        group=lambda subject: subject.model,
-        block=lambda subject: subject.model,
+        admits=lambda variant: variant.method == "base" or variant.setting == "coarse",
+        group=lambda variant: variant.model,
+        block=lambda variant: variant.model,
         cells=_coarse,
     ),
-    3: Layout(
+    3: TableLayout(
         title="Scales, types and versions",
         names=("Model", "Verifier"),
         columns=COLUMNS,
         about="base models, GRPO and ICPO",
-        admits=lambda subject: same_method(subject.method) in ("base", "grpo", "icpo") and not subject.setting,
+        admits=lambda variant: same_method(variant.method) in ("base", "grpo", "icpo") and not variant.setting,
         group=_series,
-        block=lambda subject: subject.model,
-        cells=lambda subject, first: (_added(subject, first), _verifier(subject)),
+        block=lambda variant: variant.model,
+        cells=lambda variant, first: (_added(variant, first), _verifier(variant)),
     ),
-    4: Layout(
+    4: TableLayout(
         title="Bonus weight adjustment schedules",
         names=("Model",),
         columns=COLUMNS,
         about="GRPO, and ICPO under its schedules of omega (`icpo ablate schedule`)",
-        admits=lambda subject: subject.method.partition(":")[0] in ("grpo", "icpo") and not subject.setting,
-        group=lambda subject: f"Bonus Weight Adjustment Schedules, {subject.model}",
-        block=lambda subject: subject.model,
+        admits=lambda variant: variant.method.partition(":")[0] in ("grpo", "icpo") and not variant.setting,
+        group=lambda variant: f"Bonus Weight Adjustment Schedules, {variant.model}",
+        block=lambda variant: variant.model,
         cells=_scheduled,
     ),
 }
 
 
-def in_order(subject: Subject) -> tuple[Any, ...]:
-    """Sorts rows: families, models within one, methods of a model."""
-    family_place, *rest = model_order(subject.model)
-    names = (method_order(subject.method), subject.setting, subject.apart)
-    return (subject.family == OTHER, family_place, subject.family, *rest, *names)
+def in_order(variant: ModelVariant) -> tuple[Any, ...]:
+    """Sort key of rows: family, model, method."""
+    family_index, *rest = model_order(variant.model)
+    names = (method_order(variant.method), variant.setting, variant.apart)
+    return (variant.family == OTHER, family_index, variant.family, *rest, *names)
 
 
 def heading(bench: str, ks: set[int]) -> str:
-    """Avg@k of a benchmark: the paper's k, or that of all its numbers where they share another."""
+    """Avg@k of a benchmark, with the k that all its numbers share, else the paper's k."""
     return f"Avg@{ks.pop() if len(ks) == 1 else BENCHMARKS[bench].k}"

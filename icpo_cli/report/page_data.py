@@ -1,44 +1,37 @@
-"""What the page's script shows: every run, with curves and responses of those that there is room for."""
+"""Data of the page's script: every run, with curves and responses of the detailed ones."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from icpo_cli.curves import History
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.report import names
-from icpo_cli.report.figure import Histories
+from icpo_cli.report.curves import Histories
 from icpo_cli.report.responses import Responses, spread
-from icpo_cli.report.results import MEANS, TITLES, Evaluation, Subject
+from icpo_cli.report.results import MEANS, TITLES, ModelVariant, evaluations_of
 from icpo_cli.runs.run_dir import Kind
 from icpo_cli.text import shortened, visible
-from icpo_cli.track.read import PastRun, Points
+from icpo_cli.track.read import PastRun
 
 POINTS_A_CURVE = 80
 LONGEST_VALUE = 1000
-"""Letters of a parameter or fact that are shown."""
-
-Document = dict[str, Any]
+"""Characters of a parameter or fact that are shown."""
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the page holds of runs beside their configuration and latest metrics."""
+def page_data(runs: Sequence[PastRun], histories: Histories, responses: Mapping[str, Responses]) -> dict[str, Any]:
+    """{"common": settings and facts that most runs have, "runs": [...]}.
 
-    histories: Histories
-    responses: Mapping[str, Responses]
-
-
-def page_data(runs: Sequence[PastRun], evaluations: Sequence[Evaluation], shown: Shown) -> Document:
-    """{"common": what most runs have, "runs": [...]}. A run names what it has otherwise; null: it has not got it."""
+    A run holds the values in which it differs from "common"; null if it has none.
+    """
     config = _common([run.params for run in runs])
     facts = _common([run.tags for run in runs])
-    subjects = {evaluation.run.id: evaluation.subject for evaluation in evaluations}
+    variants = {evaluation.run.id: evaluation.variant for evaluation in evaluations_of(runs)}
     listed = []
     for run in runs:
-        model, method = _subject(run, subjects.get(run.id))
+        model, method = _model_and_method(run, variants.get(run.id))
         listed.append(
             {
                 "id": run.id,
@@ -51,23 +44,23 @@ def page_data(runs: Sequence[PastRun], evaluations: Sequence[Evaluation], shown:
                 "model": visible(model),
                 "method": visible(method),
                 "accuracy": accuracy_of(run),
-                "config": _otherwise(run.params, config),
-                "facts": _otherwise(run.tags, facts),
+                "config": _own(run.params, config),
+                "facts": _own(run.tags, facts),
                 "metrics": {visible(name): _short(value) for name, value in sorted(run.metrics.items())},
-                "curves": _curves(shown.histories.get(run.id, {})),
-                **_responses(shown.responses.get(run.id)),
+                "curves": _curves(histories.get(run.id, {})),
+                **_responses(responses.get(run.id)),
             }
         )
     return {"common": {"config": _visible(config), "facts": _visible(facts)}, "runs": listed}
 
 
-def as_script(document: Document) -> str:
-    """JSON that may stand in a <script>: no `<` can end it."""
+def as_script(document: dict[str, Any]) -> str:
+    """JSON for a <script> element: every `<` is escaped, so nothing ends the element."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def accuracy_of(run: PastRun) -> str:
-    """The newest there is, in words; empty where there is none."""
+    """Latest accuracy in words; empty without one."""
     scores = {
         name.split("/")[1]: value
         for name, value in run.metrics.items()
@@ -88,12 +81,12 @@ def moment(milliseconds: int) -> str:
 
 
 def _common(tables: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The values that more than half of them have."""
+    """Values that more than half of the tables have."""
     counts = Counter(item for table in tables for item in table.items())
     return {key: value for (key, value), count in counts.items() if 2 * count > len(tables)}
 
 
-def _otherwise(table: Mapping[str, str], common: Mapping[str, str]) -> dict[str, str | None]:
+def _own(table: Mapping[str, str], common: Mapping[str, str]) -> dict[str, str | None]:
     own = {key: value for key, value in table.items() if common.get(key) != value}
     return {**_visible(own), **{visible(key): None for key in common if key not in table}}
 
@@ -102,31 +95,31 @@ def _visible(table: Mapping[str, str]) -> dict[str, str]:
     return {visible(key): visible(shortened(value, LONGEST_VALUE, 0)) for key, value in table.items()}
 
 
-def _subject(run: PastRun, subject: Subject | None) -> tuple[str, str]:
-    """Model and method, an evaluation's as the tables have them. A study has several, which its runs name."""
-    if subject is not None:
-        return subject.model, names.method_title(subject.method)
+def _model_and_method(run: PastRun, variant: ModelVariant | None) -> tuple[str, str]:
+    """Model and method, for an evaluation as the tables have them; a study has several, which its runs name."""
+    if variant is not None:
+        return variant.model, names.method_title(variant.method)
     if run.kind is not Kind.TRAIN:
         return run.tags.get("model.name", ""), ""
     return names.model_title(run.params.get("model.path", "")), names.method_title(run.params.get("method.name", ""))
 
 
-def _curves(history: Mapping[str, Points]) -> dict[str, list[list[float]]]:
-    """{metric: [steps, values]} of those with more than one point."""
+def _curves(history: History) -> dict[str, list[list[float]]]:
+    """{metric: [steps, values]} of the metrics with more than one point."""
     return {
-        visible(name): [[points[place][0] for place in places], [_short(points[place][1]) for place in places]]
+        visible(name): [[points[at][0] for at in shown], [_short(points[at][1]) for at in shown]]
         for name, points in sorted(history.items())
         if len(points) > 1
-        for places in (spread(len(points), POINTS_A_CURVE),)
+        for shown in (spread(len(points), POINTS_A_CURVE),)
     }
 
 
 def _short(value: float) -> float:
-    """To six figures, which is what a reader can use and a page has room for."""
+    """Six significant digits, to keep the page small."""
     return float(f"{value:.6g}")
 
 
-def _responses(responses: Responses | None) -> Document:
+def _responses(responses: Responses | None) -> dict[str, Any]:
     if responses is None:
         return {"responses": [], "note": ""}
     rows = [

@@ -1,8 +1,7 @@
-"""Numbers of others to compare with: the paper's Tables 1 to 4, which come with the package, or a file like them.
+"""Baselines to compare with: the paper's Tables 1 to 4, which come with the package, or a CSV file like them.
 
-A file's columns: model, method, and one or more benchmarks by their names (accuracy in percent, empty where there is
-none); table, family, setting, verifier, printed_as and note may be there. What `icpo report --format csv` writes is
-such a file.
+Columns of a file: model, method, and one or more benchmarks by name (accuracy in percent, empty for none). Optional:
+table, family, setting, verifier, printed_as, note. `icpo report --format csv` writes such a file.
 """
 
 import csv
@@ -16,25 +15,22 @@ from icpo_cli.config.load import nearest
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.errors import UserError
 from icpo_cli.report.names import family, same_method, same_model
-from icpo_cli.report.results import MEANS, UNKNOWN, BenchScore, EvalRow, Subject
+from icpo_cli.report.results import MEANS, UNKNOWN, EvalRow, ModelVariant, Score
+from icpo_cli.report.table import SCORE_COLUMNS
 
 PAPER = Path(__file__).with_name("paper_tables.csv")
 NEEDED = ("model", "method")
 KNOWN = (*NEEDED, "table", "family", "setting", "verifier", "printed_as", "note", *BENCHMARKS, *MEANS)
-OF_A_BENCHMARK = ("stderr", "ci95_low", "ci95_high", "n", "k", "partial", "run", "grader", "data")
-"""Columns BENCH_... of our own CSV; standard error, grader and data are read."""
 COARSE_TABLE = "table2"
 
 
 @dataclass(frozen=True)
-class TheirRow:
-    """One row of others."""
+class BaselineRow:
+    """One row of a baseline."""
 
     columns: Mapping[str, str]
-    """As the file has them, unchanged."""
+    """The file's cells, unchanged."""
     row: EvalRow
-    place: str
-    """File and line, for messages."""
 
     @property
     def table(self) -> str:
@@ -42,21 +38,21 @@ class TheirRow:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Equal for rows of one model, method and setting, ours or theirs."""
-        return subject_key(self.row.subject)
+        """Equal for rows of the same model, method and setting, ours and the baseline's."""
+        return variant_key(self.row.variant)
 
 
-def subject_key(subject: Subject) -> tuple[str, str, str]:
-    return same_model(subject.model), same_method(subject.method), subject.setting
+def variant_key(variant: ModelVariant) -> tuple[str, str, str]:
+    return same_model(variant.model), same_method(variant.method), variant.setting
 
 
-def paper_rows() -> tuple[TheirRow, ...]:
+def paper_rows() -> tuple[BaselineRow, ...]:
     """All 42 rows of the paper's Tables 1 to 4."""
     return read_table(PAPER)
 
 
-def read_table(path: Path) -> tuple[TheirRow, ...]:
-    """Raises UserError, one line naming file, line and column."""
+def read_table(path: Path) -> tuple[BaselineRow, ...]:
+    """Rows of a CSV file. Raises UserError, one line naming file, line and column."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -76,7 +72,7 @@ def read_table(path: Path) -> tuple[TheirRow, ...]:
 
 
 def _check_columns(path: Path, found: Sequence[str]) -> None:
-    known = [*KNOWN, *(f"{bench}_{what}" for bench in (*BENCHMARKS, *MEANS) for what in OF_A_BENCHMARK)]
+    known = [*KNOWN, *(f"{bench}_{what}" for bench in (*BENCHMARKS, *MEANS) for what in SCORE_COLUMNS)]
     for name in found:
         if name not in known:
             raise UserError(f"{path}: unknown column '{name}'{nearest(name, KNOWN)}")
@@ -89,39 +85,39 @@ def _check_columns(path: Path, found: Sequence[str]) -> None:
         raise UserError(f"{path}: no column of a benchmark; they are called {', '.join(BENCHMARKS)}")
 
 
-def _row(place: str, columns: dict[str, str]) -> TheirRow:
+def _row(place: str, columns: dict[str, str]) -> BaselineRow:
     if None in columns or None in columns.values():
         raise UserError(f"{place}: has {'more' if None in columns else 'fewer'} cells than the first line has columns")
     model, method = (columns[name].strip() for name in NEEDED)
     if not model or not method:
         raise UserError(f"{place}: column '{'method' if model else 'model'}' is empty")
-    cells = {}
+    scores = {}
     for bench in BENCHMARKS:
         value = _number(place, columns, bench)
         if value is not None:
             stderr = _number(place, columns, f"{bench}_stderr")
-            cells[bench] = BenchScore(
+            scores[bench] = Score(
                 value,
                 math.nan if stderr is None else stderr,
                 grader=columns.get(f"{bench}_grader") or UNKNOWN,
                 data=columns.get(f"{bench}_data") or UNKNOWN,
             )
     coarse = columns.get("table") == COARSE_TABLE and method != "base"
-    subject = Subject(
+    variant = ModelVariant(
         family=family(model),
         model=model,
         method=method,
         setting=columns.get("setting", "coarse" if coarse else ""),
         verifier=columns.get("verifier", "none") or "none",
     )
-    return TheirRow(columns, EvalRow(subject, cells), place)
+    return BaselineRow(columns, EvalRow(variant, scores))
 
 
 def _number(place: str, columns: Mapping[str, str], name: str) -> float | None:
     text = columns.get(name, "").strip()
     if not text:
         return None
-    # float() takes nan, inf and 1_0 too, which no table means.
+    # float() also accepts nan, inf and 1_0.
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE):
         raise UserError(f"{place}: column '{name}' holds {text!r}, not a number")
     value = float(text)

@@ -1,4 +1,4 @@
-"""Some of a run's stored responses: so many that a page can hold them, spread over what there is."""
+"""Samples of a run's stored responses for a page, spread over iterations or benchmarks, and their confidences."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -16,7 +16,7 @@ from icpo_cli.track.read import PastRun, RunStore
 ITERATIONS_A_RUN = 3
 RESPONSES_A_RUN = 150
 LONGEST_HEAD, LONGEST_TAIL = 4000, 2000
-"""Letters of a text that are shown; an answer stands at its end."""
+"""Characters of a text that are shown; the answer is at its end."""
 TEXTS = ("question", "gold", "text", "extracted", "rule", "reason", "verdict", "finish_reason", "prompt_id")
 NUMBERS = (
     "confidence",
@@ -34,53 +34,53 @@ NUMBERS = (
     "response",
 )
 EVALUATED = ("id", "index", "bench", "mean_prob")
-"""What the table of an evaluation has, and that of an iteration has not."""
+"""Columns of an evaluation's table that an iteration's table lacks."""
 
 
 @dataclass(frozen=True)
 class Responses:
-    """What a page shows of one run's."""
+    """Responses of one run that a page shows."""
 
     rows: tuple[Mapping[str, Any], ...]
-    """Each with `where` (iteration or benchmark), `prompt_id`, `response` (from 1) and what its table has of TEXTS and
-    NUMBERS: text that can be looked at, numbers that are finite."""
+    """Each with `where` (iteration or benchmark), `prompt_id`, `response` (from 1) and the columns of TEXTS and NUMBERS
+    that its table has: text safe to display, finite numbers."""
     note: str
-    """What is left out and what could not be read; empty where these are all."""
+    """What is left out and what could not be read; empty if nothing."""
 
 
 @dataclass(frozen=True)
-class Confidence:
-    """One response's, and whether it was right."""
+class ResponseConfidence:
+    """Confidence of one response, with its verdict."""
 
     group: int
-    """Its prompt's number in the batch, from 1."""
+    """Number of its prompt in the batch, from 1."""
     value: float
     """Log of the mean token probability."""
     verdict: str
 
 
 def responses_of(store: RunStore, run: PastRun) -> Responses | None:
-    """Whole groups of the first, middle and last iteration, or of each benchmark; None where none are to be had."""
+    """Whole groups of the first, middle and last iteration, or of each benchmark; None without stored responses."""
     files = _files(store, run)
-    shown = [files[place] for place in spread(len(files), ITERATIONS_A_RUN)]
+    shown = [files[index] for index in spread(len(files), ITERATIONS_A_RUN)]
     rows: list[Row] = []
     notes = [f"iterations: {len(shown)} of {len(files):,}"] if len(shown) < len(files) else []
     stored = 0
     for file in shown:
         try:
-            found, there = _trained(file, len(shown)) if run.kind is Kind.TRAIN else _evaluated(file)
-        except (OSError, ValueError) as error:  # deleted meanwhile, or half written by a run that goes on
+            found, total = _trained(file, len(shown)) if run.kind is Kind.TRAIN else _evaluated(file)
+        except (OSError, ValueError) as error:  # deleted meanwhile, or half written by a running run
             notes.append(f"{file.name} cannot be read ({type(error).__name__})")
             continue
         rows += found
-        stored += there
+        stored += total
     if len(rows) < stored:
         notes.append(f"responses: {len(rows):,} of {stored:,}")
     return Responses(tuple(map(_shown, rows)), "; ".join(notes)) if files else None
 
 
-def confidences_of(store: RunStore, run: PastRun) -> list[Confidence]:
-    """Of all responses of the last iteration that can be read, or of an evaluation; empty where none are known."""
+def confidences_of(store: RunStore, run: PastRun) -> list[ResponseConfidence]:
+    """Confidences of all responses of the last readable iteration, or of an evaluation; empty if none are known."""
     for file in reversed(_files(store, run)):
         try:
             if run.kind is Kind.TRAIN:
@@ -90,11 +90,11 @@ def confidences_of(store: RunStore, run: PastRun) -> list[Confidence]:
                     {"prompt_id": (row["bench"], row["id"]), "confidence": _log(row["mean_prob"]), **row}
                     for row in read_table(file, ["bench", "id", "mean_prob", "verdict"])
                 ]
-        except (OSError, ValueError):  # the run may be writing it: the one before will do
+        except (OSError, ValueError):  # the run may be writing it: use the one before
             continue
         groups = {prompt: number + 1 for number, prompt in enumerate(dict.fromkeys(row["prompt_id"] for row in rows))}
         return [
-            Confidence(groups[row["prompt_id"]], row["confidence"], row["verdict"])
+            ResponseConfidence(groups[row["prompt_id"]], row["confidence"], row["verdict"])
             for row in rows
             if row["confidence"] is not None and math.isfinite(row["confidence"])
         ]
@@ -102,14 +102,14 @@ def confidences_of(store: RunStore, run: PastRun) -> list[Confidence]:
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """`wanted` places from 0 to count - 1, evenly, the first and the last among them; all where there are no more."""
+    """`wanted` indices from 0 to count - 1, evenly spaced, with the first and the last; all if there are no more."""
     if count <= wanted:
         return list(range(count))
-    return [round(place * (count - 1) / max(wanted - 1, 1)) for place in range(wanted)]
+    return [round(step * (count - 1) / max(wanted - 1, 1)) for step in range(wanted)]
 
 
 def _files(store: RunStore, run: PastRun) -> list[Path]:
-    """By iteration, or an evaluation's one."""
+    """Files with responses: one an iteration, sorted, or an evaluation's single one."""
     if run.kind is Kind.TRAIN:
         folder = store.artifact(run.id, str(ARTIFACTS.responses_folder))
         return list(responses_in(folder).values()) if folder else []
@@ -118,23 +118,23 @@ def _files(store: RunStore, run: PastRun) -> list[Path]:
 
 
 def _trained(file: Path, files: int) -> tuple[list[Row], int]:
-    """Rows of an iteration, and how many its file has."""
+    """Rows of an iteration that are shown, and the number that its file has."""
     prompts = [row["prompt_id"] for row in read_table(file, ["prompt_id"])]
-    places = _of_groups(prompts, RESPONSES_A_RUN // files)
+    indices = _whole_groups(prompts, RESPONSES_A_RUN // files)
     where = f"iteration {iteration_of(file)}"
-    return [{"where": where, **row} for row in _columns(file, (*TEXTS, *NUMBERS), places)], len(prompts)
+    return [{"where": where, **row} for row in _columns(file, (*TEXTS, *NUMBERS), indices)], len(prompts)
 
 
 def _evaluated(file: Path) -> tuple[list[Row], int]:
-    """Rows of each benchmark whose authors do not ask to keep it out of sight, and how many the file has."""
+    """Rows of each benchmark that is not confidential, and the number that the file has."""
     keys = [(row["bench"], row["id"]) for row in read_table(file, ["bench", "id"])]
     by_bench: dict[str, list[int]] = {}
-    for place, (bench, _) in enumerate(keys):
+    for index, (bench, _) in enumerate(keys):
         if not BENCHMARKS[bench].confidential:  # a response may quote its question
-            by_bench.setdefault(bench, []).append(place)
-    places: list[int] = []
+            by_bench.setdefault(bench, []).append(index)
+    indices: list[int] = []
     for its in by_bench.values():
-        places += [its[at] for at in _of_groups([keys[place] for place in its], RESPONSES_A_RUN // len(by_bench))]
+        indices += [its[at] for at in _whole_groups([keys[at] for at in its], RESPONSES_A_RUN // len(by_bench))]
     rows = [
         {
             "where": row["bench"],
@@ -143,25 +143,25 @@ def _evaluated(file: Path) -> tuple[list[Row], int]:
             "confidence": _log(row["mean_prob"]),
             **row,
         }
-        for row in _columns(file, (*TEXTS, *EVALUATED), places)
+        for row in _columns(file, (*TEXTS, *EVALUATED), indices)
     ]
     return rows, len(keys)
 
 
-def _columns(file: Path, wanted: Sequence[str], places: Sequence[int]) -> list[Row]:
-    """Those that the file has: tables of earlier versions have fewer."""
-    there = column_names(file)
-    return read_rows(file, [name for name in wanted if name in there], places)
+def _columns(file: Path, wanted: Sequence[str], indices: Sequence[int]) -> list[Row]:
+    """Rows with the wanted columns that the file has: tables of earlier versions have fewer."""
+    known = column_names(file)
+    return read_rows(file, [name for name in wanted if name in known], indices)
 
 
-def _of_groups(keys: Sequence[Hashable], most: int) -> list[int]:
-    """Places of whole groups of equal keys, spread evenly: `most` places, but one group at least."""
+def _whole_groups(keys: Sequence[Hashable], most: int) -> list[int]:
+    """Indices of whole groups of equal keys, evenly spread: about `most` indices, but at least one group."""
     groups: dict[Hashable, list[int]] = {}
-    for place, key in enumerate(keys):
-        groups.setdefault(key, []).append(place)
+    for index, key in enumerate(keys):
+        groups.setdefault(key, []).append(index)
     whole = list(groups.values())
     wanted = max(1, most * len(whole) // max(len(keys), 1))
-    return [place for at in spread(len(whole), wanted) for place in whole[at]]
+    return [index for at in spread(len(whole), wanted) for index in whole[at]]
 
 
 def _shown(row: Row) -> Row:
@@ -173,5 +173,5 @@ def _shown(row: Row) -> Row:
 
 
 def _log(mean_prob: float | None) -> float | None:
-    """The confidence of a response, as training has it."""
+    """Confidence of a response as in training: the log of its mean token probability."""
     return math.log(mean_prob) if mean_prob else None

@@ -1,7 +1,7 @@
-"""Past runs at a glance, and what there is to say of one."""
+"""Past runs: their kind, lookup by name, a summary of each, and the differences between two."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from icpo_cli.config.load import flatten, load_config, nearest, preset_names, to_tree
 from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
@@ -11,31 +11,66 @@ from icpo_cli.track.read import PastRun
 
 HELDOUT = "heldout"
 ROLLOUT = "rollout"
-"""Accuracy of the responses that were trained on, where there are no held-out questions."""
+"""Accuracy of the training responses, for runs without held-out questions."""
 MEANS = [name for name in GROUPS if name != "all"]
+SUGGESTED = 5
+"""Runs that an error message names."""
+SECTIONS = {"data": "data.", "code": "code.", "packages": "package."}
+"""Prefix of the tags in each section of a difference; other tags are OTHER_TAGS."""
+OTHER_TAGS = "facts"
+
+Pair = tuple[str | None, str | None]
+"""Values of two runs; None for a run without one."""
 
 
 @dataclass(frozen=True)
-class Glance:
-    """What a list shows of a run; None where its kind has no such thing."""
+class RunSummary:
+    """Facts that a list shows of a run; None if runs of its kind have no such fact."""
 
     run: PastRun
     kind: Kind
-    method: str | None
-    """An evaluation's is its training run's."""
-    model: str | None
-    iterations: tuple[int, int] | None
-    """Of a training run: done, and wanted."""
-    accuracy: Mapping[str, float]
-    """Percent: of a training run under HELDOUT or ROLLOUT, of an evaluation by benchmark, with the groups' means."""
-    jobs_done: str | None
+    method: str | None = None
+    """For an evaluation: its training run's."""
+    model: str | None = None
+    iterations: tuple[int, int] | None = None
+    """Of a training run: done, and configured."""
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    """Percent: of a training run under HELDOUT or ROLLOUT, of an evaluation by benchmark and group mean."""
+    jobs_done: str | None = None
     """Of a study: 3 of 12."""
-    partial: bool
+    partial: bool = False
     """Of an evaluation."""
 
 
-def glances(runs: Sequence[PastRun], experiment: str | None = None, kind: str | None = None) -> list[Glance]:
-    """In the order of `runs`. Raises UserError on an experiment or kind that there is none of."""
+@dataclass(frozen=True)
+class RunDifference:
+    """Values in which two runs differ."""
+
+    configuration: Mapping[str, Pair]
+    facts: Mapping[str, Mapping[str, Pair]]
+    """By section: data, code, packages, facts."""
+    metrics: Mapping[str, tuple[float, float]]
+    """Latest values of the metrics that both runs have."""
+    left_alone: Mapping[str, float]
+    """Metrics that only the left run has."""
+    right_alone: Mapping[str, float]
+
+
+def find_run(runs: Sequence[PastRun], name: str, option: str) -> PastRun:
+    """The run with that id, unique prefix of an id, or unique name.
+
+    Raises UserError, which names the option that `name` was given to.
+    """
+    found = [run for run in runs if name and run.id.startswith(name)] or [run for run in runs if run.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{option} {name}: several runs match: {_some(found)}; give more of the id")
+    raise UserError(f"{option} {name}: no such run in the store; newest: {_some(runs)}")
+
+
+def summaries(runs: Sequence[PastRun], experiment: str | None = None, kind: str | None = None) -> list[RunSummary]:
+    """Summaries in the order of `runs`. Raises UserError on an unknown experiment or kind."""
     known = sorted({run.experiment for run in runs})
     if experiment is not None and runs and experiment not in known:
         raise UserError(f"--experiment: unknown experiment '{experiment}'{nearest(experiment, known)}")
@@ -43,38 +78,60 @@ def glances(runs: Sequence[PastRun], experiment: str | None = None, kind: str | 
     if kind is not None and kind not in kinds:
         raise UserError(f"--kind: unknown kind '{kind}'{nearest(kind, kinds)}")
     by_id = {run.id: run for run in runs}
-    found = [_glance(run, by_id) for run in runs if experiment in (None, run.experiment)]
-    return [glance for glance in found if kind in (None, glance.kind.value)]
+    found = [_summary(run, by_id) for run in runs if experiment in (None, run.experiment)]
+    return [summary for summary in found if kind in (None, summary.kind.value)]
 
 
-def settings_of_note(run: PastRun) -> dict[str, str]:
-    """The settings that are not what the schema and the method's preset have."""
+def changed_settings(run: PastRun) -> dict[str, str]:
+    """Settings that differ from the defaults of the schema and of the method's preset."""
     name = run.params.get("method.name", "")
     preset = [f"method={name}"] if set(name.split("+")) <= set(preset_names()) else []
     usual = {key: str(value) for key, value in flatten(to_tree(load_config(preset))).items()}
     return {key: value for key, value in sorted(run.params.items()) if usual.get(key) != value}
 
 
-def _glance(run: PastRun, by_id: Mapping[str, PastRun]) -> Glance:
+def difference(left: PastRun, right: PastRun) -> RunDifference:
+    facts: dict[str, dict[str, Pair]] = {section: {} for section in (*SECTIONS, OTHER_TAGS)}
+    for key, pair in _unequal(left.tags, right.tags).items():
+        section = next((name for name, prefix in SECTIONS.items() if key.startswith(prefix)), OTHER_TAGS)
+        facts[section][key] = pair
+    pairs = {key: (left.metrics[key], right.metrics[key]) for key in sorted(left.metrics.keys() & right.metrics.keys())}
+    return RunDifference(
+        configuration=_unequal(left.params, right.params),
+        facts=facts,
+        metrics={key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
+        left_alone={key: value for key, value in left.metrics.items() if key not in right.metrics},
+        right_alone={key: value for key, value in right.metrics.items() if key not in left.metrics},
+    )
+
+
+def _some(runs: Sequence[PastRun]) -> str:
+    shown = ", ".join(f"{run.id[:12]} ({run.name})" for run in runs[:SUGGESTED])
+    return shown + (f", ... ({len(runs):,} in all)" if len(runs) > SUGGESTED else "")
+
+
+def _summary(run: PastRun, by_id: Mapping[str, PastRun]) -> RunSummary:
     kind = run.kind
     if kind is Kind.STUDY:
-        model = run.params.get("model.path")
-        return Glance(run, kind, None, model, None, {}, run.tags.get("study.jobs_done"), partial=False)
+        return RunSummary(run, kind, model=run.params.get("model.path"), jobs_done=run.tags.get("study.jobs_done"))
     if kind is Kind.EVAL:
         trained = by_id.get(run.parent or "")
-        method = trained.params.get("method.name") if trained and trained.kind is Kind.TRAIN else None
-        partial = run.tags.get("eval.partial") == "true"
-        return Glance(run, kind, method, run.tags.get("model.name"), None, _evaluated(run), None, partial)
+        return RunSummary(
+            run=run,
+            kind=kind,
+            method=trained.params.get("method.name") if trained and trained.kind is Kind.TRAIN else None,
+            model=run.tags.get("model.name"),
+            accuracy=_evaluated(run),
+            partial=run.tags.get("eval.partial") == "true",
+        )
     wanted = run.params.get("train.iterations")
-    return Glance(
+    return RunSummary(
         run=run,
         kind=kind,
         method=run.params.get("method.name"),
         model=run.params.get("model.path"),
         iterations=None if wanted is None else (run.last_step, int(wanted)),
         accuracy=_trained(run),
-        jobs_done=None,
-        partial=False,
     )
 
 
@@ -87,3 +144,8 @@ def _trained(run: PastRun) -> dict[str, float]:
     if f"eval/{HELDOUT}/avg_at_k" in run.metrics:
         return {HELDOUT: run.metrics[f"eval/{HELDOUT}/avg_at_k"]}
     return {ROLLOUT: 100 * run.metrics["accuracy"]} if "accuracy" in run.metrics else {}
+
+
+def _unequal(left: Mapping[str, str], right: Mapping[str, str]) -> dict[str, Pair]:
+    keys = sorted({**left, **right})
+    return {key: (left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)}

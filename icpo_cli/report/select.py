@@ -1,31 +1,63 @@
-"""Which evaluations fill which rows of a table."""
+"""Rows of a table: which evaluations fill them, by default or as the user asks.
 
+The file of --rows says which run fills which row:
+
+rows:
+  - {family: qwen, model: Qwen2.5-7B, method: grpo, run: 3f2a91}
+  - {run: [77ab02, 91cc54]}    # the other keys are taken from the runs
+"""
+
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from icpo_cli.config.load import nearest
+from icpo_cli.config.load import nearest, read_yaml
 from icpo_cli.errors import UserError
 from icpo_cli.report import names
-from icpo_cli.report.find import find_run
-from icpo_cli.report.results import BenchScore, EvalRow, Evaluation, Subject, evaluations_of
-from icpo_cli.report.rows_file import NamedRow
-from icpo_cli.report.versions import ANEW, Versions, clash, versions_of
+from icpo_cli.report.results import (
+    RESCORE_HINT,
+    EvalRow,
+    ModelVariant,
+    PastEvaluation,
+    Score,
+    Versions,
+    evaluations_of,
+    versions_of,
+)
+from icpo_cli.report.runs import find_run
 from icpo_cli.runs.run_dir import Kind
 from icpo_cli.track.read import PastRun
 
 ID_LETTERS = 8
 ROWS_NAMED = 5
-"""In a note."""
+"""Rows that a note names."""
+KEYS = ("family", "model", "method", "setting", "verifier", "run")
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked to see."""
+class RequestedRow:
+    """One row of --rows; None for what its runs tell."""
+
+    place: str
+    """File and row number, for messages."""
+    runs: tuple[str, ...]
+    family: str | None = None
+    model: str | None = None
+    method: str | None = None
+    setting: str | None = None
+    verifier: str | None = None
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """Evaluations that the user wants to see."""
 
     runs: tuple[str, ...] = ()
-    """Evaluations, training runs or studies; none: all of the store."""
-    rows: tuple[NamedRow, ...] = ()
-    """Of --rows: instead of what is in the store, these."""
+    """Evaluations, training runs or studies; none: the whole store."""
+    rows: tuple[RequestedRow, ...] = ()
+    """Rows of --rows, which replace those of the store."""
     experiment: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     mixed: bool = False
@@ -33,7 +65,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows, and what was left out of them."""
+    """Rows of a table, with notes on what was left out."""
 
     rows: tuple[EvalRow, ...]
     versions: Versions
@@ -41,24 +73,52 @@ class Selection:
 
     @property
     def run_ids(self) -> tuple[str, ...]:
-        """The evaluations that the numbers are from."""
-        return tuple(dict.fromkeys(cell.run_id for row in self.rows for cell in row.cells.values()))
+        """The evaluations that the numbers come from."""
+        return tuple(dict.fromkeys(score.run_id for row in self.rows for score in row.scores.values()))
 
 
-def select(runs: Sequence[PastRun], request: Request) -> Selection:
-    """Raises UserError where nothing is there to show, and where asked runs do not share grader and data."""
+def select(runs: Sequence[PastRun], request: ReportRequest) -> Selection:
+    """Raises UserError if there is nothing to show, and if requested runs do not share grader and data."""
     found = _filtered(evaluations_of(runs), request)
     if request.rows:
-        selection = _as_asked([_named_row(row, runs, found) for row in request.rows], request.mixed)
+        selection = _as_requested([_requested_row(row, runs, found) for row in request.rows], request.mixed)
     elif request.runs:
         rows = [row for name in request.runs for row in _rows_of(find_run(runs, name, "RUN"), found)]
-        selection = _as_asked(_told_apart(rows), request.mixed)
+        selection = _as_requested(_distinguished(rows), request.mixed)
     else:
         selection = _newest(found, request.mixed)
-    return replace(selection, notes=(*selection.notes, *_drawn(selection, found)))
+    return replace(selection, notes=(*selection.notes, *_temperatures(selection, found)))
 
 
-def _filtered(evaluations: Sequence[Evaluation], request: Request) -> list[Evaluation]:
+def read_rows(path: Path) -> tuple[RequestedRow, ...]:
+    """Rows of a --rows file. Raises UserError, one line naming file, row and key."""
+    document = read_yaml(path)
+    rows = document.get("rows")
+    if set(document) != {"rows"} or not isinstance(rows, list) or not rows:
+        raise UserError(f"{path}: must hold 'rows' alone, a list of {{{', '.join(KEYS)}}}")
+    return tuple(_read_row(f"{path}: row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _read_row(place: str, row: Any) -> RequestedRow:
+    if not isinstance(row, dict):
+        raise UserError(f"{place}: must be {{{', '.join(KEYS)}}}, not {row!r}")
+    for key, value in row.items():
+        if key not in KEYS:
+            raise UserError(f"{place}: unknown key '{key}'{nearest(str(key), KEYS)}")
+        if key != "run" and not isinstance(value, str):
+            raise UserError(f"{place}: '{key}' must be a text, not {value!r}")
+    runs = row.get("run")
+    runs = runs if isinstance(runs, list) else [runs]
+    if not runs or not all(isinstance(run, str) and run for run in runs):
+        raise UserError(f"{place}: 'run' must name a run, or a list of them, in quotes where the id is all digits")
+    verifiers = list(names.VERIFIERS)
+    if row.get("verifier", "none") not in verifiers:
+        raise UserError(f"{place}: verifier: unknown '{row['verifier']}'{nearest(row['verifier'], verifiers)}")
+    return RequestedRow(place, tuple(runs), **{key: row.get(key) for key in KEYS if key != "run"})
+
+
+def _filtered(evaluations: Sequence[PastEvaluation], request: ReportRequest) -> list[PastEvaluation]:
+    """Evaluations of the requested experiment, with the requested tags."""
     if not evaluations:
         raise UserError(
             "the store holds no finished evaluation: `icpo eval` makes one; a study's outcome: icpo runs show"
@@ -74,56 +134,55 @@ def _filtered(evaluations: Sequence[Evaluation], request: Request) -> list[Evalu
         known = sorted({each for evaluation in found if (each := _tag(evaluation, key)) is not None})
         found = [each for each in found if _tag(each, key) == value]
         if not found:
-            there = f"; that tag holds: {', '.join(known[:5])}" if known else "; no evaluation has that tag"
-            raise UserError(f"--tag {key}={value}: no evaluation is tagged so{there}")
+            values = f"; values of that tag: {', '.join(known[:5])}" if known else "; no evaluation has that tag"
+            raise UserError(f"--tag {key}={value}: no evaluation has it{values}")
     return found
 
 
-def _tag(evaluation: Evaluation, key: str) -> str | None:
-    """The evaluation's own, else its training run's."""
+def _tag(evaluation: PastEvaluation, key: str) -> str | None:
+    """The evaluation's own tag, else its training run's."""
     above = evaluation.training.tags if evaluation.training else {}
     return evaluation.run.tags.get(key, above.get(key))
 
 
-def _newest(found: Sequence[Evaluation], mixed: bool) -> Selection:
-    """A row a model and method, from the newest whole evaluation of each benchmark."""
-    versions = versions_of([each.cells for each in found])
-    by_subject: dict[Subject, list[Evaluation]] = {}
+def _newest(found: Sequence[PastEvaluation], mixed: bool) -> Selection:
+    """One row per model and method, from the newest complete evaluation of each benchmark."""
+    versions = versions_of([each.scores for each in found])
+    by_variant: dict[ModelVariant, list[PastEvaluation]] = {}
     for each in found:
-        cells = {bench: cell for bench, cell in each.cells.items() if mixed or versions.fits(bench, cell)}
-        if cells:
-            by_subject.setdefault(each.subject, []).append(replace(each, cells=cells))
-    rows = _told_apart([EvalRow(subject, _newest_cells(each)) for subject, each in by_subject.items()])
-    notes = _several(rows, list(by_subject.values()))
-    left_out = clash(_named_cells(found), versions)
+        scores = {bench: score for bench, score in each.scores.items() if mixed or versions.match(bench, score)}
+        if scores:
+            by_variant.setdefault(each.variant, []).append(replace(each, scores=scores))
+    rows = _distinguished([EvalRow(variant, _newest_scores(each)) for variant, each in by_variant.items()])
+    notes = _several_runs(rows, list(by_variant.values()))
+    left_out = versions.mismatch(_named_scores(found))
     if left_out and not mixed:
-        notes.append(f"Left out: {left_out}. {ANEW}.")
+        notes.append(f"Left out: {left_out}. {RESCORE_HINT}.")
     return Selection(tuple(rows), versions, tuple(notes))
 
 
-def _as_asked(rows: Sequence[EvalRow], mixed: bool) -> Selection:
-    """Rows that the user named: none is left out, and none is shown beside what it cannot be compared with."""
-    versions = versions_of([row.cells for row in rows])
-    apart = clash([named for row in rows for named in row.cells.items()], versions)
-    if apart and not mixed:
-        raise UserError(f"these do not share a table: {apart}; {ANEW}")
+def _as_requested(rows: Sequence[EvalRow], mixed: bool) -> Selection:
+    """Rows that the user named: an error if they cannot be compared, because none is left out."""
+    versions = versions_of([row.scores for row in rows])
+    mismatch = versions.mismatch(named for row in rows for named in row.scores.items())
+    if mismatch and not mixed:
+        raise UserError(f"these do not share a table: {mismatch}; {RESCORE_HINT}")
     return Selection(tuple(rows), versions)
 
 
-def _rows_of(run: PastRun, found: Sequence[Evaluation]) -> list[EvalRow]:
-    """One of an evaluation or a training run; one for each training run of a study."""
-    rows = []
-    by_trained: dict[str, list[Evaluation]] = {}
-    for each in evaluations_under(run, found, "RUN"):
+def _rows_of(run: PastRun, found: Sequence[PastEvaluation]) -> list[EvalRow]:
+    """One row for an evaluation or a training run; one per training run for a study."""
+    by_trained: dict[str, list[PastEvaluation]] = {}
+    for each in _evaluations_under(run, found, "RUN"):
         by_trained.setdefault(each.training.id if each.training else each.run.id, []).append(each)
-    for run_id, evaluations in by_trained.items():
-        subject = replace(evaluations[0].subject, source=run_id)
-        rows.append(EvalRow(subject, _newest_cells(evaluations)))
-    return rows
+    return [
+        EvalRow(replace(evaluations[0].variant, source=run_id), _newest_scores(evaluations))
+        for run_id, evaluations in by_trained.items()
+    ]
 
 
-def evaluations_under(run: PastRun, found: Sequence[Evaluation], option: str) -> list[Evaluation]:
-    """The evaluation itself, or those of a training run's checkpoints, or of a study's. Raises UserError on none."""
+def _evaluations_under(run: PastRun, found: Sequence[PastEvaluation], option: str) -> list[PastEvaluation]:
+    """The evaluation itself, or those of a training run's or a study's checkpoints. Raises UserError without any."""
     itself = [each for each in found if each.run.id == run.id]
     under = [
         each
@@ -138,73 +197,74 @@ def evaluations_under(run: PastRun, found: Sequence[Evaluation], option: str) ->
     return itself or under
 
 
-def _named_row(row: NamedRow, runs: Sequence[PastRun], found: Sequence[Evaluation]) -> EvalRow:
-    """The row that a file describes: what it does not say is as the runs have it."""
+def _requested_row(row: RequestedRow, runs: Sequence[PastRun], found: Sequence[PastEvaluation]) -> EvalRow:
+    """A row of --rows; keys that it lacks are taken from its runs."""
     evaluations = [
-        each for name in row.runs for each in evaluations_under(find_run(runs, name, row.place), found, row.place)
+        each for name in row.runs for each in _evaluations_under(find_run(runs, name, row.place), found, row.place)
     ]
-    of_runs = evaluations[0].subject
-    model = row.model or of_runs.model
-    subject = Subject(
-        family=row.family or (names.family(model) if row.model else of_runs.family),
+    own = evaluations[0].variant
+    model = row.model or own.model
+    variant = ModelVariant(
+        family=row.family or (names.family(model) if row.model else own.family),
         model=model,
-        method=row.method or of_runs.method,
-        setting=of_runs.setting if row.setting is None and row.method is None else row.setting or "",
-        verifier=row.verifier or of_runs.verifier,
+        method=row.method or own.method,
+        setting=own.setting if row.setting is None and row.method is None else row.setting or "",
+        verifier=row.verifier or own.verifier,
     )
-    return EvalRow(subject, _newest_cells(sorted(evaluations, key=lambda each: each.run.start_ms, reverse=True)))
+    return EvalRow(variant, _newest_scores(sorted(evaluations, key=lambda each: each.run.start_ms, reverse=True)))
 
 
-def _newest_cells(evaluations: Sequence[Evaluation]) -> dict[str, BenchScore]:
-    """Of each benchmark the newest whole result, or the newest partial one; `evaluations` newest first."""
-    cells: dict[str, BenchScore] = {}
-    for wanted in (False, True):
-        for bench, cell in _named_cells(evaluations):
-            if cell.partial == wanted:
-                cells.setdefault(bench, cell)
-    return cells
+def _newest_scores(evaluations: Sequence[PastEvaluation]) -> dict[str, Score]:
+    """Newest complete score of each benchmark, else the newest partial one; `evaluations` newest first."""
+    scores: dict[str, Score] = {}
+    for partial in (False, True):
+        for bench, score in _named_scores(evaluations):
+            if score.partial == partial:
+                scores.setdefault(bench, score)
+    return scores
 
 
-def _named_cells(evaluations: Sequence[Evaluation]) -> list[tuple[str, BenchScore]]:
-    return [named for each in evaluations for named in each.cells.items()]
+def _named_scores(evaluations: Sequence[PastEvaluation]) -> list[tuple[str, Score]]:
+    return [named for each in evaluations for named in each.scores.items()]
 
 
-def _told_apart(rows: Sequence[EvalRow]) -> list[EvalRow]:
-    """Those that are called alike say what they were made of."""
-    told = []
+def _distinguished(rows: Sequence[EvalRow]) -> list[EvalRow]:
+    """The rows; those with the same names also show their source."""
+    counts = Counter(replace(row.variant, source="") for row in rows)
+    found = []
     for row in rows:
-        alike = [each for each in rows if replace(each.subject, source="") == replace(row.subject, source="")]
-        if len(alike) > 1:
-            source = row.subject.source
+        if counts[replace(row.variant, source="")] > 1:
+            source = row.variant.source
             apart = source[:ID_LETTERS] if set(source) <= set("0123456789abcdef") else source
-            row = replace(row, subject=replace(row.subject, apart=apart))
-        told.append(row)
-    return told
+            row = replace(row, variant=replace(row.variant, apart=apart))
+        found.append(row)
+    return found
 
 
-def _several(rows: Sequence[EvalRow], evaluations: Sequence[Sequence[Evaluation]]) -> list[str]:
-    """Which rows stand for several training runs, if any does."""
-    told = []
+def _several_runs(rows: Sequence[EvalRow], evaluations: Sequence[Sequence[PastEvaluation]]) -> list[str]:
+    """A note on the rows that stand for several training runs."""
+    texts = []
     for row, of_row in zip(rows, evaluations, strict=True):
         trained = {each.training.id for each in of_row if each.training}
-        shown = {cell.run_id for cell in row.cells.values()}
+        shown = {score.run_id for score in row.scores.values()}
         used = sorted({each.training.id[:ID_LETTERS] for each in of_row if each.training and each.run.id in shown})
         if len(trained) > 1:
-            told.append(f"{row.title}: {' and '.join(used)} of {len(trained)} runs")
-    if not told:
+            texts.append(f"{row.title}: {' and '.join(used)} of {len(trained)} runs")
+    if not texts:
         return []
-    more = f"; ... ({len(told):,} rows in all)" if len(told) > ROWS_NAMED else ""
+    more = f"; ... ({len(texts):,} rows in all)" if len(texts) > ROWS_NAMED else ""
     return [
         "Several training runs of a row were evaluated: the newest whole evaluation of each benchmark is shown, "
-        f"named runs stand side by side. {'; '.join(told[:ROWS_NAMED])}{more}."
+        f"named runs stand side by side. {'; '.join(texts[:ROWS_NAMED])}{more}."
     ]
 
 
-def _drawn(selection: Selection, evaluations: Sequence[Evaluation]) -> list[str]:
-    """At which temperatures a model's responses were drawn, where that differs."""
+def _temperatures(selection: Selection, evaluations: Sequence[PastEvaluation]) -> list[str]:
+    """A note on the sampling temperatures, if they differ."""
+    shown = set(selection.run_ids)
     temperatures: dict[str, list[str]] = {}
     for each in evaluations:
-        if each.run.id in selection.run_ids and each.run.tags["eval.source"] == "model":
+        if each.run.id in shown and each.run.tags["eval.source"] == "model":
             temperatures.setdefault(each.run.params.get("eval.temperature", "?"), []).append(each.run.id[:ID_LETTERS])
     if len(temperatures) < 2:
         return []

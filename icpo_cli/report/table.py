@@ -1,55 +1,142 @@
-"""Tables 1 to 4 from rows: rows grouped and in order, numbers with their marks, best and second of each column."""
+"""Tables 1 to 4 as reports: rows in groups, scores with marks, best and second of each column, and the raw numbers."""
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
-from icpo_cli.report.layouts import LAYOUTS, Layout, heading, in_order
-from icpo_cli.report.rank import DIGITS, ranks
-from icpo_cli.report.results import MEANS, TITLES, EvalRow, Subject
+from icpo_cli.report.layouts import LAYOUTS, TableLayout, heading, in_order
+from icpo_cli.report.results import COLUMNS, MEANS, TITLES, EvalRow, ModelVariant, Score, Versions
 from icpo_cli.report.select import Selection
-from icpo_cli.report.versions import Versions
-from icpo_cli.tables.table import PARTIAL_MARK, Cell, Column, Document, Rank, Table, footnote_mark
+from icpo_cli.tables.html import to_html
+from icpo_cli.tables.latex import to_latex
+from icpo_cli.tables.markdown import to_markdown
+from icpo_cli.tables.table import PARTIAL_MARK, Cell, Column, Document, Rank, Table, footnote_mark, to_csv
 
+DIGITS = 1
+"""Printed digits. Values equal as printed are equal, as in the paper (Gemma's Math: 15.80 and 15.77, both best)."""
 NOTHING = "–"
 PARTIAL = "Partial: not the whole benchmark, k responses each."
 MARKED = "Best bold, second underlined, of each group and column; equal as printed is equal."
-TAKES_NO_PART = "Partial numbers and those of another grader or other data are neither."
+UNMARKED = "Partial numbers and those of another grader or other data are neither."
+SCORE_COLUMNS = ("stderr", "ci95_low", "ci95_high", "n", "k", "partial", "run", "grader", "data")
+"""Suffixes of the CSV columns BENCH_...; a mean has only MEAN_COLUMNS."""
+MEAN_COLUMNS = ("stderr", "ci95_low", "ci95_high", "partial")
 
 
-def table_document(selection: Selection, number: int, errors: bool) -> Document:
-    """Table `number` of the rows that belong in it; `errors` adds standard errors."""
-    layout = LAYOUTS[number]
-    rows = rows_of(selection.rows, layout)
-    table = _Numbers(layout, rows, selection.versions).table(errors)
+@dataclass(frozen=True)
+class Report:
+    """Content of a report, before it has a format."""
+
+    document: Document
+    data: dict[str, Any] = field(default_factory=dict)
+    """For JSON: numbers unrounded, null if not known."""
+    lines: tuple[tuple[object, ...], ...] = ()
+    """For CSV, with the header first: numbers unrounded, empty if not known."""
+    run_ids: tuple[str, ...] = ()
+    """The evaluations that the numbers come from."""
+
+
+FORMATS: dict[str, Callable[[Report], str]] = {
+    "md": lambda report: to_markdown(report.document),
+    "csv": lambda report: to_csv(report.lines),
+    "tex": lambda report: to_latex(report.document),
+    "html": lambda report: to_html(report.document),
+    "json": lambda report: json.dumps(report.data, indent=2) + "\n",
+}
+"""By file name ending. The terminal has its own: tables/terminal.py."""
+
+
+def table_report(selection: Selection, number: int, errors: bool) -> Report:
+    """Table `number`, 1 to 4, of the rows that belong in it; `errors` adds standard errors."""
+    layout, versions = LAYOUTS[number], selection.versions
+    rows = sorted((row for row in selection.rows if layout.admits(row.variant)), key=lambda row: in_order(row.variant))
+    ranked = column_ranks(rows, layout, versions)
+    table = _table(layout, rows, ranked, versions, errors)
     notes = [*selection.notes]
     if len(rows) < len(selection.rows):
         left = len(selection.rows) - len(rows)
         notes.append(f"Not in this table, which has {layout.about}: {left} of {len(selection.rows)} rows.")
     if any(cell.rank for row in table.rows for cell in row):
-        notes.insert(0, f"{MARKED} {TAKES_NO_PART}" if table.footnotes else MARKED)
-    return Document(f"Table {number}: {layout.title}", (table,), tuple(notes))
+        notes.insert(0, f"{MARKED} {UNMARKED}" if table.footnotes else MARKED)
+    data = {
+        "table": number,
+        "title": layout.title,
+        "grader": versions.grader,
+        "rows": [_row_json(row, ranks, layout, versions) for row, ranks in zip(rows, ranked, strict=True)],
+        "notes": notes,
+    }
+    run_ids = tuple(dict.fromkeys(score.run_id for row in rows for score in row.scores.values()))
+    document = Document(f"Table {number}: {layout.title}", (table,), tuple(notes))
+    return Report(document, data, tuple(_lines(rows, layout.columns)), run_ids)
 
 
-def rows_of(rows: Sequence[EvalRow], layout: Layout) -> list[EvalRow]:
-    """Those that the table has, in its order."""
-    return sorted((row for row in rows if layout.admits(row.subject)), key=lambda row: in_order(row.subject))
+def ranks(values: Sequence[float | None]) -> list[Rank | None]:
+    """Best and second of values that are compared with each other, by Table 1's rule; None takes no part.
+
+    Equal values share their rank, and the second is the next lower value however many are best. A single value is not
+    ranked.
+    """
+    printed = [None if value is None else printed_value(value) for value in values]
+    present = [value for value in printed if value is not None]
+    if len(present) < 2:
+        return [None] * len(values)
+    highest = sorted(set(present), reverse=True)
+    marks = dict(zip(highest, (Rank.BEST, Rank.SECOND), strict=False))
+    return [None if value is None else marks.get(value) for value in printed]
+
+
+def column_ranks(rows: Sequence[EvalRow], layout: TableLayout, versions: Versions) -> list[dict[str, Rank | None]]:
+    """Each row's ranks by column, among the rows of its block that can be compared."""
+    found: list[dict[str, Rank | None]] = [{} for _ in rows]
+    for block in dict.fromkeys(layout.block(row.variant) for row in rows):
+        indices = [index for index, row in enumerate(rows) if layout.block(row.variant) == block]
+        for column in layout.columns:
+            values = [_comparable(rows[index], column, versions) for index in indices]
+            for index, rank in zip(indices, ranks(values), strict=True):
+                found[index][column] = rank
+    return found
+
+
+def printed_value(value: float) -> float:
+    return float(f"{value:.{DIGITS}f}")
 
 
 def number_text(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.{DIGITS}f}"
 
 
-def column_ranks(rows: Sequence[EvalRow], layout: Layout, versions: Versions) -> list[dict[str, Rank | None]]:
-    """A row's best and second places by column, among the rows of its block that can be compared."""
-    found: list[dict[str, Rank | None]] = [{} for _ in rows]
-    for block in dict.fromkeys(layout.block(row.subject) for row in rows):
-        places = [place for place, row in enumerate(rows) if layout.block(row.subject) == block]
-        for column in layout.columns:
-            values = [_comparable(rows[place], column, versions) for place in places]
-            for place, rank in zip(places, ranks(values), strict=True):
-                found[place][column] = rank
+def variant_json(variant: ModelVariant) -> dict[str, str]:
+    names = ("family", "model", "method", "setting", "verifier", "apart")
+    return {name: getattr(variant, name) for name in names}
+
+
+def score_json(score: Score, mean: bool) -> dict[str, object]:
+    found: dict[str, object] = {
+        "avg_at_k": known(score.avg_at_k),
+        "stderr": known(score.stderr),
+        "ci95": [known(bound) for bound in score.ci95],
+        "partial": score.partial,
+    }
+    if not mean:
+        found |= {"n": score.n, "k": score.k, "run": score.run_id, "grader": score.grader, "data": score.data}
     return found
+
+
+def known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def marks_of(partial: bool, notes: Sequence[str], letters: dict[str, str]) -> str:
+    """Marks of a cell's footnotes: †,a,b. A new note gets the next letter in `letters`."""
+    marks = [letters.setdefault(note, footnote_mark(len(letters))) for note in dict.fromkeys(notes)]
+    return ",".join([PARTIAL_MARK, *marks] if partial else marks)
+
+
+def footnotes_of(partial: bool, letters: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return (*(((PARTIAL_MARK, PARTIAL),) if partial else ()), *((letter, note) for note, letter in letters.items()))
 
 
 def _comparable(row: EvalRow, column: str, versions: Versions) -> float | None:
@@ -60,60 +147,95 @@ def _comparable(row: EvalRow, column: str, versions: Versions) -> float | None:
 
 
 def _differences(row: EvalRow, column: str, versions: Versions) -> list[str]:
-    """How the number came about otherwise than those of the table do."""
-    return [note for cell in row.named_parts(column) for note in versions.differences(*cell)]
+    """Notes on how the grader or data of a number differ from the table's."""
+    return [note for part in row.named_parts(column) for note in versions.differences(*part)]
 
 
-class _Numbers:
-    """A table's cells; notes get their letters in the order in which they are met."""
+def _table(
+    layout: TableLayout,
+    rows: Sequence[EvalRow],
+    ranked: Sequence[dict[str, Rank | None]],
+    versions: Versions,
+    errors: bool,
+) -> Table:
+    headings = {
+        column: ""
+        if column in MEANS
+        else heading(column, {row.scores[column].k for row in rows if column in row.scores})
+        for column in layout.columns
+    }
+    letters: dict[str, str] = {}
+    lines: list[tuple[ModelVariant, tuple[Cell, ...]]] = []
+    for row, rank in zip(rows, ranked, strict=True):
+        first = not lines or lines[-1][0].model != row.variant.model
+        names = [Cell(text) for text in layout.cells(row.variant, first)]
+        notes = {column: _notes(row, column, headings[column], versions) for column in layout.columns}
+        numbers = [_cell(row.score(column), rank[column], notes[column], errors, letters) for column in layout.columns]
+        lines.append((row.variant, (*names, *numbers)))
+    groups = groupby(lines, key=lambda line: layout.group(line[0]))
+    return Table(
+        title=layout.title,
+        columns=(
+            *(Column(name, numeric=False) for name in layout.names),
+            *(Column(TITLES[column], headings[column]) for column in layout.columns),
+        ),
+        groups=tuple((title, tuple(cells for _, cells in group)) for title, group in groups),
+        footnotes=footnotes_of(any(PARTIAL_MARK in cell.marks for _, cells in lines for cell in cells), letters),
+    )
 
-    def __init__(self, layout: Layout, rows: Sequence[EvalRow], versions: Versions) -> None:
-        self._layout = layout
-        self._rows = rows
-        self._versions = versions
-        self._headings = {
-            column: ""
-            if column in MEANS
-            else heading(column, {row.cells[column].k for row in rows if column in row.cells})
-            for column in layout.columns
+
+def _notes(row: EvalRow, column: str, heading: str, versions: Versions) -> list[str]:
+    """Footnotes of a number."""
+    notes = _differences(row, column, versions)
+    if column in row.scores and (own := f"Avg@{row.scores[column].k}") != heading:
+        notes.append(f"{own}.")
+    return notes
+
+
+def _cell(score: Score | None, rank: Rank | None, notes: Sequence[str], errors: bool, letters: dict[str, str]) -> Cell:
+    if score is None:
+        return Cell(NOTHING)
+    return Cell(
+        number_text(score.avg_at_k),
+        error=number_text(score.stderr) if errors else "",
+        rank=rank,
+        marks=marks_of(score.partial, notes, letters),
+        run_id=score.run_id,
+    )
+
+
+def _row_json(
+    row: EvalRow, ranked: dict[str, Rank | None], layout: TableLayout, versions: Versions
+) -> dict[str, object]:
+    cells = {
+        column: {
+            **score_json(score, column in MEANS),
+            "rank": rank.value if (rank := ranked[column]) else None,
+            "differs": _differences(row, column, versions),
         }
-        self._letters: dict[str, str] = {}
+        for column in layout.columns
+        if (score := row.score(column)) is not None
+    }
+    return {**variant_json(row.variant), "group": layout.group(row.variant), "cells": cells}
 
-    def table(self, errors: bool) -> Table:
-        places = column_ranks(self._rows, self._layout, self._versions)
-        lines: list[tuple[Subject, tuple[Cell, ...]]] = []
-        for row, rank in zip(self._rows, places, strict=True):
-            first = not lines or lines[-1][0].model != row.subject.model
-            names = [Cell(text) for text in self._layout.cells(row.subject, first)]
-            numbers = [self._cell(row, column, rank[column], errors) for column in self._layout.columns]
-            lines.append((row.subject, (*names, *numbers)))
-        groups = groupby(lines, key=lambda line: self._layout.group(line[0]))
-        partial = any(PARTIAL_MARK in cell.marks for _, cells in lines for cell in cells)
-        return Table(
-            title=self._layout.title,
-            columns=(
-                *(Column(name, numeric=False) for name in self._layout.names),
-                *(Column(TITLES[column], self._headings[column]) for column in self._layout.columns),
-            ),
-            groups=tuple((title, tuple(cells for _, cells in group)) for title, group in groups),
-            footnotes=(
-                *(((PARTIAL_MARK, PARTIAL),) if partial else ()),
-                *((letter, note) for note, letter in self._letters.items()),
-            ),
-        )
 
-    def _cell(self, row: EvalRow, column: str, rank: Rank | None, errors: bool) -> Cell:
-        score = row.score(column)
-        if score is None:
-            return Cell(NOTHING)
-        notes = _differences(row, column, self._versions)
-        if column not in MEANS and (said := f"Avg@{row.cells[column].k}") != self._headings[column]:
-            notes.append(f"{said}.")
-        marks = [self._letters.setdefault(note, footnote_mark(len(self._letters))) for note in dict.fromkeys(notes)]
-        return Cell(
-            number_text(score.avg_at_k),
-            error=number_text(score.stderr) if errors else "",
-            rank=rank,
-            marks=",".join([PARTIAL_MARK, *marks] if score.partial else marks),
-            run_id="" if column in MEANS else row.cells[column].run_id,
-        )
+def _lines(rows: Sequence[EvalRow], columns: Sequence[str]) -> list[tuple[object, ...]]:
+    """CSV rows, which `--against FILE.csv` reads: names, accuracies, then the facts of each score."""
+    facts = [(column, fact) for column in columns for fact in (MEAN_COLUMNS if column in MEANS else SCORE_COLUMNS)]
+    head = ("family", "model", "method", "setting", "verifier", "printed_as", *columns)
+    lines: list[tuple[object, ...]] = [(*head, *(f"{column}_{fact}" for column, fact in facts))]
+    for row in rows:
+        variant = row.variant
+        values = {column: _facts(score) for column in COLUMNS if (score := row.score(column)) is not None}
+        names = (variant.family, variant.model, variant.method, variant.setting, variant.verifier, row.title)
+        accuracies = (values.get(column, {}).get("avg_at_k", "") for column in columns)
+        lines.append((*names, *accuracies, *(values.get(column, {}).get(fact, "") for column, fact in facts)))
+    return lines
+
+
+def _facts(score: Score) -> dict[str, object]:
+    """Values by the suffixes of the CSV columns."""
+    low, high = score.ci95
+    facts = score_json(score, mean=False)
+    facts |= {"ci95_low": known(low), "ci95_high": known(high), "partial": str(score.partial).lower()}
+    return {name: "" if value is None else value for name, value in facts.items()}

@@ -76,11 +76,13 @@ class Document:
     notes: tuple[str, ...] = ()
 
 
-def text_table(headers: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[str] = ()) -> Table:
+def text_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[str] = (), title: str = ""
+) -> Table:
     """Table of plain texts in one group. `numeric`: headers of the right-aligned columns."""
     right = set(numeric)
     columns = tuple(Column(name, numeric=name in right) for name in headers)
-    return Table("", columns, (("", tuple(tuple(map(Cell, row)) for row in rows)),))
+    return Table(title, columns, (("", tuple(tuple(map(Cell, row)) for row in rows)),))
 
 
 def footnote_mark(index: int) -> str:

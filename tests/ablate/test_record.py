@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from icpo_cli.ablate import record as record_module
 from icpo_cli.ablate.record import recorded
 from icpo_cli.ablate.study import Study, jobs_of
+from icpo_cli.ablate.table import table_document
 from icpo_cli.errors import UserError
 from tests.ablate.studies import FAIR, finish, make_study, write_run
 
@@ -65,7 +66,8 @@ def test_a_study_is_a_run_with_its_table_and_curves(study: Study, capsys: pytest
     pictures = {artifact.path for artifact in client().list_artifacts(record.run_id, "curves")}
     assert {"curves/all.png", "curves/all.pdf", "curves/entropy.png"} <= pictures
     stored = Path(client().download_artifacts(record.run_id, "result.json")).read_text()
-    assert json.loads(stored) == json.loads(json.dumps(outcome.document()))
+    document = json.loads(json.dumps(outcome.document()))
+    assert json.loads(stored) == document | {"table": table_document(outcome)}
     assert json.loads(stored)["run_id"] == record.run_id
     assert "40.5 ± 0.5" in (study.folder / "table.md").read_text()
     assert capsys.readouterr().out == ""

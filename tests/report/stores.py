@@ -5,6 +5,7 @@ a run that failed and one that is still going on.
 """
 
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -115,10 +116,18 @@ def make_study(name: str = "schedule") -> str:
     store = MlflowStore.create(None, "icpo", name)
     store.log_params({key: value for key, value in flatten(to_tree(load_config([]))).items() if key != "seed"})
     store.log_tags({"study.name": name, "study.about": "a made-up study", "study.seeds": "0", "study.arms": "{}"})
-    table = Path(f"{store.run_id}-table.md")
-    table.write_text("| arm | Avg@1 |\n| --- | --- |\n| icpo | 50.0 |\n")
-    store.log_artifact(table)
-    table.unlink()
+    table = {"columns": ["arm", "Avg@1"], "rows": [["icpo", "50.0"]], "notes": []}
+    texts = {
+        "table.md": "| arm | Avg@1 |\n| --- | --- |\n| icpo | 50.0 |\n",
+        "result.json": json.dumps({"study": name, "table": table}),
+    }
+    for file, text in texts.items():
+        path = Path(store.run_id) / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        store.log_artifact(path)
+        path.unlink()
+    Path(store.run_id).rmdir()
     store.end(Status.DONE)
     return store.run_id
 

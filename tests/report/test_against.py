@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.errors import UserError
-from icpo_cli.report.against import differences, misprints
-from icpo_cli.report.against_report import against_report
+from icpo_cli.report.baseline import baseline_report, differences, misprints
 from icpo_cli.report.paper import PAPER, paper_rows, read_table
-from icpo_cli.report.report import FORMATS, table_report
-from icpo_cli.report.select import Request, Selection, select
+from icpo_cli.report.select import ReportRequest, Selection, select
+from icpo_cli.report.table import FORMATS, table_report
 from icpo_cli.track.read import PastRun
 from tests.report.runs import evaluated, trained
 
@@ -21,7 +20,7 @@ SEVEN = dict.fromkeys(("mmlu_pro", "gpqa", "theoremqa", "webinstruct", "math500"
 
 
 def selection(*runs: PastRun) -> Selection:
-    return select(runs, Request())
+    return select(runs, ReportRequest())
 
 
 def theirs_from(folder: Path, text: str) -> Path:
@@ -38,7 +37,7 @@ def test_the_papers_tables_are_shipped_unchanged() -> None:
 def test_all_42_rows_stand_as_they_are_in_every_format() -> None:
     with PAPER.open(newline="") as file:
         lines = list(csv.DictReader(file))
-    report = against_report(selection(evaluated("e", SEVEN)), paper_rows(), "paper")
+    report = baseline_report(selection(evaluated("e", SEVEN)), paper_rows(), "paper")
     assert len(lines) == 42 and report.data["theirs"] == lines
     cells = [line[column] for line in lines for column in list(line)[5:14]]
     [_, rows] = report.document.tables
@@ -55,7 +54,7 @@ def test_a_difference_worked_by_hand() -> None:
     assert first.stderr == pytest.approx(2.8284, abs=1e-4)
     assert first.ci95 == pytest.approx((2.056, 13.144), abs=1e-3)
     # Student's t of 197 degrees: 1.97208 of 97.5 % and 0.84342 of 80 %.
-    assert first.could_show == pytest.approx(2.8284 * (1.97208 + 0.84342), abs=1e-3)
+    assert first.minimum_detectable_effect == pytest.approx(2.8284 * (1.97208 + 0.84342), abs=1e-3)
     assert first.verdict == "higher"
 
 
@@ -78,7 +77,7 @@ def test_few_questions_of_ours_do_not_widen_their_error() -> None:
     chosen = selection(evaluated("e", {"aime24": 40.0}, n=10, stderr=6.0, partial=True))
     first = differences(chosen.rows, paper_rows())[0]
     assert first.stderr == pytest.approx(math.hypot(6.0, 6.0 * math.sqrt(10 / 30)))
-    [table, _] = against_report(chosen, paper_rows(), "paper").document.tables
+    [table, _] = baseline_report(chosen, paper_rows(), "paper").document.tables
     assert table.rows[0][1].marks == "†" and table.footnotes[0][0] == "†"
 
 
@@ -94,7 +93,7 @@ def test_a_mean_is_compared_with_the_mean_of_their_cells() -> None:
     llama = selection(
         base, evaluated("e", SEVEN, model="meta-llama/Llama-3.1-8B-Instruct"), evaluated("g", SEVEN, parent="t")
     )
-    found = {(each.ours.subject.method, each.column): each for each in differences(llama.rows, paper_rows())}
+    found = {(each.ours.variant.method, each.column): each for each in differences(llama.rows, paper_rows())}
     assert len(found) == 18
     assert found["base", "general"].value == pytest.approx(50 - 41.0)  # 40.5 is printed
     # The errors of four parts, each 2 of ours beside theirs by the benchmark's own count.
@@ -107,7 +106,7 @@ def test_a_mean_is_compared_with_the_mean_of_their_cells() -> None:
 
 def test_a_number_that_recurs_is_shown_once_and_is_in_the_csv_each_time() -> None:
     ours = selection(trained("t", "method=grpo"), evaluated("e", {"gpqa": 40.0}, parent="t"))
-    report = against_report(ours, paper_rows(), "paper")
+    report = baseline_report(ours, paper_rows(), "paper")
     [table, _] = report.document.tables
     assert [(heading, len(rows)) for heading, rows in table.groups] == [("Qwen2.5-7B GRPO, Table 1", 1)]
     assert [each["table"] for each in report.data["comparisons"]] == ["table1", "table3", "table4"]
@@ -129,12 +128,12 @@ def test_schedules_are_compared_with_table_4() -> None:
         evaluated("e", {"gpqa": 40.0}, parent="t"),
         evaluated("f", {"gpqa": 41.0}, parent="u"),
     )
-    found = [(each.ours.subject.method, each.theirs.table) for each in differences(ours.rows, paper_rows())]
+    found = [(each.ours.variant.method, each.theirs.table) for each in differences(ours.rows, paper_rows())]
     assert found == [("icpo", "table1"), ("icpo", "table3"), ("icpo:linear_decay", "table4"), ("icpo", "table4")]
 
 
 def test_ours_without_a_counterpart_are_named() -> None:
-    report = against_report(selection(evaluated("e", {"gpqa": 1.0}, model="my-model")), paper_rows(), "paper")
+    report = baseline_report(selection(evaluated("e", {"gpqa": 1.0}, model="my-model")), paper_rows(), "paper")
     assert len(report.document.tables) == 1 and report.data["comparisons"] == []
     assert any("my-model base" in note for note in report.document.notes)
 
@@ -146,8 +145,8 @@ def test_our_own_csv_can_be_compared_with(tmp_path: Path) -> None:
     found = differences(now.rows, read_table(path))
     assert [(each.column, each.value) for each in found] == [("gpqa", 3.0), ("math500", 1.0)]
     assert found[0].stderr == pytest.approx(2.5)  # theirs is in the file: sqrt(1.5² + 2²)
-    assert found[0].otherwise == ["Graded by verifier 5, theirs by 4."]
-    [table, _] = against_report(now, read_table(path), str(path)).document.tables
+    assert found[0].notes == ["Graded by verifier 5, theirs by 4."]
+    [table, _] = baseline_report(now, read_table(path), str(path)).document.tables
     assert table.rows[0][1].marks == "a" and table.footnotes == (("a", "Graded by verifier 5, theirs by 4."),)
 
 

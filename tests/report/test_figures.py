@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 from icpo_cli.figures import Dots, Line, Panel, Stack, draw, save
-from icpo_cli.report.curves import METRICS, curve_figures
-from icpo_cli.report.distributions import response_figures, verdict_figure
-from icpo_cli.report.figure import ReportFigure
+from icpo_cli.report.curves import METRICS, ReportFigure, comparisons_of, curve_figures
+from icpo_cli.report.figures import response_figures, verdict_figure
 from icpo_cli.report.results import evaluations_of
-from icpo_cli.report.settings import comparisons_of
 from icpo_cli.runs.parquet import write_table
 from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.read import PastRun, Points

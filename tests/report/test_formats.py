@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from icpo_cli.report.against_report import against_report
+from icpo_cli.report.baseline import baseline_report
 from icpo_cli.report.paper import paper_rows
-from icpo_cli.report.report import FORMATS, Report, table_report
-from icpo_cli.report.select import Request, select
+from icpo_cli.report.select import ReportRequest, select
+from icpo_cli.report.table import FORMATS, Report, table_report
 from icpo_cli.tables.html import html_tables
 from icpo_cli.tables.table import Cell, Column, Document, Rank, Table, footnote_mark
 from icpo_cli.tables.terminal import print_document
@@ -35,7 +35,7 @@ def hostile_report() -> Report:
         )
         for place, name in enumerate(HOSTILE)
     ]
-    return table_report(select(runs, Request()), 1, errors=True)
+    return table_report(select(runs, ReportRequest()), 1, errors=True)
 
 
 DOCUMENT = Document(
@@ -176,10 +176,10 @@ def test_a_terminal_is_not_commanded() -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="Debian's texlive-latex-recommended is not installed")
 @pytest.mark.parametrize("name", ["hostile", "paper", "document"])
 def test_latex_compiles_as_it_is(name: str, tmp_path: Path) -> None:
-    ours = select([evaluated("e", {"gpqa": 30.0})], Request())
+    ours = select([evaluated("e", {"gpqa": 30.0})], ReportRequest())
     report = {
         "hostile": hostile_report,
-        "paper": lambda: against_report(ours, paper_rows(), "paper"),
+        "paper": lambda: baseline_report(ours, paper_rows(), "paper"),
         "document": lambda: REPORT,
     }[name]()
     (tmp_path / "report.tex").write_text(FORMATS["tex"](report), encoding="utf-8")

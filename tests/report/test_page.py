@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from icpo_cli.report.page import PageTable, write_page
+from icpo_cli.report.page import write_page
+from icpo_cli.report.table import Report
+from icpo_cli.tables.table import Cell, Column, Document, Rank, Table
 from icpo_cli.track.read import open_store
 from tests.report.stores import HOSTILE, Made, train
 
@@ -28,8 +30,9 @@ def page_folder(made_store: Made, tmp_path_factory: pytest.TempPathFactory) -> P
     """The page of the store that all tests read."""
     folder = tmp_path_factory.mktemp("page")
     store = open_store(str(made_store.folder / "mlflow.db"))
-    table = PageTable("Table 1", '<div class="wide"><table><tr><td class="best">61.2</td></tr></table></div>', ())
-    write_page(store, store.runs(), [table], folder)
+    cells = (Cell("icpo"), Cell("61.2", rank=Rank.BEST))
+    table = Table("Table 1", (Column("Method", numeric=False), Column("MATH-500")), (("", (cells,)),))
+    write_page(store, store.runs(), [Report(Document("Table 1", (table,)))], folder)
     return folder
 
 
@@ -83,7 +86,7 @@ def search(tab: Any, form: str, text: str) -> None:
 @in_a_browser
 def test_the_overview_has_tables_figures_and_runs(opened: Callable, made_store: Made) -> None:
     tab = opened()
-    assert tab.locator("#tables td.best").inner_text() == "61.2"
+    assert tab.locator("#tables .best").inner_text() == "61.2"
     pictures = tab.locator("#figures img")
     assert pictures.count() >= 5
     loaded = pictures.evaluate_all("images => images.every(image => image.complete && image.naturalWidth > 500)")
@@ -238,7 +241,7 @@ def test_an_evaluation_shows_its_responses_by_benchmark(opened: Callable, made_s
 def test_a_report_says_what_it_left_out(made_store: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("icpo_cli.report.page.RUNS_WITH_CURVES", 3)
     store = open_store(str(made_store.folder / "mlflow.db"))
-    write_page(store, store.runs(), [PageTable("t", "", (made_store.eval_grpo,))], tmp_path)
+    write_page(store, store.runs(), [Report(Document("t", ()), run_ids=(made_store.eval_grpo,))], tmp_path)
     sentence = "Of 9 runs, 3 have their curves here and 3 some of their responses"
     assert sentence in (tmp_path / "index.html").read_text()
     with_curves = {run["id"] for run in document_of(tmp_path)["runs"] if run["responses"]}

@@ -2,10 +2,8 @@
 
 from icpo_cli.report.layouts import LAYOUTS
 from icpo_cli.report.paper import paper_rows
-from icpo_cli.report.rank import ranks
-from icpo_cli.report.results import EvalRow
-from icpo_cli.report.table import column_ranks
-from icpo_cli.report.versions import versions_of
+from icpo_cli.report.results import EvalRow, versions_of
+from icpo_cli.report.table import column_ranks, ranks
 from icpo_cli.tables.table import Rank
 
 B, S = Rank.BEST, Rank.SECOND
@@ -13,7 +11,7 @@ B, S = Rank.BEST, Rank.SECOND
 
 def marked(table: int) -> tuple[list[EvalRow], list[dict[str, Rank | None]]]:
     rows = [their.row for their in paper_rows() if their.table == f"table{table}"]
-    return rows, column_ranks(rows, LAYOUTS[table], versions_of([row.cells for row in rows]))
+    return rows, column_ranks(rows, LAYOUTS[table], versions_of([row.scores for row in rows]))
 
 
 def test_equal_as_printed_share_a_mark_and_the_second_is_the_next_lower() -> None:
@@ -29,7 +27,7 @@ def test_of_one_value_alone_nothing_is_best() -> None:
 
 def test_table_4_has_the_papers_marks() -> None:
     rows, marks = marked(4)
-    assert [row.subject.method for row in rows] == [
+    assert [row.variant.method for row in rows] == [
         "grpo",
         "icpo:constant",
         "icpo:linear_decay",
@@ -47,7 +45,7 @@ def test_table_4_has_the_papers_marks() -> None:
 
 def test_table_1_marks_within_a_family() -> None:
     rows, marks = marked(1)
-    best = {(row.subject.model, row.subject.method): mark for row, mark in zip(rows, marks, strict=True)}
+    best = {(row.variant.model, row.variant.method): mark for row, mark in zip(rows, marks, strict=True)}
     # Gemma's Math is 15.80 of GRPO and 15.77 of ICPO, which the paper prints and marks as equal.
     assert [best["Gemma2-2B-It", method]["math"] for method in ("base", "grpo", "icpo")] == [S, B, B]
     assert [best["Gemma2-2B-It", method]["theoremqa"] for method in ("base", "grpo", "icpo")] == [None, B, S]
@@ -59,6 +57,6 @@ def test_table_1_marks_within_a_family() -> None:
 
 def test_table_3_marks_within_a_model() -> None:
     rows, marks = marked(3)
-    large = [mark["theoremqa"] for row, mark in zip(rows, marks, strict=True) if row.subject.model == "Qwen2.5-14B"]
+    large = [mark["theoremqa"] for row, mark in zip(rows, marks, strict=True) if row.variant.model == "Qwen2.5-14B"]
     assert large == [S, B, B]
     assert sum(mark["aime24"] is B for mark in marks) == 6  # 5 models, of which 14B's two tie

@@ -5,16 +5,15 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.errors import UserError
-from icpo_cli.report.report import table_report
-from icpo_cli.report.rows_file import read_rows
-from icpo_cli.report.select import Request, Selection, select
+from icpo_cli.report.select import ReportRequest, Selection, read_rows, select
+from icpo_cli.report.table import table_report
 from icpo_cli.track.read import PastRun
 from tests.report.runs import evaluated, run, trained
 
 
 def chosen(selection: Selection) -> dict[str, dict[str, str]]:
     """The run that each number is from."""
-    return {row.title: {bench: cell.run_id for bench, cell in row.cells.items()} for row in selection.rows}
+    return {row.title: {bench: cell.run_id for bench, cell in row.scores.items()} for row in selection.rows}
 
 
 def test_the_newest_whole_evaluation_fills_a_cell() -> None:
@@ -23,15 +22,15 @@ def test_the_newest_whole_evaluation_fills_a_cell() -> None:
         evaluated("new", {"gpqa": 31.0}),
         evaluated("few", {"gpqa": 99.0, "minerva": 40.0}, partial=True),
     ]
-    selection = select(runs, Request())
+    selection = select(runs, ReportRequest())
     assert chosen(selection) == {"Qwen2.5-7B base": {"gpqa": "new", "aime24": "old", "minerva": "few"}}
-    assert selection.rows[0].cells["minerva"].partial and selection.notes == ()
+    assert selection.rows[0].scores["minerva"].partial and selection.notes == ()
 
 
 def test_several_training_runs_of_one_row_are_said() -> None:
     runs = [trained("a" * 32), trained("b" * 32)]
     runs += [evaluated("one", {"gpqa": 30.0}, parent="a" * 32), evaluated("two", {"aime24": 9.0}, parent="b" * 32)]
-    selection = select(runs, Request())
+    selection = select(runs, ReportRequest())
     assert chosen(selection) == {"Qwen2.5-7B ICPO": {"aime24": "two", "gpqa": "one"}}
     assert "Several training runs" in selection.notes[0]
     assert "Qwen2.5-7B ICPO: aaaaaaaa and bbbbbbbb of 2 runs." in selection.notes[0]
@@ -40,8 +39,10 @@ def test_several_training_runs_of_one_row_are_said() -> None:
 def test_greedy_and_sampled_responses_are_told_apart() -> None:
     runs = [evaluated("a", {"gpqa": 30.0}, temperature="1.0")]
     runs += [evaluated("b", {"gpqa": 31.0}, model="Qwen2.5-3B", temperature="0.0")]
-    assert select(runs[:1], Request()).notes == ()
-    assert select(runs, Request()).notes == ("Not all responses were drawn at one temperature: 0.0 (b); 1.0 (a).",)
+    assert select(runs[:1], ReportRequest()).notes == ()
+    assert select(runs, ReportRequest()).notes == (
+        "Not all responses were drawn at one temperature: 0.0 (b); 1.0 (a).",
+    )
 
 
 def test_numbers_of_another_grader_are_left_out_and_named() -> None:
@@ -50,7 +51,7 @@ def test_numbers_of_another_grader_are_left_out_and_named() -> None:
         evaluated("new", {"gpqa": 31.0}, model="Qwen2.5-3B"),
         evaluated("sample", {"gpqa": 32.0}, model="Qwen2.5-3B", grader="5", partial=True),
     ]
-    selection = select(runs, Request())
+    selection = select(runs, ReportRequest())
     assert chosen(selection) == {"Qwen2.5-3B base": {"gpqa": "new"}}  # a whole one says what the table is of
     assert "Left out: 2 evaluations are by another grader (verifier 3, 5; here 4)" in selection.notes[0]
 
@@ -60,7 +61,7 @@ def test_numbers_on_other_questions_are_left_out_of_their_column_alone() -> None
         evaluated("old", {"gpqa": 30.0, "math500": 70.0}, data="before"),
         evaluated("new", {"gpqa": 31.0}, model="Qwen2.5-3B"),
     ]
-    selection = select(runs, Request())
+    selection = select(runs, ReportRequest())
     assert chosen(selection) == {"Qwen2.5-3B base": {"gpqa": "new"}, "Qwen2.5-7B base": {"math500": "old"}}
     assert "on other questions of GPQA" in selection.notes[0]
 
@@ -71,7 +72,7 @@ def test_mixed_shows_them_all_with_a_mark_and_no_rank() -> None:
         evaluated("a", {"gpqa": 31.0}, model="Qwen2.5-3B"),
         evaluated("b", {"gpqa": 32.0}, model="Qwen2.5-14B"),
     ]
-    report = table_report(select(runs, Request(mixed=True)), 1, errors=False)
+    report = table_report(select(runs, ReportRequest(mixed=True)), 1, errors=False)
     rows = {row["model"]: row["cells"]["gpqa"] for row in report.data["rows"]}
     assert {model: cell["rank"] for model, cell in rows.items()} == {
         "Qwen2.5-3B": "second",
@@ -93,7 +94,7 @@ def test_partial_numbers_are_marked_and_not_ranked() -> None:
         evaluated("b", {"aime24": 10.0}, model="Qwen2.5-3B"),
         evaluated("c", {"aime24": 11.0}, model="Qwen2.5-14B"),
     ]
-    [table] = table_report(select(runs, Request()), 1, errors=True).document.tables
+    [table] = table_report(select(runs, ReportRequest()), 1, errors=True).document.tables
     cells = [row[9] for row in table.rows]
     assert [(cell.text, cell.error, cell.marks, cell.rank and cell.rank.value) for cell in cells] == [
         ("10.0", "2.0", "", "second"),
@@ -105,9 +106,9 @@ def test_partial_numbers_are_marked_and_not_ranked() -> None:
 
 def test_another_k_than_the_columns_is_said() -> None:
     runs = [evaluated("a", {"aime24": 9.0}, k=1), evaluated("b", {"aime24": 10.0}, model="Qwen2.5-3B")]
-    [table] = table_report(select(runs, Request()), 1, errors=False).document.tables
+    [table] = table_report(select(runs, ReportRequest()), 1, errors=False).document.tables
     assert table.columns[9].below == "Avg@16" and table.footnotes == (("a", "Avg@1."),)
-    [alone] = table_report(select(runs[:1], Request()), 1, errors=False).document.tables
+    [alone] = table_report(select(runs[:1], ReportRequest()), 1, errors=False).document.tables
     assert alone.columns[9].below == "Avg@1" and alone.footnotes == ()
 
 
@@ -127,31 +128,39 @@ STORE = [
 @pytest.mark.parametrize(
     ("request_", "titles"),
     [
-        (Request(runs=("f9",)), ["Qwen2.5-7B base"]),
-        (Request(runs=("aaa", "f9")), ["Qwen2.5-7B GRPO", "Qwen2.5-7B base"]),
-        (Request(runs=("ccc", "e2")), ["Qwen2.5-7B ICPO (cccccccc)", "Qwen2.5-7B ICPO (bbbbbbbb)"]),
-        (Request(runs=("study",), mixed=True), ["Qwen2.5-7B ICPO", "Qwen2.5-7B GRPO"]),
-        (Request(experiment="other"), ["Qwen2.5-7B ICPO"]),
-        (Request(tags={"team": "red"}), ["Qwen2.5-7B GRPO"]),
-        (Request(tags={"team": "blue"}), ["Qwen2.5-7B base"]),
+        (ReportRequest(runs=("f9",)), ["Qwen2.5-7B base"]),
+        (ReportRequest(runs=("aaa", "f9")), ["Qwen2.5-7B GRPO", "Qwen2.5-7B base"]),
+        (ReportRequest(runs=("ccc", "e2")), ["Qwen2.5-7B ICPO (cccccccc)", "Qwen2.5-7B ICPO (bbbbbbbb)"]),
+        (ReportRequest(runs=("study",), mixed=True), ["Qwen2.5-7B ICPO", "Qwen2.5-7B GRPO"]),
+        (ReportRequest(experiment="other"), ["Qwen2.5-7B ICPO"]),
+        (ReportRequest(tags={"team": "red"}), ["Qwen2.5-7B GRPO"]),
+        (ReportRequest(tags={"team": "blue"}), ["Qwen2.5-7B base"]),
     ],
 )
-def test_what_is_asked_for_is_shown(request_: Request, titles: list[str]) -> None:
+def test_what_is_asked_for_is_shown(request_: ReportRequest, titles: list[str]) -> None:
     assert [row.title for row in select(STORE, request_).rows] == titles
 
 
-MISTAKES: dict[str, tuple[list[PastRun], Request, str]] = {
-    "nothing": ([], Request(), "the store holds no finished evaluation: `icpo eval` makes one"),
-    "no evaluation": ([trained("t")], Request(), "holds no finished evaluation"),
-    "no such run": (STORE, Request(runs=("nosuch",)), "RUN nosuch: no such run in the store; newest: 5555"),
-    "several": (STORE, Request(runs=("e",)), "RUN e: several runs are called so: e1 (run e1), e2"),
-    "not evaluated": ([*STORE, trained("d" * 32)], Request(runs=("ddd",)), "(run dddd"),
-    "graders": (STORE, Request(runs=("g0", "e1")), "these do not share a table: 1 evaluation is by another grader"),
-    "experiment": (STORE, Request(experiment="othr"), "--experiment othr: has no finished evaluation; nearest: other"),
-    "tag": (STORE, Request(tags={"team": "green"}), "no evaluation is tagged so; that tag holds: blue, red"),
+MISTAKES: dict[str, tuple[list[PastRun], ReportRequest, str]] = {
+    "nothing": ([], ReportRequest(), "the store holds no finished evaluation: `icpo eval` makes one"),
+    "no evaluation": ([trained("t")], ReportRequest(), "holds no finished evaluation"),
+    "no such run": (STORE, ReportRequest(runs=("nosuch",)), "RUN nosuch: no such run in the store; newest: 5555"),
+    "several": (STORE, ReportRequest(runs=("e",)), "RUN e: several runs match: e1 (run e1), e2"),
+    "not evaluated": ([*STORE, trained("d" * 32)], ReportRequest(runs=("ddd",)), "(run dddd"),
+    "graders": (
+        STORE,
+        ReportRequest(runs=("g0", "e1")),
+        "these do not share a table: 1 evaluation is by another grader",
+    ),
+    "experiment": (
+        STORE,
+        ReportRequest(experiment="othr"),
+        "--experiment othr: has no finished evaluation; nearest: other",
+    ),
+    "tag": (STORE, ReportRequest(tags={"team": "green"}), "no evaluation has it; values of that tag: blue, red"),
     "no such tag": (
         STORE,
-        Request(tags={"x": "y"}),
+        ReportRequest(tags={"x": "y"}),
         "--tag x=y: no evaluation is tagged so; no evaluation has that tag",
     ),
 }
@@ -173,12 +182,12 @@ def test_a_file_says_which_run_fills_which_row(tmp_path: Path) -> None:
         "  - {run: [e2, aaaa]}\n"
         "  - {method: icpo, setting: coarse, run: e1}\n"
     )
-    first, second, third = select(STORE, Request(rows=read_rows(path))).rows
-    assert first.title == "Mine-7B GRPO" and (first.subject.family, first.subject.verifier) == ("My own", "model")
-    assert second.cells["gpqa"].run_id == "e2" and second.subject.method == "icpo"
-    assert third.title == "Qwen2.5-7B ICPO (coarse)" and third.cells["gpqa"].run_id == "e1"
+    first, second, third = select(STORE, ReportRequest(rows=read_rows(path))).rows
+    assert first.title == "Mine-7B GRPO" and (first.variant.family, first.variant.verifier) == ("My own", "model")
+    assert second.scores["gpqa"].run_id == "e2" and second.variant.method == "icpo"
+    assert third.title == "Qwen2.5-7B ICPO (coarse)" and third.scores["gpqa"].run_id == "e1"
     assert (
-        table_report(Selection((first,), select(STORE, Request()).versions), 1, False).data["rows"][0]["group"]
+        table_report(Selection((first,), select(STORE, ReportRequest()).versions), 1, False).data["rows"][0]["group"]
         == "My own"
     )
 

@@ -1,34 +1,36 @@
-"""A study's outcome on the page, from the Markdown it left."""
+"""A study's outcome on the page, from the result.json that it left in the store."""
 
-from icpo_cli.report.studies import outcome_of
+import json
+from pathlib import Path
+from typing import Any
+
+from icpo_cli.report.contents import study_reports
 from icpo_cli.tables.html import html_tables
+from tests.report.runs import run, trained
+from tests.report.test_responses import Stored
 
-LEFT = """# lab
-
-About it
-
-| arm | final |  |
-| --- | --- | --- |
-| a\\|b | 57.3 ± 0.7 | base |
-| <script>x</script> | - | one seed: no interval |
-
-Accuracy in percent,
-mean over seeds.
-
-more
-"""
+TABLE: dict[str, Any] = {
+    "columns": ["arm", "final", ""],
+    "rows": [["a|b", "57.3 ± 0.7", "base"], ["<script>x</script>", "-", "one seed: no interval"]],
+    "notes": ["Accuracy in percent, mean over seeds."],
+}
 
 
-def test_the_first_table_with_what_is_said_of_it() -> None:
-    document = outcome_of("lab", LEFT)
-    assert document is not None
-    [table] = document.tables
-    assert [column.name for column in table.columns] == ["arm", "final", ""]
-    rows = [list(row) for row in table.texts]
-    assert rows == [["a|b", "57.3 ± 0.7", "base"], ["<script>x</script>", "-", "one seed: no interval"]]
-    assert document.notes == ("Accuracy in percent, mean over seeds.",)
-    assert "<script>" not in html_tables(document)
+def test_a_studys_table_with_its_note(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"study": "lab", "table": TABLE}))
+    study = run("s", tags={"study.name": "lab"}, name="lab")
+    store = Stored({("s", "result.json"): path})
+    [report] = study_reports(store, [trained("t"), study])
+    [table] = report.document.tables
+    assert (report.document.title, report.document.notes) == ("Study lab", tuple(TABLE["notes"]))
+    assert [column.name for column in table.columns] == TABLE["columns"]
+    assert [list(row) for row in table.texts] == TABLE["rows"]
+    assert "<script>" not in html_tables(report.document)
 
 
-def test_a_text_without_a_table_gives_none() -> None:
-    assert outcome_of("lab", "# lab\n\nNo job was evaluated.\n") is None
+def test_a_study_without_a_result_gives_none(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"study": "lab"}))
+    studies = [run("s", tags={"study.name": "lab"}), run("u", tags={"study.name": "lab"})]
+    assert list(study_reports(Stored({("s", "result.json"): path}), studies)) == []
