@@ -135,7 +135,7 @@ def _filtered(evaluations: Sequence[PastEvaluation], request: ReportRequest) -> 
         found = [each for each in found if _tag(each, key) == value]
         if not found:
             values = f"; values of that tag: {', '.join(known[:5])}" if known else "; no evaluation has that tag"
-            raise UserError(f"--tag {key}={value}: no evaluation has it{values}")
+            raise UserError(f"--tag {key}={value}: no evaluation matches{values}")
     return found
 
 

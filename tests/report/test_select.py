@@ -157,11 +157,11 @@ MISTAKES: dict[str, tuple[list[PastRun], ReportRequest, str]] = {
         ReportRequest(experiment="othr"),
         "--experiment othr: has no finished evaluation; nearest: other",
     ),
-    "tag": (STORE, ReportRequest(tags={"team": "green"}), "no evaluation has it; values of that tag: blue, red"),
+    "tag": (STORE, ReportRequest(tags={"team": "green"}), "no evaluation matches; values of that tag: blue, red"),
     "no such tag": (
         STORE,
         ReportRequest(tags={"x": "y"}),
-        "--tag x=y: no evaluation is tagged so; no evaluation has that tag",
+        "--tag x=y: no evaluation matches; no evaluation has that tag",
     ),
 }
 
