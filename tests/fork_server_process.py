@@ -34,7 +34,7 @@ LIBRARIES = (
     "vllm.model_executor.layers.quantization.compressed_tensors.compressed_tensors",
     "vllm.v1.worker.cpu_worker",
 )
-"""What `icpo train` and `icpo eval` import, none of which starts a thread of Python's or a pool."""
+"""Modules that `icpo train` and `icpo eval` import; none starts a Python thread or a pool."""
 
 
 def run(request: dict[str, Any]) -> int:

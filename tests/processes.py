@@ -1,4 +1,4 @@
-"""What tests ask about other processes."""
+"""Queries about other processes."""
 
 import psutil
 

@@ -1,4 +1,4 @@
-"""What a user sees of a stored group's derivation."""
+"""Display of a stored group's derivation."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ CREDITS = {
     "credit/process_reward",
     "credit/process_agrees",
 }
-"""Of the reward's sources that are not the verifier."""
+"""Metrics of reward sources other than the verifier."""
 
 
 def documented() -> set[str]:
@@ -55,7 +55,7 @@ def logged() -> set[str]:
 
 
 def _general(name: str) -> str:
-    """As the page writes the names of a benchmark's metrics."""
+    """The name in the page's form, with BENCH, K and KIND as placeholders."""
     for form, word in (
         (r"\bsums\b|(?<=eval_)sums", "BENCH"),
         (r"(?<=pass_at_)\d+", "K"),

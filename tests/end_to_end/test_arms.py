@@ -40,7 +40,7 @@ def arms(lab_config: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 def before_training(run: Path) -> dict[str, float]:
-    """What is in the journal of before the first iteration."""
+    """Metrics in the journal at step 0, before the first iteration."""
     [entry] = [entry for entry in Journal(run / "journal.jsonl").entries() if entry.step == 0]
     return entry.metrics
 

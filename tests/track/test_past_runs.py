@@ -65,7 +65,7 @@ def test_a_run_that_goes_on_again_has_not_ended(made_store: Made, database: Path
 
 
 def test_the_file_itself_and_mlflow_give_equal_records(made_store: Made, database: Path) -> None:
-    """Of values that are not finite, repeated points and deleted runs too."""
+    """Also for values that are not finite, repeated points and deleted runs."""
     where = f"run_uuid = '{made_store.icpo}'"
     change(
         database,
@@ -101,7 +101,7 @@ def test_a_run_deleted_since_it_was_listed_has_nothing(made_store: Made) -> None
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 def test_reading_while_another_writes(journal: str, made_store: Made, database: Path) -> None:
-    """What is not committed is not seen, a reader holds no writer up, and the next read sees what was committed."""
+    """A reader sees committed data only, does not block the writer, and sees new data at the next read."""
     store = SqliteRuns(database)
     with closing(sqlite3.connect(database, timeout=0)) as writer:
         writer.execute(f"PRAGMA journal_mode = {journal}")

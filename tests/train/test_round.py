@@ -82,7 +82,7 @@ def test_one_round_of_all_groups_is_that_round() -> None:
 
 
 def test_the_derivation_of_some_groups_is_that_of_the_whole_round() -> None:
-    """What a micro-batch of the first update is trained on is what the table stores, bit for bit."""
+    """A micro-batch of the first update trains on the values that the table stores, bit for bit."""
     config = load_config(["method=icpo", "rollout.group_size=2"])
     generator = torch.Generator().manual_seed(0)
     whole = made("a", 11, "+-", "-+", "++", "--", "+-")
