@@ -21,6 +21,8 @@ STATUSES = (Status.WAITING, Status.UNFINISHED, Status.FAILED, Status.DONE)
 
 @dataclass(frozen=True)
 class JobDir:
+    """One arm of a study with one seed, as icpo_cli.ablate.job runs it."""
+
     path: Path
 
     @property

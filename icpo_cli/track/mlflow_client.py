@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 # A server that does not answer must not hold up training; records are kept and sent later.
@@ -32,17 +32,17 @@ def is_missing(error: MlflowException) -> bool:
     return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
 
 
+def reading(uri: str) -> AbstractContextManager[None]:
+    return user_errors(f"{uri}: cannot be read as an MLflow store")
+
+
 @contextmanager
-def reading(uri: str) -> Iterator[None]:
-    """Turns any error of the block into a UserError: the store cannot be read."""
+def user_errors(what: str) -> Iterator[None]:
+    """Turns any error of the block into a UserError that begins with `what`."""
     try:
         yield
-    except Exception as error:  # a store's own errors reach us bare: SQLAlchemy, HTTP, file system
-        raise UserError(f"{uri}: cannot be read as an MLflow store: {one_line(error)}") from error
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    except Exception as error:  # stores raise errors of SQLAlchemy, HTTP and the file system
+        raise UserError(f"{what}: {' '.join(str(error).split())[:300] or type(error).__name__}") from error
 
 
 def remote_names(uri: str, run_id: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Writing a run to MLflow."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mlflow.entities import Metric, Param, RunTag
@@ -11,7 +12,7 @@ from icpo_cli.errors import UserError
 from icpo_cli.runs.files import atomic_create
 from icpo_cli.runs.journal import JournalEntry
 from icpo_cli.runs.run_dir import Status
-from icpo_cli.track.mlflow_client import MlflowClient, get_run, one_line
+from icpo_cli.track.mlflow_client import MlflowClient, get_run, user_errors
 
 PARAMS_A_CALL = 100
 METRICS_A_CALL = 1000
@@ -28,7 +29,7 @@ class MlflowStore:
     @classmethod
     def create(cls, uri: str | None, experiment: str, name: str, parent: str | None = None) -> "MlflowStore":
         """Create a run, a child of `parent` if the store has that run. Raises UserError if the store cannot be used."""
-        try:
+        with _usable(uri):
             client = MlflowClient(_tracking_uri(uri))
             found_parent = get_run(client, parent) if parent else None
             if found_parent is not None:
@@ -39,29 +40,23 @@ class MlflowStore:
             location = Path("mlartifacts").resolve().as_uri() if uri is None else None
             experiment_id = found.experiment_id if found else client.create_experiment(experiment, location)
             return cls(client, client.create_run(experiment_id, run_name=name).info.run_id)
-        except Exception as error:  # a store's own errors reach us bare: SQLAlchemy, HTTP, file system
-            raise UserError(f"track.uri: {uri or 'mlflow.db'}: cannot be used: {one_line(error)}") from error
 
     @staticmethod
     def check_parent(uri: str | None, run_id: str) -> None:
         """Raises UserError if the store cannot be used or has no such run."""
-        try:
+        with _usable(uri):
             found = get_run(MlflowClient(_tracking_uri(uri)), run_id)
-        except Exception as error:
-            raise UserError(f"track.uri: {uri or 'mlflow.db'}: cannot be used: {one_line(error)}") from error
         if found is None:
             raise UserError(f"track.parent: {run_id}: no such run in {uri or 'mlflow.db'}")
 
     @classmethod
     def open(cls, uri: str | None, run_id: str) -> "MlflowStore":
         """Open an existing run and set its status to running. Raises UserError."""
-        try:
+        with user_errors(f"run {run_id}: not in {uri or 'mlflow.db'}"):
             client = MlflowClient(_tracking_uri(uri))
             client.get_run(run_id)
             client.update_run(run_id, status="RUNNING")
             return cls(client, run_id)
-        except Exception as error:
-            raise UserError(f"run {run_id}: not in {uri or 'mlflow.db'}: {one_line(error)}") from error
 
     def log_params(self, params: Mapping[str, object]) -> None:
         rows = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in params.items()]
@@ -96,6 +91,10 @@ class MlflowStore:
 
 STORE_ERRORS = (MlflowException, OSError)
 """Errors of a store that worked at the start: it does not answer, is full or is locked."""
+
+
+def _usable(uri: str | None) -> AbstractContextManager[None]:
+    return user_errors(f"track.uri: {uri or 'mlflow.db'}: cannot be used")
 
 
 def _tracking_uri(uri: str | None) -> str:
