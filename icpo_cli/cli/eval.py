@@ -2,7 +2,6 @@
 
 import json
 import os
-import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icpo_cli.cli.model import make_first
-from icpo_cli.errors import RunFailed, UserError
+from icpo_cli.errors import UserError
 
 if TYPE_CHECKING:
-    from icpo_cli.cli.streams import Streams
     from icpo_cli.config.schema import Config
     from icpo_cli.evaluate.generate import EvalObserver
     from icpo_cli.evaluate.inputs import PriorRun
@@ -148,23 +146,8 @@ def _watched(run: "Run", title: str) -> "EvalOutcome":
             views.enter_context(progress.display)
             return progress
 
-        try:
+        with streams.failures_logged():
             return run(watch)
-        except UserError:
-            raise
-        except RunFailed as error:
-            traceback.print_exc()
-            raise RunFailed(_with_log(str(error), streams)) from error
-        except Exception as error:
-            traceback.print_exc()
-            if streams.path is None:
-                traceback.print_exc(file=streams.err)
-            message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise RunFailed(_with_log(message, streams)) from error
-
-
-def _with_log(message: str, streams: "Streams") -> str:
-    return f"{message}; log: {streams.path}" if streams.path else message
 
 
 def _report(outcome: "EvalOutcome", as_json: bool) -> None:

@@ -3,9 +3,14 @@
 import os
 import sys
 import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TextIO
+
+from icpo_cli.errors import RunFailed, UserError
 
 
 class Streams:
@@ -32,6 +37,26 @@ class Streams:
             log.flush()
             self._redirect_to(log.fileno())
         self.path = path
+
+    @contextmanager
+    def failures_logged(self, prefix: str = "") -> Iterator[None]:
+        """Log the traceback of a failure in the block, and raise RunFailed in one line with the path of the log.
+
+        A UserError gets only the prefix.
+        """
+        try:
+            yield
+        except UserError as error:
+            raise UserError(f"{prefix}{error}") from error
+        except Exception as error:
+            traceback.print_exc()
+            message = str(error)
+            if not isinstance(error, RunFailed):
+                message = f"{type(error).__name__}: {' '.join(message.split())[:300]}"
+                if self.path is None:
+                    traceback.print_exc(file=self.err)
+            log = f"; log: {self.path}" if self.path else ""
+            raise RunFailed(f"{prefix}{message}{log}") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import sys
-import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icpo_cli.cli.model import make_first
-from icpo_cli.errors import EndedAtOnce, RunFailed, UserError
+from icpo_cli.errors import EndedAtOnce, UserError
 
 if TYPE_CHECKING:
     from icpo_cli.cli.streams import Streams
@@ -83,20 +82,10 @@ def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> Non
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with Streams() as streams, ExitStack() as views:
         try:
-            outcome = _train(config, resumed, streams, views)
-        except UserError as error:
-            raise UserError(f"{_rank_prefix()}{error}") from error
-        except RunFailed as error:
-            traceback.print_exc()
-            raise RunFailed(_with_log(f"{_rank_prefix()}{error}", streams)) from error
+            with streams.failures_logged(_rank_prefix()):
+                outcome = _train(config, resumed, streams, views)
         except EndedAtOnce as ended:
             raise EndedAtOnce(ended.signal, _stopped_at_once(streams)) from ended
-        except Exception as error:
-            traceback.print_exc()
-            if streams.path is None:
-                traceback.print_exc(file=streams.err)
-            message = f"{_rank_prefix()}{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise RunFailed(_with_log(message, streams)) from error
     if _is_first_rank():
         _report(config, outcome, as_json)
     if outcome.stopped_by:
@@ -117,10 +106,6 @@ def _train(config: "Config", resumed: "Resumed | None", streams: "Streams", view
 
     prepared = preflight(config, ranks_of_environment())
     return run_training(config, prepared, resumed, watch)
-
-
-def _with_log(message: str, streams: "Streams") -> str:
-    return f"{message}; log: {streams.path}" if streams.path else message
 
 
 def _stopped_at_once(streams: "Streams") -> str:
