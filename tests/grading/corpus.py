@@ -57,7 +57,7 @@ def cases_of(name: str) -> list[LabelledCase]:
     ]
 
 
-def told(case: LabelledCase, verdict: Verdict) -> str:
+def describe(case: LabelledCase, verdict: Verdict) -> str:
     """One line about a verdict that differs from the case's label."""
     wanted = "correct" if case.correct else "not correct"
     return (

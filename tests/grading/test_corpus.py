@@ -6,7 +6,7 @@ import pytest
 
 from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.records import AnswerKind, VerdictKind
-from tests.grading.corpus import cases_of, fail_with, told
+from tests.grading.corpus import cases_of, describe, fail_with
 
 KINDS = [kind.value for kind in AnswerKind]
 
@@ -16,7 +16,7 @@ def test_every_case_is_graded_as_labelled(name: str, verifier: Verifier) -> None
     cases = cases_of(name)
     verdicts = verifier.verify([case.graded for case in cases], Grading(extract="none"))
     wrong = [
-        told(case, verdict)
+        describe(case, verdict)
         for case, verdict in zip(cases, verdicts, strict=True)
         # An undecided verdict is a failure on a wrong answer too.
         if verdict.correct is not case.correct or not verdict.decided

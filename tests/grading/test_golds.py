@@ -54,12 +54,12 @@ def test_all_are_there(name: str, questions: list[Question]) -> None:
 
 def test_every_gold_can_be_compared_with(questions: list[Question], verifier: Verifier) -> None:
     problems = verifier.check_golds([question.gold for question in questions])
-    told = [
+    failures = [
         f"{question.id}: gold {question.gold.answer!r} ({question.gold.kind}): {problem}"
         for question, problem in zip(questions, problems, strict=True)
         if problem is not None and question.id not in UNUSABLE
     ]
-    fail_with(told, len(questions))
+    fail_with(failures, len(questions))
 
 
 def test_every_gold_is_right_against_itself(name: str, questions: list[Question], verifier: Verifier) -> None:
@@ -70,13 +70,13 @@ def test_every_gold_is_right_against_itself(name: str, questions: list[Question]
         "answer_tag": "<think>It must be.</think> <answer> {} </answer>",
         "auto": "Step by step.\n\nThe final answer is: $\\boxed{{{}}}$. I hope it is correct.",
     }
-    told = []
+    failures = []
     for extract, form in forms.items():
         answers = [Answer(form.format(question.gold.answer), question.gold) for question in questions]
         for question, verdict in zip(questions, verifier.verify(answers, grading_of(name, extract)), strict=True):
             if not verdict.correct and question.id not in UNUSABLE | NOT_RIGHT:
-                told.append(f"{question.id}: {extract}: {verdict}")
-    fail_with(told, len(questions))
+                failures.append(f"{question.id}: {extract}: {verdict}")
+    fail_with(failures, len(questions))
 
 
 def test_every_gold_is_right_against_another_spelling_of_itself(
@@ -84,12 +84,12 @@ def test_every_gold_is_right_against_another_spelling_of_itself(
 ) -> None:
     """Add dollar signs and a full stop, so that the texts are not identical."""
     answers = [Answer(respelled(question.gold), question.gold) for question in questions]
-    told = [
+    failures = [
         f"{question.id}: gold {question.gold.answer!r}: {verdict}"
         for question, verdict in zip(questions, verifier.verify(answers, grading_of(name, "none")), strict=True)
         if not verdict.correct and question.id not in UNUSABLE | NOT_RIGHT
     ]
-    fail_with(told, len(questions))
+    fail_with(failures, len(questions))
 
 
 @pytest.mark.parametrize("rule", ["rlpr", "theoremqa"])
@@ -97,24 +97,24 @@ def test_every_gold_is_right_against_itself_by_the_published_rules(
     rule: str, questions: list[Question], verifier: Verifier
 ) -> None:
     answers = [Answer(rf"\boxed{{{respelled(question.gold)}}}", question.gold) for question in questions]
-    told = [
+    failures = [
         f"{question.id}: gold {question.gold.answer!r}: {verdict}"
         for question, verdict in zip(questions, verifier.verify(answers, Grading("boxed", rule)), strict=True)
         if not verdict.correct and question.id not in UNUSABLE | NOT_RIGHT
     ]
-    fail_with(told, len(questions))
+    fail_with(failures, len(questions))
 
 
 def test_no_gold_is_right_against_another_questions(name: str, questions: list[Question], verifier: Verifier) -> None:
     """Pair each gold with the next question's and a random one, of the same kind if possible."""
     pairs = [pair for pair in pairs_of(questions) if (pair[0].id, pair[1].id) not in NOT_WRONG]
     answers = [Answer(other.gold.answer, question.gold) for question, other in pairs]
-    told = [
+    failures = [
         f"{question.id}: gold {question.gold.answer!r}, answer of {other.id}: {verdict}"
         for (question, other), verdict in zip(pairs, verifier.verify(answers, grading_of(name, "none")), strict=True)
         if verdict.correct or not verdict.decided
     ]
-    fail_with(told, len(pairs))
+    fail_with(failures, len(pairs))
 
 
 def respelled(gold: Gold) -> str:

@@ -14,7 +14,7 @@ from icpo_cli.config.schema import RewardConfig, SandboxConfig
 from icpo_cli.grading.extraction import EXTRACTORS
 from icpo_cli.grading.verifier import RULES, Answer, Grading, Verifier
 from icpo_cli.records import AnswerKind, Gold, Verdict, VerdictKind
-from tests.grading.corpus import cases_of, fail_with, told
+from tests.grading.corpus import cases_of, describe, fail_with
 from tests.grading.misbehaving import CRASHES, HANGS, RULE
 from tests.processes import alive
 
@@ -81,7 +81,7 @@ def asked(verifier: Verifier, *requests: str) -> list[Verdict]:
 def test_no_hostile_case_is_believed(verifier: Verifier) -> None:
     cases = cases_of("hostile")
     verdicts = verifier.verify([case.graded for case in cases], AS_IT_IS)
-    believed = [told(case, verdict) for case, verdict in zip(cases, verdicts, strict=True) if verdict.correct]
+    believed = [describe(case, verdict) for case, verdict in zip(cases, verdicts, strict=True) if verdict.correct]
     fail_with(believed, len(cases))
 
 
@@ -89,7 +89,7 @@ def test_no_hostile_case_ends_its_worker(verifier: Verifier) -> None:
     """Size limits are checked before evaluation, so memory and stack are never exhausted."""
     cases = cases_of("hostile")
     verdicts = verifier.verify([case.graded for case in cases], AS_IT_IS)
-    crashed = [told(case, v) for case, v in zip(cases, verdicts, strict=True) if v.rule == "crash"]
+    crashed = [describe(case, v) for case, v in zip(cases, verdicts, strict=True) if v.rule == "crash"]
     fail_with(crashed, len(cases))
 
 
@@ -329,14 +329,14 @@ def test_equal_pairs_are_compared_once(verifier: Verifier, tmp_path: Path) -> No
 def test_a_worker_that_is_killed_at_work_is_replaced_and_the_batch_goes_on(tmp_path: Path) -> None:
     """The worker is killed from outside, as by the OOM killer."""
     patient = SandboxConfig(workers=2, deadline_seconds=300)
-    told_pid = tmp_path / "pid"
+    pid_file = tmp_path / "pid"
     with Verifier(RewardConfig(sandbox=patient)) as verifier:
         verdicts: list[Verdict] = []
-        texts = ["x", f"wait {told_pid}", *[f"x+{n}" for n in range(50)], SUM_OTHERWISE]
+        texts = ["x", f"wait {pid_file}", *[f"x+{n}" for n in range(50)], SUM_OTHERWISE]
         grading = threading.Thread(target=lambda: verdicts.extend(asked(verifier, *texts)), daemon=True)
         grading.start()
-        until(told_pid.exists, "the comparison did not start")
-        os.kill(int(told_pid.read_text()), signal.SIGKILL)
+        until(pid_file.exists, "the comparison did not start")
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
         grading.join(120)
         assert not grading.is_alive(), "the batch hangs after its worker was killed"
         assert [v.extracted for v in verdicts] == texts

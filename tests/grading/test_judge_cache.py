@@ -109,7 +109,7 @@ def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path, judge_of: JudgeOf)
     connection.close()
     (tmp_path / "file").write_text("")
     says_of = {
-        garbage: "cannot be used: file is not a database; move it away",
+        garbage: "cannot be used: file is not a database; move it or choose another file",
         others: "not a judge's cache; choose another file",
         tmp_path / "file": "not a judge's cache; choose another file",
         tmp_path: "cannot be used: unable to open database file",

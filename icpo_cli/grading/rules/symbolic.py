@@ -36,7 +36,6 @@ NO_EXPRESSION = re.compile(r"(?<![\\A-Za-z_{])[A-Za-z]{4,}|0x[0-9A-Fa-f]|\d\.\d+
 
 UNFINISHED = re.compile(r"[-+*/^=]\s*$|\^\s*(?:\{[^{}]*\}|\w)\s*\^")
 """A final operator, or a power of a power without brackets: the parser needs exponential time for them."""
-
 CONVERSION = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=False)
 
 
@@ -179,8 +178,7 @@ def equal_expressions(gold: str, answer: str) -> bool:
 def same_solutions(gold: tuple[str, str], answer: tuple[str, str]) -> bool:
     """Whether two equations have the same solutions. Raises Unreadable or TooLarge.
 
-    True if the difference of sides of one is a multiple of the other's, or if both are linear in a shared unknown and
-    have the same root for any values of the other unknowns.
+    The differences of their sides are multiples of each other, or linear in a shared unknown with equal roots.
     """
     sides = [parse(side) for side in (*gold, *answer)]
     if not all(isinstance(side, sympy.Expr) for side in sides):
