@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from icpo_cli.distributed import Ranks
     from icpo_cli.runs.run_dir import RunDir
     from icpo_cli.train.observer import Observer
-    from icpo_cli.train.session import Resumed, TrainResult
+    from icpo_cli.train.session import TrainResult
 
 
 def train(
@@ -64,7 +64,7 @@ def train(
     _run_here(config, resumed, as_json)
 
 
-def _configuration(settings: list[str], resume: str | None) -> "tuple[Config, Resumed | None]":
+def _configuration(settings: list[str], resume: str | None) -> "tuple[Config, RunDir | None]":
     from icpo_cli.config.load import load_training
 
     if resume is not None:
@@ -74,7 +74,7 @@ def _configuration(settings: list[str], resume: str | None) -> "tuple[Config, Re
     return load_training(settings), None
 
 
-def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> None:
+def _run_here(config: "Config", resumed: "RunDir | None", as_json: bool) -> None:
     """Run this process as one rank."""
     from icpo_cli.cli.streams import Streams
 
@@ -92,7 +92,7 @@ def _run_here(config: "Config", resumed: "Resumed | None", as_json: bool) -> Non
         raise typer.Exit(128 + outcome.stopped_by)
 
 
-def _train(config: "Config", resumed: "Resumed | None", streams: "Streams", views: ExitStack) -> "TrainResult":
+def _train(config: "Config", resumed: "RunDir | None", streams: "Streams", views: ExitStack) -> "TrainResult":
     from icpo_cli.cli.train_display import TrainProgress
     from icpo_cli.train.launch import ranks_of_environment
     from icpo_cli.train.preflight import preflight

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -17,19 +16,6 @@ GRACE_SECONDS = 10
 """Between SIGTERM and SIGKILL for the remaining ranks."""
 STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 """Exit statuses of a rank that stopped on a signal and saved."""
-
-
-@dataclass(frozen=True)
-class RankExit:
-    """Exit status of a rank; negative for a signal, as in subprocess."""
-
-    rank: int
-    status: int
-
-    def __str__(self) -> str:
-        if self.status < 0:
-            return f"rank {self.rank} was killed by {signal.Signals(-self.status).name}"
-        return f"rank {self.rank} failed with status {self.status}"
 
 
 def adopt_slurm() -> None:
@@ -71,9 +57,11 @@ def run_local_ranks(count: int, arguments: Sequence[str], device: str) -> int:
             signal.signal(number, handler)
     if failed is None:
         return ranks[0].returncode
-    if failed.status == EXIT_USER_ERROR:
+    status = ranks[failed].returncode
+    if status == EXIT_USER_ERROR:
         return EXIT_USER_ERROR
-    raise RunFailed(f"{failed}; the other ranks were terminated")
+    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
+    raise RunFailed(f"rank {failed} {how}; the other ranks were terminated")
 
 
 def exec_deepspeed(hostfile: str, arguments: Sequence[str]) -> None:
@@ -109,14 +97,13 @@ def _start(rank: int, count: int, port: int, arguments: Sequence[str], device: s
     return process
 
 
-def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> RankExit | None:
+def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> int | None:
     """Wait until every rank has ended, or one has failed; the failed rank, or None."""
     while True:
         statuses = [process.poll() for process in ranks]
         for rank, status in enumerate(statuses):
             if status not in (None, 0, *STOPPED):
-                assert status is not None
-                return RankExit(rank, status)
+                return rank
         if None not in statuses:
             return None
         time.sleep(0.2)

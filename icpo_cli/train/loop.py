@@ -55,16 +55,6 @@ MAX_SKIPPED_IN_A_ROW = 3
 
 
 @dataclass(frozen=True)
-class IterationResult:
-    """The results of an iteration that the next one needs."""
-
-    updates: Sequence[Update]
-    probe: WeightProbe
-    final_std: float
-    """Mean over groups of the std of their final rewards."""
-
-
-@dataclass(frozen=True)
 class Trainer:
     """Everything one training process owns: engines, data, trackers. Its methods are the steps of an iteration."""
 
@@ -94,9 +84,8 @@ class Trainer:
             self.evaluate(0)
         stopping = self.stop.requested(self.ranks.all_reduce_max)
         while state.iteration < config.train.iterations and not stopping:
-            iteration = state.iteration + 1
-            result = self.train_iteration(iteration, probe, state.running_std)
-            probe, state = result.probe, self.next_state(state, iteration, result)
+            state, probe = self.train_iteration(state, probe)
+            iteration = state.iteration
             last = iteration == config.train.iterations
             improved = False
             if last or iteration % config.train.eval_every == 0:
@@ -109,13 +98,14 @@ class Trainer:
                 self.save(state)
         return state
 
-    def train_iteration(self, iteration: int, probe: WeightProbe, running_std: float | None) -> IterationResult:
+    def train_iteration(self, state: LoopState, probe: WeightProbe) -> tuple[LoopState, WeightProbe]:
         """Sample rounds until there are enough groups, update on them, sync the weights, record."""
-        config, ranks, clock = self.config, self.ranks, PhaseClock(iteration, self.observer, self.stop)
+        config, ranks, iteration = self.config, self.ranks, state.iteration + 1
+        clock = PhaseClock(iteration, self.observer, self.stop)
         omega = omega_at(iteration, config.method, config.train.iterations)
 
         def derive(sampled: Round, old: LogProbs) -> Derived:
-            return derive_round(config, sampled, old, omega, running_std, ranks.all_gather_cat)
+            return derive_round(config, sampled, old, omega, state.running_std, ranks.all_gather_cat)
 
         size = config.rollout.prompts_per_iteration // ranks.size
         rounds: list[Round] = []
@@ -143,7 +133,7 @@ class Trainer:
             probe = self.sync_weights(probe)
         statistics = update_metrics(updates) | process_metrics(process_updates)
         self.record_iteration(iteration, omega, rounds, selected, statistics | {"logprob_gap/probe": probe.gap}, clock)
-        return IterationResult(updates, probe, mean_final_std(rounds, ranks))
+        return self.next_state(state, updates, mean_final_std(rounds, ranks)), probe
 
     def sample(
         self, iteration: int, round_index: int, clock: PhaseClock
@@ -240,10 +230,13 @@ class Trainer:
         metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], self.ranks.device)
         self.observer.iteration(iteration, self.record.iteration(iteration, rows, metrics))
 
-    def next_state(self, state: LoopState, iteration: int, result: IterationResult) -> LoopState:
-        """The state after the iteration. Raises RunFailed after too many skipped updates in a row."""
-        skipped = state.skipped_in_a_row
-        for update in result.updates:
+    def next_state(self, state: LoopState, updates: Sequence[Update], final_std: float) -> LoopState:
+        """The state after the next iteration. Raises RunFailed after too many skipped updates in a row.
+
+        `final_std`: mean over the iteration's groups of the std of their final rewards.
+        """
+        iteration, skipped = state.iteration + 1, state.skipped_in_a_row
+        for update in updates:
             skipped = skipped + 1 if update.skipped else 0
             if skipped == MAX_SKIPPED_IN_A_ROW:
                 good = self.checkpoints.last()
@@ -252,8 +245,8 @@ class Trainer:
                     f"the last good checkpoint is {good or 'none: the run had not saved yet'}"
                 )
         decay = self.config.rollout.std_ema_decay
-        before, now = state.running_std, result.final_std
-        std = now if before is None else decay * before + (1 - decay) * now
+        before = state.running_std
+        std = final_std if before is None else decay * before + (1 - decay) * final_std
         return replace(state, iteration=iteration, skipped_in_a_row=skipped, running_std=std)
 
     def evaluate(self, iteration: int) -> float | None:

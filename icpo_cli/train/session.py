@@ -55,15 +55,7 @@ class TrainResult:
     """The signal that stopped the run early; 0 if it ran to its end."""
 
 
-@dataclass(frozen=True)
-class Resumed:
-    """The run to resume, and its newest checkpoint, if it has one."""
-
-    run: RunDir
-    checkpoint: Checkpoint | None
-
-
-def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]:
+def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, RunDir]:
     """The stored configuration of a run, and the run. Raises UserError.
 
     Files and key=value given with --resume must agree with it, except for settings that change no result.
@@ -78,11 +70,11 @@ def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, Resumed]
             f"--resume {run}: belongs to another configuration: {key} is {old} there, {new} here{more}; "
             f"a run with other settings is a new one: leave --resume out"
         )
-    return config, Resumed(folder, folder.checkpoint())
+    return config, folder
 
 
 def run_training(
-    config: Config, prepared: TrainInputs, resumed: Resumed | None, watch: Callable[[RunDir, Ranks], Observer]
+    config: Config, prepared: TrainInputs, resumed: RunDir | None, watch: Callable[[RunDir, Ranks], Observer]
 ) -> TrainResult:
     """Train in this process, one rank of the run. `watch` is called once the run's folder is known.
 
@@ -91,11 +83,12 @@ def run_training(
     profile = device_profile(config)
     ranks = join(profile.backend, profile.type, config.train.collective_timeout_seconds)
     try:
-        state = _state(resumed, ranks)
-        tracker = _tracker(config, resumed, state) if ranks.first else None
+        checkpoint = resumed.checkpoint() if resumed is not None else None
+        state = _state(checkpoint, ranks)
+        tracker = _tracker(config, resumed, state if checkpoint else None) if ranks.first else None
         run = RunDir(Path(ranks.broadcast(str(tracker.run.path.resolve()) if tracker else None)))
         observer = watch(run, ranks)
-        with StopSignal(observer.stopping, keep_records=True) as stop, _recorded(tracker) as closing:
+        with StopSignal(observer.stopping, keep_records=True) as stop, _recorded(tracker):
             if tracker is not None:
                 tracker.warn = observer.note
                 tracker.describe(Kind.TRAIN, config, _facts(config, prepared, profile.type, ranks))
@@ -111,7 +104,7 @@ def run_training(
                 observer.note(f"this run is complete: {state.iteration} iterations")
             else:
                 prepared.verifier.start()  # while the engines load
-                with _engines(config, prepared, resumed, ranks) as (learner, process_model, sampler):
+                with _engines(config, prepared, checkpoint, ranks) as (learner, process_model, sampler):
                     trainer = Trainer(
                         config=config,
                         prompts=prepared.prompts,
@@ -131,7 +124,8 @@ def run_training(
                     state = trainer.train(state)
             # A stop request in the last iteration changes nothing: the run is complete.
             stopped_by = stop.signal if state.iteration < config.train.iterations else 0
-            closing.status = Status.STOPPED if stopped_by else Status.DONE
+            if tracker is not None:
+                tracker.end(Status.STOPPED if stopped_by else Status.DONE)
         last = checkpoints.last()
         return TrainResult(
             run_id=run.id,
@@ -149,7 +143,7 @@ def run_training(
 
 @contextmanager
 def _engines(
-    config: Config, prepared: TrainInputs, resumed: Resumed | None, ranks: Ranks
+    config: Config, prepared: TrainInputs, checkpoint: Checkpoint | None, ranks: Ranks
 ) -> Iterator[tuple[Learner, Learner | None, Sampler]]:
     """Learner, process model if any, then sampler: vLLM joins the process group that DeepSpeed created."""
     from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
@@ -162,10 +156,10 @@ def _engines(
     if REWARD_SOURCES[config.reward.source].needs_process_model:
         own = process_model_config(config)
         process_model = DeepSpeedLearner(own, model, profile, ranks, process_loss(own))
-    if resumed is not None and resumed.checkpoint is not None:
-        learner.load_state(resumed.checkpoint.resume)
+    if checkpoint is not None:
+        learner.load_state(checkpoint.resume)
         if process_model is not None:
-            process_model.load_state(resumed.checkpoint.process_model)
+            process_model.load_state(checkpoint.process_model)
     sampler = VLLMSampler(EngineSpec.of_rollout(config), model, config.model.dtype, profile, ranks.size)
     try:
         yield learner, process_model, sampler
@@ -183,40 +177,29 @@ def process_model_config(config: Config) -> Config:
     return replace(config, learner=own)
 
 
-@dataclass
-class _Closing:
-    """The final status that MLflow gets."""
-
-    status: Status = Status.FAILED
-
-
 @contextmanager
-def _recorded(tracker: Tracker | None) -> Iterator[_Closing]:
-    """Write the run's final status to MLflow, however the block ends."""
-    closing = _Closing()
+def _recorded(tracker: Tracker | None) -> Iterator[None]:
+    """Write the run's final status to MLflow if the block raises."""
     try:
-        yield closing
-    except EndedAtOnce:
-        closing.status = Status.STOPPED
-        raise
-    finally:
+        yield
+    except BaseException as error:
         if tracker is not None:
-            tracker.end(closing.status)
+            tracker.end(Status.STOPPED if isinstance(error, EndedAtOnce) else Status.FAILED)
+        raise
 
 
-def _state(resumed: Resumed | None, ranks: Ranks) -> LoopState:
-    if resumed is None or resumed.checkpoint is None:
-        return LoopState()
-    state = resumed.checkpoint.state()
-    if state.ranks != ranks.size:
+def _state(checkpoint: Checkpoint | None, ranks: Ranks) -> LoopState:
+    state = LoopState() if checkpoint is None else checkpoint.state()
+    if checkpoint is not None and state.ranks != ranks.size:
         raise UserError(f"the run has {state.ranks} ranks, this start {ranks.size}: use --nproc {state.ranks}")
     return state
 
 
-def _tracker(config: Config, resumed: Resumed | None, state: LoopState) -> Tracker:
+def _tracker(config: Config, resumed: RunDir | None, state: LoopState | None) -> Tracker:
+    """`state`: that of the checkpoint to resume from; None: from the start."""
     if resumed is None:
         return Tracker.create(config)
-    return Tracker.resume(config, resumed.run, state.iteration if resumed.checkpoint else -1)
+    return Tracker.resume(config, resumed, -1 if state is None else state.iteration)
 
 
 def _facts(config: Config, prepared: TrainInputs, device: str, ranks: Ranks) -> dict[str, str]:
