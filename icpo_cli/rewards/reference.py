@@ -1,4 +1,8 @@
-"""RLPR: the reward is the mean token probability of the reference answer after the response's reasoning."""
+"""Rewards from the reference answer's probability after the response's reasoning.
+
+RLPR rewards the mean token probability. VeriFree rewards the likelihood, and trains on the reasoning followed by the
+reference answer instead of the response's own answer.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -6,15 +10,15 @@ import torch
 from torch import Tensor
 
 from icpo_cli.records import Group, Prompt, Response
-from icpo_cli.rewards.source import SourceInput, SourceOutput
+from icpo_cli.rewards.source import ReferenceTargets, SourceInput, SourceOutput
 
-TAG = "<answer>"
+TAG, CLOSING_TAG = "<answer>", "</answer>"
 Encode = Callable[[str], list[int]]
 
 
 def from_reference_probability(inputs: SourceInput) -> SourceOutput:
-    """Mean probability of the reference's tokens after the response's reasoning, minus the same without any reasoning,
-    clamped to [0, 1] (RLPR, Eq. 2 to 4). 0 for a response without exactly one answer tag."""
+    """RLPR, Eq. 2 to 4: mean probability of the reference's tokens after the response's reasoning, minus the same without
+    any reasoning, clamped to [0, 1]. 0 for a response without exactly one answer tag."""
     texts = [with_reference(group, inputs.encode) for group in inputs.groups]
     old = inputs.logprobs([group for group, _ in texts])  # [P, G+1, T]
     mask = reference_mask(texts, old.mask)
@@ -30,6 +34,26 @@ def from_reference_probability(inputs: SourceInput) -> SourceOutput:
     )
 
 
+def from_reference_likelihood(inputs: SourceInput) -> SourceOutput:
+    """VeriFree: R = pi(reference | prompt, reasoning): the product over the reference's tokens and the closing tag's.
+
+    0 for a response without exactly one answer tag or cut off at the length limit; it is trained on as it is.
+    """
+    texts = [reference_texts(group, inputs.encode) for group in inputs.groups]
+    groups = [group for group, _ in texts]
+    old = inputs.logprobs(groups)  # [P, G, T]
+    reference = reference_mask(texts, old.mask)
+    has_reference = reference.sum(-1) > 0  # [P, G]
+    likelihood = (old.logprob.double() * reference).sum(-1).exp() * has_reference
+    answer = likelihood.tolist()
+    return SourceOutput(
+        answer=answer,
+        decided=[True] * len(texts),
+        columns={"reference_likelihood": answer, "reference_placed": has_reference.double().tolist()},
+        targets=ReferenceTargets(groups, old, reference),
+    )
+
+
 def with_reference(group: Group, encode: Encode, closing: str = "") -> tuple[Group, list[int]]:
     """The group with the reference answer in place of each response's own; its last text has no reasoning.
 
@@ -42,6 +66,20 @@ def with_reference(group: Group, encode: Encode, closing: str = "") -> tuple[Gro
         Group(group.prompt, tuple(Response("", tokens, (0.0,) * len(tokens), "stop") for tokens, _ in texts)),
         [count for _, count in texts],
     )
+
+
+def reference_texts(group: Group, encode: Encode) -> tuple[Group, list[int]]:
+    """Each response's reasoning followed by the reference and the closing tag, and how many tokens these two have.
+
+    A response without a place for the reference stays as it is, with a count of 0.
+    """
+    placed, counts = with_reference(group, encode, CLOSING_TAG)
+    # The last text of `placed` is the reference without any reasoning, which VeriFree does not use.
+    own = [
+        (response, 0) if count == 0 or response.finish_reason == "length" else (text, count)
+        for response, text, count in zip(group.responses, placed.responses[:-1], counts[:-1], strict=True)
+    ]
+    return Group(group.prompt, tuple(text for text, _ in own)), [count for _, count in own]
 
 
 def reference_mask(texts: Sequence[tuple[Group, list[int]]], mask: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
 """All reward sources by name, the values of `reward.source`."""
 
-from icpo_cli.rewards.likelihood import from_reference_likelihood
 from icpo_cli.rewards.majority import from_majority
 from icpo_cli.rewards.process import from_process
-from icpo_cli.rewards.reference import from_reference_probability
+from icpo_cli.rewards.reference import from_reference_likelihood, from_reference_probability
 from icpo_cli.rewards.self_certainty import from_self_certainty
 from icpo_cli.rewards.source import RewardSource, from_verdicts
 

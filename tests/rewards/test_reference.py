@@ -8,8 +8,12 @@ import torch
 
 from icpo_cli.config.schema import RewardConfig
 from icpo_cli.records import Gold, Group, LogProbs, Prompt, Response
-from icpo_cli.rewards.likelihood import from_reference_likelihood, reference_texts
-from icpo_cli.rewards.reference import from_reference_probability, with_reference
+from icpo_cli.rewards.reference import (
+    from_reference_likelihood,
+    from_reference_probability,
+    reference_texts,
+    with_reference,
+)
 from icpo_cli.rewards.source import SourceInput
 from tests.rewards.rewarding import KEY, NO_LOGPROBS
 
