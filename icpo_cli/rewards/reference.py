@@ -17,8 +17,8 @@ Encode = Callable[[str], list[int]]
 
 
 def from_reference_probability(inputs: SourceInput) -> SourceOutput:
-    """RLPR, Eq. 2 to 4: mean probability of the reference's tokens after the response's reasoning, minus the same without
-    any reasoning, clamped to [0, 1]. 0 for a response without exactly one answer tag."""
+    """RLPR, Eq. 2 to 4: mean probability of the reference's tokens after the response's reasoning, minus the same
+    without any reasoning, clamped to [0, 1]. 0 for a response without exactly one answer tag."""
     texts = [with_reference(group, inputs.encode) for group in inputs.groups]
     old = inputs.logprobs([group for group, _ in texts])  # [P, G+1, T]
     mask = reference_mask(texts, old.mask)
