@@ -1,7 +1,7 @@
-"""Figures of curves, for a paper's column: one look for all that draw. The one module that imports matplotlib.
+"""Figures for a paper's column, in one style. The one module that imports matplotlib.
 
-Colours are Okabe and Ito's, which the colour-blind tell apart, without their yellow, which white swallows; line style
-and marker differ too, so that grey print will do. Figures are drawn without pyplot, which keeps state.
+Colours are Okabe and Ito's, which colour-blind readers can distinguish, without yellow, which is too light on white.
+Line styles and markers differ too, for grey print. Figures are drawn without pyplot, which keeps global state.
 """
 
 import math
@@ -19,11 +19,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from icpo_cli.runs.files import atomic_write
+from icpo_cli.text import printable
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.2, 1.2)), (0, (8, 1.5, 1, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "X")
-"""7 colours, 5 dashes and 6 markers share no divisor: 210 lines before a look recurs."""
+"""7 colours, 5 dashes and 6 markers have no common divisor: 210 lines before a look repeats."""
 HATCHES = ("", "////", "....", "xxxx", "----")
 
 COLUMN_INCHES, PAGE_INCHES = 3.5, 7.2
@@ -31,25 +32,25 @@ PANEL_INCHES = 1.9
 """Height of one panel."""
 LINE_INCHES = 0.14
 """Height of a line of the legend or caption."""
-HANDLE_LETTERS = 10
-"""Width of a legend's line sample, in letters."""
+HANDLE_CHARACTERS = 10
+"""Width of a legend's line sample, in characters."""
 POINTS, SMALL_POINTS = 8, 7
 DPI = 200
 MARKERS_A_LINE = 8
 BAND_OPACITY = 0.18
 FEW_DOTS = 100
 BAR_INCHES = 0.26
-NAME_LETTERS = 26
-"""That fit into a line beside a bar."""
+NAME_CHARACTERS = 26
+"""Characters of a bar's name that fit into a line."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: y over x, [N] each, and a band from low to high where they are given (NaN: none at that point)."""
+    """One curve: y over x, [N] each, and an optional band from low to high (NaN: no band at that point)."""
 
     label: str
     look: int
-    """Lines of one number look the same in every panel and figure."""
+    """Index of colour, dash and marker: equal ones look the same in every panel and figure."""
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] = ()
@@ -58,7 +59,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Dots:
-    """Points that nothing joins: y over x, [N] each."""
+    """Unconnected points: y over x, [N] each."""
 
     label: str
     look: int
@@ -68,19 +69,19 @@ class Dots:
 
 @dataclass(frozen=True)
 class Stack:
-    """A part of every bar, which lie end to end from above to below."""
+    """One part of each of N stacked horizontal bars."""
 
     label: str
     look: int
     names: Sequence[str]
-    """The bars', [N]."""
+    """Names of the bars, [N], from top to bottom."""
     lengths: Sequence[float]
-    """[N]"""
+    """Lengths of this part, [N]."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. Stacks are of the same bars."""
+    """One pair of axes. All stacks have the same bars."""
 
     title: str
     x_label: str
@@ -89,7 +90,7 @@ class Panel:
     dots: tuple[Dots, ...] = ()
     stacks: tuple[Stack, ...] = ()
     whole_x: bool = True
-    """Whether x counts something, so that no tick stands between two numbers."""
+    """Whether x is a count: ticks only at whole numbers."""
 
     @property
     def marks(self) -> tuple[Line | Dots | Stack, ...]:
@@ -102,12 +103,12 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel], caption: str) -> Figure:
-    """Panels, three beside one another at most, under one legend; the caption below. One panel fits a column."""
+    """Draw panels, at most three side by side, with one legend above and the caption below; one panel fits a column."""
     across = min(len(panels), 3)
     down = math.ceil(len(panels) / across)
     width = COLUMN_INCHES if across == 1 else PAGE_INCHES
-    letters = int(width * 72 / (0.55 * SMALL_POINTS))  # that fit in a line
-    text = textwrap.fill(plain(caption), letters)
+    characters = int(width * 72 / (0.55 * SMALL_POINTS))  # that fit in a line
+    text = textwrap.fill(plain(caption), characters)
 
     figure = Figure(dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -117,12 +118,12 @@ def draw(panels: Sequence[Panel], caption: str) -> Figure:
         handles |= {line.look: _draw_line(its_axes, line) for line in panel.lines}
         handles |= {dots.look: _draw_dots(its_axes, dots) for dots in panel.dots}
         handles |= _draw_stacks(its_axes, panel.stacks)
-        _dress(its_axes, panel, letters // across)
+        _style_axes(its_axes, panel, characters // across)
     for unused in axes[len(panels) :]:
         unused.remove()
     labels = {mark.look: mark.label for panel in panels for mark in panel.marks}
     looks = sorted(handles)
-    legend_rows = _add_legend(figure, [handles[look] for look in looks], [labels[look] for look in looks], letters)
+    legend_rows = _add_legend(figure, [handles[look] for look in looks], [labels[look] for look in looks], characters)
     figure.supxlabel(text, x=0.01, ha="left", fontsize=SMALL_POINTS)
     height = max(panel.inches for panel in panels) * down
     figure.set_size_inches(width, height + LINE_INCHES * (legend_rows + text.count("\n") + 2))
@@ -134,25 +135,24 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf")]
     for path in paths:
         undated = {"CreationDate": None} if path.suffix == ".pdf" else None
-        # 42: text stays text, which a publisher's tools ask for.
+        # Type 42 keeps text as text, which publishers require.
         with matplotlib.rc_context({"pdf.fonttype": 42}), atomic_write(path, durable=False) as tmp:
             figure.savefig(tmp, format=path.suffix[1:], metadata=undated)
-        figure.set_layout_engine("none")  # as it is laid out now: to do so again takes a third of the time
+        figure.set_layout_engine("none")  # keep this layout: a second one takes a third of the time
     return paths
 
 
 def plain(text: str) -> str:
     """Escape text for matplotlib: dollars do not start mathematics, control codes are replaced."""
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return shown.replace("$", r"\$")
+    return printable(text).replace("$", r"\$")
 
 
-def _add_legend(figure: Figure, handles: Sequence[Line2D | Patch], labels: Sequence[str], letters: int) -> int:
-    """Above the panels, in as many columns as `letters` a line leave room for; returns the lines of text it takes."""
-    room = letters - HANDLE_LETTERS
-    wrapped = [textwrap.fill(plain(label), room) for label in labels]
+def _add_legend(figure: Figure, handles: Sequence[Line2D | Patch], labels: Sequence[str], characters: int) -> int:
+    """Add a legend above the panels, in as many columns as fit into `characters`; returns its number of text lines."""
+    width = characters - HANDLE_CHARACTERS
+    wrapped = [textwrap.fill(plain(label), width) for label in labels]
     longest = max(len(row) for label in wrapped for row in label.splitlines())
-    columns = max(1, min(len(labels), letters // (longest + HANDLE_LETTERS)))
+    columns = max(1, min(len(labels), characters // (longest + HANDLE_CHARACTERS)))
     figure.legend(
         handles,
         wrapped,
@@ -167,7 +167,7 @@ def _add_legend(figure: Figure, handles: Sequence[Line2D | Patch], labels: Seque
 
 def _draw_line(axes: Axes, line: Line) -> Line2D:
     colour = COLOURS[line.look % len(COLOURS)]
-    apart = max(1, math.ceil(len(line.x) / MARKERS_A_LINE))
+    every = max(1, math.ceil(len(line.x) / MARKERS_A_LINE))
     (drawn,) = axes.plot(
         line.x,
         line.y,
@@ -176,8 +176,8 @@ def _draw_line(axes: Axes, line: Line) -> Line2D:
         linewidth=1.2,
         marker=MARKERS[line.look % len(MARKERS)],
         markersize=3,
-        # Markers of two lines that run together do not cover each other.
-        markevery=(line.look * apart // 3 % apart, apart),
+        # Shifted, so that markers of two close lines do not cover each other.
+        markevery=(line.look * every // 3 % every, every),
     )
     if len(line.low):
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=BAND_OPACITY, linewidth=0)
@@ -185,7 +185,7 @@ def _draw_line(axes: Axes, line: Line) -> Line2D:
 
 
 def _draw_dots(axes: Axes, dots: Dots) -> Line2D:
-    hollow = dots.look % 2 == 0  # which grey print keeps apart
+    hollow = dots.look % 2 == 0  # distinguishable in grey print
     (drawn,) = axes.plot(
         dots.x,
         dots.y,
@@ -196,41 +196,41 @@ def _draw_dots(axes: Axes, dots: Dots) -> Line2D:
         fillstyle="none" if hollow else "full",
         markeredgewidth=0.9 if hollow else 0,
         alpha=0.8,
-        rasterized=True,  # thousands of them, which a PDF would name one by one
+        rasterized=True,  # a PDF would store thousands of dots one by one
     )
     return drawn
 
 
 def _draw_stacks(axes: Axes, stacks: Sequence[Stack]) -> dict[int, Patch]:
-    """The first bar uppermost."""
+    """Draw stacked bars, the first one on top."""
     drawn: dict[int, Patch] = {}
-    reached: list[float] = [0.0] * (len(stacks[0].names) if stacks else 0)
+    ends: list[float] = [0.0] * (len(stacks[0].names) if stacks else 0)
     for stack in stacks:
         bars = axes.barh(
-            range(len(reached)),
+            range(len(ends)),
             stack.lengths,
-            left=reached,
+            left=ends,
             color=COLOURS[stack.look % len(COLOURS)],
             hatch=HATCHES[stack.look % len(HATCHES)],
             edgecolor="white",
             linewidth=0.4,
         )
         drawn[stack.look] = bars.patches[0]
-        reached = [start + length for start, length in zip(reached, stack.lengths, strict=True)]
+        ends = [start + length for start, length in zip(ends, stack.lengths, strict=True)]
     if stacks:
-        names = [_wrapped(name, NAME_LETTERS) for name in stacks[0].names]
+        names = [_wrapped(name, NAME_CHARACTERS) for name in stacks[0].names]
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
     return drawn
 
 
-def _wrapped(name: str, letters: int) -> str:
-    """In two lines at most."""
-    return "\n".join(textwrap.wrap(plain(name), letters, max_lines=2, placeholder="…"))
+def _wrapped(name: str, width: int) -> str:
+    """At most two lines of `width` characters."""
+    return "\n".join(textwrap.wrap(plain(name), width, max_lines=2, placeholder="…"))
 
 
-def _dress(axes: Axes, panel: Panel, letters: int) -> None:
-    axes.set_title(_wrapped(panel.title, int(letters * SMALL_POINTS / POINTS * 0.85)), fontsize=POINTS)
+def _style_axes(axes: Axes, panel: Panel, characters: int) -> None:
+    axes.set_title(_wrapped(panel.title, int(characters * SMALL_POINTS / POINTS * 0.85)), fontsize=POINTS)
     axes.set_xlabel(plain(panel.x_label), fontsize=SMALL_POINTS)
     axes.set_ylabel(plain(panel.y_label), fontsize=SMALL_POINTS)
     axes.tick_params(labelsize=SMALL_POINTS)

@@ -1,4 +1,4 @@
-"""`icpo explain`: the derivation from confidences and rewards to advantages, step by step."""
+"""`icpo explain`: how advantages follow from confidences and rewards, step by step."""
 
 import json
 import math
@@ -13,33 +13,34 @@ from icpo_cli.errors import RunFailed, UserError
 if TYPE_CHECKING:
     from icpo_cli.config.schema import MethodConfig
 
-RUN_HELP = "A training run, in runs/ or in the store: its id, a beginning of it, its folder or its name."
+RUN_HELP = "A training run in runs/ or in the store: its id, a prefix of it, its folder or its name."
 DELTA, TAU, OMEGA = 0.4, 2.0, 1.0
 
 
 def explain(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help=RUN_HELP)] = None,
-    iteration: Annotated[int | None, typer.Option(metavar="I", min=1, help="Of RUN, from 1.")] = None,
-    prompt: Annotated[str | None, typer.Option(metavar="P", help="A prompt's id, or a beginning of it.")] = None,
+    iteration: Annotated[int | None, typer.Option(metavar="I", min=1, help="An iteration of RUN, from 1.")] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="P", help="A prompt's id, or a prefix of it.")] = None,
     logprob: Annotated[
-        str | None, typer.Option(help="Confidence of each response (log of its mean token probability), by comma.")
+        str | None,
+        typer.Option(help="Confidence of each response (log of its mean token probability), comma-separated."),
     ] = None,
-    reward: Annotated[str | None, typer.Option(help="R_verif of each response, by comma.")] = None,
-    delta: Annotated[float | None, typer.Option(help=f"Scale of the preference score; {DELTA:g}.")] = None,
-    tau: Annotated[float | None, typer.Option(help=f"The bonus is capped at |R| / tau; {TAU:g}.")] = None,
-    omega: Annotated[float | None, typer.Option(help=f"Weight of the bonus; {OMEGA:g}.")] = None,
+    reward: Annotated[str | None, typer.Option(help="R_verif of each response, comma-separated.")] = None,
+    delta: Annotated[float | None, typer.Option(help=f"Scale of the preference score. Default: {DELTA:g}.")] = None,
+    tau: Annotated[float | None, typer.Option(help=f"The bonus is capped at |R| / tau. Default: {TAU:g}.")] = None,
+    omega: Annotated[float | None, typer.Option(help=f"Weight of the bonus. Default: {OMEGA:g}.")] = None,
     store: Store = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Derive the advantages of one group: of a stored one (RUN), or from given numbers as the paper's Tables 7 and 8.
+    """Derive the advantages of one group: a stored one (RUN), or given numbers as in the paper's Tables 7 and 8.
 
-    A stored group is derived anew by its run's configuration and compared with what was logged.
+    A stored group is derived again with its run's configuration and compared with the logged values.
     Values that begin with a minus sign need the equals sign: --logprob=-0.01,-0.05.
     """
     given = {"--logprob": logprob, "--reward": reward, "--delta": delta, "--tau": tau, "--omega": omega}
     stored = {"--iteration": iteration, "--prompt": prompt, "--store": store}
     if run is not None:
-        _check_absent(given, "with RUN, whose own are taken")
+        _check_absent(given, "with RUN, which has its own values")
         _explain_run(run, iteration, prompt, store, as_json)
         return
     _check_absent(stored, "without RUN")

@@ -1,4 +1,4 @@
-"""Display of a stored group's derivation."""
+"""Output of `icpo explain RUN`: a stored group and its derivation."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from icpo_cli.report.explain import TOLERANCE, Explained
 from icpo_cli.text import printable
 
 LONGEST = 200
-"""Letters of a text that are shown; an answer stands at the end."""
+"""Characters of a text that are shown; the answer is at its end."""
 SHOWN = ("response", "text", "extracted", "verdict", "rule", "reason")
 REWARDS = ("reward_answer", "reward_format", "reward_noise", "reward_verif")
 
 
 def explained_json(explained: Explained) -> dict[str, Any]:
-    """The keys of `icpo explain` on given numbers, and what they are of."""
+    """Document of --json: the keys of `icpo explain` on given numbers, and facts of the group."""
     group = explained.group
     return {
         "run_id": group.run_id,
@@ -39,14 +39,14 @@ def explained_json(explained: Explained) -> dict[str, Any]:
 
 
 def print_explained(explained: Explained) -> None:
-    """On stdout: the group, then the steps from its log-probs and rewards to its advantages."""
+    """Print the group, then the steps from its log-probs and rewards to its advantages."""
     group, config = explained.group, explained.group.config
     say = typer.echo
     say(f"run {group.run_id}, iteration {group.iteration}, method {printable(config.method.name)}")
     say(f"prompt {printable(group.prompt_id)}: {_short(group.rows[0]['question'])}")
     say(f"gold   {_short(group.rows[0]['gold'])}")
     if group.asked > 1:
-        say(f"The iteration asked it {group.asked} times; this is the first.")
+        say(f"The iteration sampled this prompt {group.asked} times; this is the first group.")
     weights = config.reward
     for k, row in enumerate(group.rows, 1):
         answer = "no answer" if row["extracted"] is None else f"answer {_short(row['extracted'])}"
@@ -61,19 +61,19 @@ def print_explained(explained: Explained) -> None:
     say(f"0. Confidence ({how[config.method.confidence]}):  {confidences}")
     print_steps(explained.derivation, config.method, explained.omega)
     if explained.undecided:
-        say("The advantages are 0: nobody could judge one of the responses, so the mean would be a guess.")
+        say("The advantages are 0: a response has no verdict, so the group's mean reward is not known.")
     if not explained.unequal:
         gap = max(explained.largest_difference.values())
-        say(f"Every number is the logged one (largest difference {gap:.1e}, {TOLERANCE:g} is allowed).")
+        say(f"All numbers equal the logged ones (largest difference {gap:.1e}, tolerance {TOLERANCE:g}).")
 
 
 def difference_text(explained: Explained) -> str:
-    """In one line: what was logged otherwise."""
+    """Columns that differ from the logged values, in one line."""
     group = explained.group
     gaps = ", ".join(f"{name} by {explained.largest_difference[name]:.3g}" for name in explained.unequal)
     return (
-        f"run {group.run_id}, iteration {group.iteration}, prompt {group.prompt_id}: logged otherwise than its "
-        f"configuration, log-probs and rewards give it: {gaps}"
+        f"run {group.run_id}, iteration {group.iteration}, prompt {group.prompt_id}: logged values differ from "
+        f"those that its configuration, log-probs and rewards give: {gaps}"
     )
 
 

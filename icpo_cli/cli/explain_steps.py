@@ -1,4 +1,4 @@
-"""A derivation from confidences and rewards to advantages, as it is shown."""
+"""Output of a derivation from confidences and rewards to advantages, as text and as JSON."""
 
 import typer
 
@@ -10,7 +10,7 @@ STDS = {"population": "population std", "sample": "sample std", "none": "centred
 
 
 def order_of(derivation: Derivation) -> list[int]:
-    """The numbers (from 1) of the responses by ascending confidence."""
+    """Response numbers, from 1, by ascending confidence."""
     confidence = derivation.confidence.tolist()
     return [1 + i for i in sorted(range(len(confidence)), key=lambda i: confidence[i])]
 
@@ -28,7 +28,7 @@ def document(derivation: Derivation) -> dict[str, list[float] | list[int]]:
 
 
 def print_steps(derivation: Derivation, method: MethodConfig, omega: float) -> None:
-    """The steps of Tables 7 and 8: order, pairs, scores, rewards, advantages."""
+    """Print the steps of the paper's Tables 7 and 8: order, pairs, scores, rewards, advantages."""
     confidence = [min(value, LOG_PROB_CEILING) for value in derivation.confidence.tolist()]
     reward, score = derivation.reward.tolist(), derivation.preference_score.tolist()
     final, bonus = derivation.final_reward.tolist(), derivation.bonus.tolist()

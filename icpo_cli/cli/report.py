@@ -1,4 +1,4 @@
-"""`icpo report`: finished evaluations as the paper's tables, beside the paper's numbers, or as a page."""
+"""`icpo report`: finished evaluations as the paper's tables, compared with a baseline, or as an HTML page."""
 
 from io import StringIO
 from pathlib import Path
@@ -21,30 +21,35 @@ RICH = "rich"
 def report(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN ...]", help="Evaluations, training runs or studies; none: all of the store."),
+        typer.Argument(metavar="[RUN ...]", help="Evaluations, training runs or studies. None: the whole store."),
     ] = None,
     table: Annotated[
-        int | None, typer.Option(metavar="1|2|3|4", help="The paper's table whose layout to show; 1 unless named.")
+        int | None, typer.Option(metavar="1|2|3|4", help="Layout of that table of the paper. Default: 1.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="paper|FILE.csv", help="Set beside these numbers, with what can be told.")
+        str | None, typer.Option(metavar="paper|FILE.csv", help="Compare with a baseline, with intervals.")
     ] = None,
     format_: Annotated[
         str | None, typer.Option("--format", metavar="FORMAT", help="rich, md, csv, tex, html or json.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="A file; or, without --format, a folder for the page with figures."),
+        typer.Option(metavar="PATH", help="A file; or, without --format, a folder for the HTML page with figures."),
     ] = None,
-    stderr: Annotated[bool, typer.Option("--stderr", help="With standard errors.")] = False,
-    experiment: Annotated[str | None, typer.Option(metavar="NAME", help="Of this MLflow experiment alone.")] = None,
+    stderr: Annotated[bool, typer.Option("--stderr", help="Show standard errors.")] = False,
+    experiment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only evaluations of this MLflow experiment.")
+    ] = None,
     tag: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Evaluations tagged so, or their training runs.")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Only evaluations with this tag, or whose training run has it."),
     ] = None,
     rows: Annotated[
-        Path | None, typer.Option(metavar="FILE.yaml", help="rows: [{family, model, method, run}], one a row.")
+        Path | None, typer.Option(metavar="FILE.yaml", help="A file of rows: [{family, model, method, run}].")
     ] = None,
-    mixed: Annotated[bool, typer.Option("--mixed", help="Show numbers of other graders and data too, marked.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Also show numbers of other graders and data, marked.")
+    ] = False,
     store: Store = None,
 ) -> None:
     """Show finished evaluations as the paper's tables, or compare them with the paper's."""
@@ -60,12 +65,12 @@ def report(
         _write_page(opened, request, number, against, stderr, out)
         return
     selection = select(opened.runs(), request)
-    made = _baseline_report(selection, against, number) if against else table_report(selection, number or 1, stderr)
-    _print(made, kind or RICH, out)
+    found = _baseline_report(selection, against, number) if against else table_report(selection, number or 1, stderr)
+    _print(found, kind or RICH, out)
 
 
 def _format(name: str | None, out: Path | None) -> str | None:
-    """That of --format, else of the ending of --out; None where neither names one. Raises UserError."""
+    """Format that --format, else the ending of --out, names; None if neither does. Raises UserError."""
     from icpo_cli.config.load import nearest
     from icpo_cli.report.table import FORMATS
 
@@ -125,7 +130,7 @@ def _baseline_report(selection: "Selection", name: str, number: int | None) -> "
 def _write_page(
     store: "RunStore", request: "ReportRequest", number: int | None, against: str | None, stderr: bool, folder: Path
 ) -> None:
-    """Runs that were not evaluated yet give a page without tables."""
+    """Write the HTML page; without evaluations it has no tables."""
     from icpo_cli.report.contents import has_evaluations, listed_runs, study_reports, table_reports
     from icpo_cli.report.page import write_page
     from icpo_cli.report.select import select
@@ -143,11 +148,11 @@ def _write_page(
     typer.echo(str(path))
 
 
-def _print(made: "Report", kind: str, out: Path | None) -> None:
+def _print(report: "Report", kind: str, out: Path | None) -> None:
     from icpo_cli.report.table import FORMATS
 
     if kind != RICH:
-        text = FORMATS[kind](made)
+        text = FORMATS[kind](report)
         if out is None:
             typer.echo(text, nl=False)
         else:
@@ -158,10 +163,10 @@ def _print(made: "Report", kind: str, out: Path | None) -> None:
     from icpo_cli.tables.terminal import print_document, stdout_console
 
     if out is None:
-        print_document(made.document, stdout_console())
+        print_document(report.document, stdout_console())
         return
     plain = StringIO()
-    print_document(made.document, Console(file=plain, width=160, highlight=False))
+    print_document(report.document, Console(file=plain, width=160, highlight=False))
     _write(out, plain.getvalue())
 
 

@@ -100,8 +100,8 @@ def stored_group(run: str, iteration: int, prompt: str | None, store: str | None
     config = load_config([str(config_file)])
     table = tables[iteration]() if iteration in tables else None
     if table is None:
-        known = f"there: {_spans(sorted(tables))}" if tables else "there are none of any"
-        raise UserError(f"--iteration {iteration}: run {run_id} has no stored responses of it; {known}")
+        known = f"stored iterations: {_spans(sorted(tables))}" if tables else "no iteration has any"
+        raise UserError(f"--iteration {iteration}: run {run_id} has no stored responses for it; {known}")
     try:
         responses = read_table(table, ["prompt_id", "decided", "reward_final", "reward_verif"])
         prompts = [row["prompt_id"] for row in responses]
@@ -180,13 +180,13 @@ def _prompt(prompts: Sequence[str], iteration: int, wanted: str | None) -> str:
     known = list(dict.fromkeys(prompts))
     if wanted is None:
         raise UserError(
-            f"--prompt: name a prompt's id, or a beginning of it; iteration {iteration} has {', '.join(known)}"
+            f"--prompt: name a prompt's id, or a prefix of it; iteration {iteration} has {', '.join(known)}"
         )
     found = [each for each in known if each == wanted] or [each for each in known if each.startswith(wanted)]
     if len(found) == 1:
         return found[0]
     shown = found or known
-    problem = "several prompts begin so" if found else f"no prompt of iteration {iteration} begins so; there"
+    problem = "several prompts match" if found else f"no prompt of iteration {iteration} matches; known"
     more = f", ... ({len(shown):,} in all)" if len(shown) > MAX_NAMES else ""
     raise UserError(f"--prompt {wanted}: {problem}: {', '.join(shown[:MAX_NAMES])}{more}")
 

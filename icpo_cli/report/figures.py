@@ -25,7 +25,7 @@ LOOKS = {kind.value: look for look, kind in enumerate(VerdictKind, 1)}
 """Look of each verdict in all figures; 0, black, is not used."""
 IN_WORDS = {kind.value: kind.value.replace("_", " ") for kind in VerdictKind}
 MIN_RESPONSES_A_POINT, MAX_POINTS = 20, 10
-"""Of a calibration curve."""
+"""Limits of a calibration curve."""
 
 
 Labelled = tuple[str, Sequence[ResponseConfidence]]

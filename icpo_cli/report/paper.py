@@ -85,17 +85,18 @@ def _check_columns(path: Path, found: Sequence[str]) -> None:
         raise UserError(f"{path}: no column of a benchmark; they are called {', '.join(BENCHMARKS)}")
 
 
-def _row(place: str, columns: dict[str, str]) -> BaselineRow:
+def _row(location: str, columns: dict[str, str]) -> BaselineRow:
     if None in columns or None in columns.values():
-        raise UserError(f"{place}: has {'more' if None in columns else 'fewer'} cells than the first line has columns")
+        count = "more" if None in columns else "fewer"
+        raise UserError(f"{location}: has {count} cells than the first line has columns")
     model, method = (columns[name].strip() for name in NEEDED)
     if not model or not method:
-        raise UserError(f"{place}: column '{'method' if model else 'model'}' is empty")
+        raise UserError(f"{location}: column '{'method' if model else 'model'}' is empty")
     scores = {}
     for bench in BENCHMARKS:
-        value = _number(place, columns, bench)
+        value = _number(location, columns, bench)
         if value is not None:
-            stderr = _number(place, columns, f"{bench}_stderr")
+            stderr = _number(location, columns, f"{bench}_stderr")
             scores[bench] = Score(
                 value,
                 math.nan if stderr is None else stderr,
@@ -113,14 +114,14 @@ def _row(place: str, columns: dict[str, str]) -> BaselineRow:
     return BaselineRow(columns, EvalRow(variant, scores))
 
 
-def _number(place: str, columns: Mapping[str, str], name: str) -> float | None:
+def _number(location: str, columns: Mapping[str, str], name: str) -> float | None:
     text = columns.get(name, "").strip()
     if not text:
         return None
     # float() also accepts nan, inf and 1_0.
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE):
-        raise UserError(f"{place}: column '{name}' holds {text!r}, not a number")
+        raise UserError(f"{location}: column '{name}' holds {text!r}, not a number")
     value = float(text)
     if not 0 <= value <= 100:
-        raise UserError(f"{place}: column '{name}' holds {text}; accuracies are percent, from 0 to 100")
+        raise UserError(f"{location}: column '{name}' holds {text}; accuracies are percent, from 0 to 100")
     return value

@@ -45,7 +45,7 @@ class Responses:
     """Each with `where` (iteration or benchmark), `prompt_id`, `response` (from 1) and the columns of TEXTS and NUMBERS
     that its table has: text safe to display, finite numbers."""
     note: str
-    """What is left out and what could not be read; empty if nothing."""
+    """Left out responses and unreadable files; empty without any."""
 
 
 @dataclass(frozen=True)

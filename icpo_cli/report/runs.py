@@ -33,13 +33,13 @@ class RunSummary:
     """For an evaluation: its training run's."""
     model: str | None = None
     iterations: tuple[int, int] | None = None
-    """Of a training run: done, and configured."""
+    """Iterations of a training run: done, and configured."""
     accuracy: Mapping[str, float] = field(default_factory=dict)
     """Percent: of a training run under HELDOUT or ROLLOUT, of an evaluation by benchmark and group mean."""
     jobs_done: str | None = None
-    """Of a study: 3 of 12."""
+    """Done jobs of a study: 3 of 12."""
     partial: bool = False
-    """Of an evaluation."""
+    """Whether an evaluation is partial."""
 
 
 @dataclass(frozen=True)

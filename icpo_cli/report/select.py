@@ -38,9 +38,9 @@ KEYS = ("family", "model", "method", "setting", "verifier", "run")
 
 @dataclass(frozen=True)
 class RequestedRow:
-    """One row of --rows; None for what its runs tell."""
+    """One row of --rows; None for values that its runs give."""
 
-    place: str
+    location: str
     """File and row number, for messages."""
     runs: tuple[str, ...]
     family: str | None = None
@@ -99,22 +99,22 @@ def read_rows(path: Path) -> tuple[RequestedRow, ...]:
     return tuple(_read_row(f"{path}: row {number}", row) for number, row in enumerate(rows, 1))
 
 
-def _read_row(place: str, row: Any) -> RequestedRow:
+def _read_row(location: str, row: Any) -> RequestedRow:
     if not isinstance(row, dict):
-        raise UserError(f"{place}: must be {{{', '.join(KEYS)}}}, not {row!r}")
+        raise UserError(f"{location}: must be {{{', '.join(KEYS)}}}, not {row!r}")
     for key, value in row.items():
         if key not in KEYS:
-            raise UserError(f"{place}: unknown key '{key}'{nearest(str(key), KEYS)}")
+            raise UserError(f"{location}: unknown key '{key}'{nearest(str(key), KEYS)}")
         if key != "run" and not isinstance(value, str):
-            raise UserError(f"{place}: '{key}' must be a text, not {value!r}")
+            raise UserError(f"{location}: '{key}' must be a text, not {value!r}")
     runs = row.get("run")
     runs = runs if isinstance(runs, list) else [runs]
     if not runs or not all(isinstance(run, str) and run for run in runs):
-        raise UserError(f"{place}: 'run' must name a run, or a list of them, in quotes where the id is all digits")
+        raise UserError(f"{location}: 'run' must name a run, or a list of them, in quotes where the id is all digits")
     verifiers = list(names.VERIFIERS)
     if row.get("verifier", "none") not in verifiers:
-        raise UserError(f"{place}: verifier: unknown '{row['verifier']}'{nearest(row['verifier'], verifiers)}")
-    return RequestedRow(place, tuple(runs), **{key: row.get(key) for key in KEYS if key != "run"})
+        raise UserError(f"{location}: verifier: unknown '{row['verifier']}'{nearest(row['verifier'], verifiers)}")
+    return RequestedRow(location, tuple(runs), **{key: row.get(key) for key in KEYS if key != "run"})
 
 
 def _filtered(evaluations: Sequence[PastEvaluation], request: ReportRequest) -> list[PastEvaluation]:
@@ -199,9 +199,8 @@ def _evaluations_under(run: PastRun, found: Sequence[PastEvaluation], option: st
 
 def _requested_row(row: RequestedRow, runs: Sequence[PastRun], found: Sequence[PastEvaluation]) -> EvalRow:
     """A row of --rows; keys that it lacks are taken from its runs."""
-    evaluations = [
-        each for name in row.runs for each in _evaluations_under(find_run(runs, name, row.place), found, row.place)
-    ]
+    requested = [find_run(runs, name, row.location) for name in row.runs]
+    evaluations = [each for run in requested for each in _evaluations_under(run, found, row.location)]
     own = evaluations[0].variant
     model = row.model or own.model
     variant = ModelVariant(

@@ -54,14 +54,14 @@ def test_a_group_that_nobody_could_judge_has_no_advantage(made_store: Made, expl
     arguments = [made_store.icpo, "--iteration", "1", "--prompt", "sum/1/4"]
     document = explain(*arguments, "--json").document
     assert document["undecided"] and document["advantage"] == [0.0] * 4 and any(document["grpo_advantage"])
-    assert "The advantages are 0: nobody could judge one of the responses" in explain(*arguments).out
+    assert "The advantages are 0: a response has no verdict" in explain(*arguments).out
 
 
 def test_the_steps_as_they_are_shown(made_store: Made, explain: Callable) -> None:
     out = explain(made_store.icpo[:10], "--iteration", "1", "--prompt", "sum/1/0").out
     assert "1. Responses by ascending confidence (Eq. 6)" in out and "5. Advantages (Eq. 5), population std:" in out
     assert "O1  correct, answer" in out and "R_verif = 0.9 * 1 + 0.1 * 0 = 0.9000" in out
-    assert "Every number is the logged one" in out
+    assert "All numbers equal the logged ones" in out
     # Model output is text.
     assert "\x1b" not in out and "\u202e" not in out and "[bold]rich[/bold]" in out and "<script>" in out
 
@@ -93,8 +93,11 @@ def test_what_was_logged_otherwise_is_said_and_fails(copied: Path, icpo_here: Ca
     write_table(rows, copied)
     arguments = [str(copied.parent.parent), "--iteration", "2", "--prompt", "sum/2/0"]
     done = icpo_here("explain", *arguments)
-    assert done.status == 1 and "Every number is the logged one" not in done.out
-    assert "logged otherwise than its configuration, log-probs and rewards give it: reward_final by inf" in done.err
+    assert done.status == 1 and "All numbers equal the logged ones" not in done.out
+    assert (
+        "logged values differ from those that its configuration, log-probs and rewards give: reward_final by inf"
+        in done.err
+    )
     assert "advantage by 2e-06" in done.err and "confidence" not in done.err
     done = icpo_here("explain", *arguments, "--json")
     assert (done.status, done.document["equal"]) == (1, False)
@@ -105,7 +108,7 @@ def test_a_prompt_that_was_asked_twice(copied: Path, icpo_here: Callable) -> Non
     rows = read_table(copied)
     write_table([*rows, *rows[:4]], copied)
     done = icpo_here("explain", str(copied.parent.parent), "--iteration", "2", "--prompt", "sum/2/0")
-    assert done.status == 0 and "The iteration asked it 2 times; this is the first." in done.out
+    assert done.status == 0 and "The iteration sampled this prompt 2 times; this is the first group." in done.out
 
 
 def test_a_response_without_tokens(copied: Path, icpo_here: Callable) -> None:
@@ -121,17 +124,17 @@ def test_a_response_without_tokens(copied: Path, icpo_here: Callable) -> None:
 
 MISTAKES = {
     "no iteration": (["icpo", "--prompt", "x"], "--iteration: name an iteration of RUN"),
-    "no prompt": (["icpo", "--iteration", "1"], "--prompt: name a prompt's id, or a beginning of it"),
+    "no prompt": (["icpo", "--iteration", "1"], "--prompt: name a prompt's id, or a prefix of it"),
     "no such run": (["nosuchrun", "--iteration", "1", "--prompt", "x"], "RUN nosuchrun: no such run in the store"),
     "no responses": (
         ["icpo", "--iteration", "9", "--prompt", "x"],
-        "has no stored responses of it; there: 1 to 3",
+        "has no stored responses for it; stored iterations: 1 to 3",
     ),
     "no such prompt": (
         ["icpo", "--iteration", "1", "--prompt", "x"],
-        "--prompt x: no prompt of iteration 1 begins so; there: sum/1/0, sum/1/1",
+        "--prompt x: no prompt of iteration 1 matches; known: sum/1/0, sum/1/1",
     ),
-    "several prompts": (["icpo", "--iteration", "1", "--prompt", "sum"], "several prompts begin so: sum/1/0, sum/1/1"),
+    "several prompts": (["icpo", "--iteration", "1", "--prompt", "sum"], "several prompts match: sum/1/0, sum/1/1"),
     "an evaluation": (["eval Qwen2.5-7B", "--iteration", "1", "--prompt", "x"], "is of kind eval: only a training run"),
     "both ways": (["icpo", "--iteration", "1", "--prompt", "x", "--delta=0.3"], "--delta: not with RUN"),
     "neither way": ([], "explain: name a RUN with --iteration and --prompt, or give --logprob and --reward"),
