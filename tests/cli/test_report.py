@@ -44,7 +44,7 @@ def rlpr_stem(name: str) -> str:
 
 
 def write_questions(folder: Path, name: str) -> dict[str, str]:
-    """As many as the benchmark has, in the form of RLPR's files; the golds by id."""
+    """Write all questions of a benchmark in RLPR's format; their golds by id."""
     lettered = BENCHMARKS[name].kinds == ("letter",)
     golds = {n: "ABCD"[n % 4] if lettered else str(n) for n in range(BENCHMARKS[name].count)}
     rows = [

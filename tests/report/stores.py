@@ -63,9 +63,9 @@ HOSTILE = (
 """Texts of the first group's responses, in their order."""
 SHARES = {"mmlu_pro": 0.5, "gpqa": 0.3, "theoremqa": 0.4, "webinstruct": 0.6, "math500": 0.7, "minerva": 0.35}
 SHARES |= {"aime24": 0.15}
-"""What of an evaluation's responses is right unless it is said otherwise, by benchmark."""
+"""{benchmark: default share of correct responses}."""
 QUESTIONS = 20
-"""Of each benchmark: whole, with as few."""
+"""Questions of each benchmark, few and complete."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the report's figures draw: numbers by hand, and files that stay the same."""
+"""Figures of the report: plotted numbers checked by hand, and reproducible files."""
 
 import math
 from dataclasses import replace

@@ -265,7 +265,7 @@ def test_a_run_that_is_deleted_meanwhile_is_listed_without_its_curves(made_store
 
 
 def document_of(folder: Path) -> dict[str, Any]:
-    """What the page's script reads."""
+    """The data that the page's script reads."""
     text = (folder / "index.html").read_text()
     return json.loads(text.partition('id="data">')[2].partition("</script>")[0])
 
