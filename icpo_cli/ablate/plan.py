@@ -13,7 +13,7 @@ from icpo_cli.errors import UserError
 from icpo_cli.models.locate import architecture_of
 from icpo_cli.models.sizes import check_lengths, memory_gib
 from icpo_cli.objective.omega import omega_at
-from icpo_cli.train.estimate import NOT_KNOWN, Estimate, estimate, past_runs
+from icpo_cli.train.plan import NOT_KNOWN, Estimate, estimate, past_runs
 
 SHOWN_AT = (0.0, 0.1, 0.2, 0.5, 1.0)
 """Fractions of a run's iterations at which omega is printed."""

@@ -166,7 +166,7 @@ def _time_text(config: "Config") -> str:
     """Estimated duration of the run on this machine, and the basis of the estimate."""
     from icpo_cli.ablate.launch.local import shares
     from icpo_cli.text import duration
-    from icpo_cli.train.estimate import estimate, past_runs
+    from icpo_cli.train.plan import estimate, past_runs
 
     [whole] = shares(1, uses_gpus=config.train.device != "cpu")
     past = past_runs(Path(config.train.output_dir), Path("studies"))

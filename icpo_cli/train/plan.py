@@ -1,11 +1,31 @@
-"""The plan of a training run, from its configuration alone: nothing is started and nothing downloaded."""
+"""The plan of a training run: counts, memory and duration; nothing is started and nothing downloaded.
 
+The duration comes from earlier runs of the same sizes on this machine, else from a count of tokens.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
 
+import yaml
+
+from icpo_cli.config.load import to_tree
 from icpo_cli.config.schema import Config, SourceConfig
 from icpo_cli.data.sources import load_questions
 from icpo_cli.models.locate import architecture_of
 from icpo_cli.models.sizes import check_lengths, memory_gib
+from icpo_cli.runs.run_dir import RunDir, runs_in
+
+FLOPS_A_CORE = {"bfloat16": 120e9, "float32": 50e9}
+"""FLOP/s per core of forward and backward on the x86-64 machine of development."""
+STEP_SECONDS = 0.5
+"""Fixed duration of an iteration or evaluation there, for any size of model."""
+PAST_RUNS = 50
+"""Number of the newest runs that are read."""
+PROBE_AND_JOBS = ("*/probe", "*/*/seed-*")
+"""Folders with runs, below the folder of studies."""
 
 
 @dataclass(frozen=True)
@@ -60,3 +80,105 @@ def plan(config: Config, ranks: int) -> TrainPlan:
 def _count(source: SourceConfig) -> int | None:
     """Number of questions; None for a source on the hub. Raises UserError for an invalid source."""
     return None if source.source == "hub" else len(load_questions(source))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Duration of one run from its first to its last evaluation, without engine start and checkpoints."""
+
+    seconds: float | None
+    basis: str
+    """How it was estimated, as text."""
+
+
+NOT_KNOWN = Estimate(None, "no run of these sizes has been made here")
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """Sizes of a run and the time it took."""
+
+    sizes: dict[str, Any]
+    iteration_seconds: float
+    evaluation_seconds: float
+
+
+def estimate(config: Config, past: Sequence[RunCost], cores: int | None) -> Estimate:
+    """Estimate a run. `cores`: CPU cores of this machine for the run; None if it runs on something else."""
+    sizes = _sizes(to_tree(config))
+    same = [run for run in past if run.sizes == sizes]
+    if same:
+        iteration = fmean(run.iteration_seconds for run in same)
+        evaluation = fmean(run.evaluation_seconds for run in same)
+        runs = "1 run" if len(same) == 1 else f"{len(same)} runs"
+        basis = f"{iteration:.1f} s an iteration, measured in {runs} of these sizes"
+        return Estimate(iteration * config.train.iterations + evaluation * evaluations(config), basis)
+    architecture = architecture_of(config.model)
+    if cores is None or architecture is None:
+        return NOT_KNOWN
+    rate = FLOPS_A_CORE[config.model.dtype] * cores
+    steps = config.train.iterations + evaluations(config)
+    seconds = 2 * architecture.parameters * _passes(config) / rate + STEP_SECONDS * steps
+    speed = f"{rate / 1e9:.0f} GFLOP/s, {cores} core{'s' if cores > 1 else ''}"
+    basis = f"counted, not measured: full-length responses at {speed}; an order of magnitude"
+    return Estimate(seconds, basis)
+
+
+def evaluations(config: Config) -> int:
+    """Number of held-out evaluations: before the first iteration, every eval_every, and after the last."""
+    every, iterations = config.train.eval_every, config.train.iterations
+    return 1 + iterations // every + (iterations % every > 0)
+
+
+def past_runs(output_dir: Path, studies: Path) -> list[RunCost]:
+    """Costs of the newest runs here, single runs and runs of studies."""
+    folders = [output_dir, *(folder for form in PROBE_AND_JOBS for folder in studies.glob(form))]
+    runs = [run for folder in folders for run in runs_in(folder)]
+    newest = sorted(runs, key=lambda run: run.journal.modified(), reverse=True)[:PAST_RUNS]
+    return [cost for run in newest if (cost := _cost(run)) is not None]
+
+
+def _cost(run: RunDir) -> RunCost | None:
+    """None for a run without a complete iteration."""
+    entries = [entry.metrics for entry in run.journal.entries()]
+    iterations = [metrics["seconds/iteration"] for metrics in entries if "seconds/iteration" in metrics]
+    if not iterations:
+        return None
+    # Not run.config(): an earlier version may have written it, and resolving 50 configurations takes seconds.
+    text = run.config_file.read_text(encoding="utf-8")
+    tree = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return RunCost(_sizes(tree), fmean(iterations), _mean(m["seconds/eval"] for m in entries if "seconds/eval" in m))
+
+
+def _sizes(tree: dict[str, Any]) -> dict[str, Any]:
+    """The settings that determine the cost of an iteration: sizes, model, data, and forward passes."""
+    learner = tree["learner"]
+    kept = ("mini_batch_prompts", "zero_stage", "micro_batch_tokens", "logit_chunk_tokens", "gradient_checkpointing")
+    return {
+        **{section: tree[section] for section in ("model", "data", "rollout")},
+        **{key: learner[key] for key in kept},
+        "reference": learner["kl_coef"] > 0,
+        "old_logprobs": learner.get("old_logprobs", "learner"),  # earlier runs lack the key
+        "device": tree["train"]["device"],
+        "k": tree["eval"]["k"],
+        "benchmarks": tree["eval"]["benchmarks"],
+    }
+
+
+def _passes(config: Config) -> float:
+    """Upper bound of the tokens in all forward passes of a run; a backward pass counts as two."""
+    rollout, learner = config.rollout, config.learner
+    group = rollout.max_prompt_tokens + rollout.group_size * rollout.max_response_tokens
+    sampled = rollout.max_prompt_tokens + (rollout.votes or rollout.group_size) * rollout.max_response_tokens
+    # Log-probs of the old policy, of the reference, and the update with its backward pass.
+    passes = (learner.old_logprobs == "learner") + (learner.kl_coef > 0) + 3 + learner.gradient_checkpointing
+    trained = config.train.iterations * rollout.prompts_per_iteration * (sampled + group * passes)
+    heldout = config.data.heldout
+    questions = heldout.size if heldout is not None and heldout.source == "reasoning_gym" else 0
+    response = rollout.max_prompt_tokens + rollout.max_response_tokens
+    return trained + evaluations(config) * questions * (config.eval.k or 1) * response
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return fmean(found) if found else 0.0

@@ -6,7 +6,7 @@ import pytest
 from icpo_cli.config.load import load_config, to_yaml
 from icpo_cli.config.schema import Config
 from icpo_cli.runs.journal import Journal, JournalEntry
-from icpo_cli.train.estimate import Estimate, estimate, evaluations, past_runs
+from icpo_cli.train.plan import Estimate, estimate, evaluations, past_runs
 
 QUICKSTART = str(Path(__file__).parents[2] / "experiments" / "quickstart.yaml")
 
