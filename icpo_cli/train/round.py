@@ -15,7 +15,7 @@ from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.loss import truncated_importance
 from icpo_cli.objective.methods import Derivation, derive
 from icpo_cli.objective.process import process_advantage
-from icpo_cli.objective.selection import KEEP, Candidates
+from icpo_cli.objective.selection import KEEP
 from icpo_cli.records import Group, LogProbs, Reward
 from icpo_cli.rewards.source import SourceOutput
 
@@ -80,8 +80,7 @@ def derive_round(
     confidence = CONFIDENCE[config.method.confidence](old.logprob.double(), old.mask)  # [P, G]
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(sampled.output.decided), gather)
     correct = torch.tensor([[each.verdict.correct for each in group] for group in sampled.rewards])  # [P, G]
-    candidates = Candidates(derivation.final_reward, correct, running_std or 0.0)
-    keep = KEEP[config.rollout.keep](candidates, config.rollout)  # [P]
+    keep = KEEP[config.rollout.keep](derivation.final_reward, correct, running_std or 0.0, config.rollout)  # [P]
     return Derived(old, derivation, _token_advantage(config, sampled, old, derivation.advantage), keep.tolist())
 
 

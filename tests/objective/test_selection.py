@@ -4,16 +4,15 @@ import torch
 
 from icpo_cli.config.schema import MethodConfig, RolloutConfig
 from icpo_cli.objective.methods import derive
-from icpo_cli.objective.selection import KEEP, Candidates
+from icpo_cli.objective.selection import KEEP
 
 REWARD = torch.tensor([[0.1, 0.1, 0.1], [1.0, 0.1, 0.1], [0.0, 0.0, 0.0]], dtype=torch.float64)
 CONFIDENCE = torch.tensor([[-0.1, -0.2, -0.3]] * 3, dtype=torch.float64)
 
 
 def kept(keep: str, final_reward: torch.Tensor = REWARD, running_std: float = 0.0, **rollout: Any) -> list[bool]:
-    groups = Candidates(final_reward, final_reward > 0.5, running_std)
-    wanted: list[bool] = KEEP[keep](groups, RolloutConfig(**rollout)).tolist()
-    return wanted
+    result: list[bool] = KEEP[keep](final_reward, final_reward > 0.5, running_std, RolloutConfig(**rollout)).tolist()
+    return result
 
 
 def test_groups_of_exactly_equal_final_rewards_are_left_out() -> None:
