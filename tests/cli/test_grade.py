@@ -228,7 +228,7 @@ BAD_LINES = {
     "kind": (b'{"gold": "1", "response": "1", "kind": "nubmer"}', 'unknown kind "nubmer"; nearest: number'),
     "choices": (b'{"gold": "1", "response": "1", "choices": "A"}', "column 'choices' holds \"A\", not a list of texts"),
     "aliases": (b'{"gold": "1", "response": "1", "aliases": [null]}', "column 'aliases' holds [null]"),
-    "ordered": (b'{"gold": "1", "response": "1", "ordered": "yes"}', "column 'ordered' holds \"yes\", not true or false"),
+    "ordered": (b'{"gold": "1", "response": "1", "ordered": "yes"}', 'holds "yes", not true or false'),
 }
 
 
