@@ -55,7 +55,7 @@ def explain(
 def _explain_run(run: str, iteration: int | None, prompt: str | None, store: str | None, as_json: bool) -> None:
     if iteration is None:
         raise UserError("--iteration: name an iteration of RUN, from 1")
-    from icpo_cli.cli.explain_run import difference_text, explained_json, print_explained
+    from icpo_cli.cli.explain_display import difference_text, explained_json, print_explained
     from icpo_cli.report.explain import explain as derive_again
     from icpo_cli.report.explain import stored_group
 
@@ -79,7 +79,7 @@ def _explain_given(logprob: str, reward: str, method: "MethodConfig", omega: flo
 
     import torch
 
-    from icpo_cli.cli.explain_steps import document, print_steps
+    from icpo_cli.cli.explain_display import document, print_steps
     from icpo_cli.objective.methods import derive
 
     confidence, verif = (torch.tensor(numbers, dtype=torch.float64) for numbers in (confidences, rewards))
