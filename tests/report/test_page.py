@@ -302,7 +302,7 @@ def test_a_page_of_an_earlier_report_is_replaced_and_nothing_else(
     (tmp_path / "site" / "index.html").write_text("<h1>my site</h1>")
     refused = icpo_here("report", "--out", str(tmp_path / "site"))
     assert refused.status == 2
-    assert refused.err.strip().endswith("its index.html is no page of icpo report; name another folder")
+    assert refused.err.strip().endswith("its index.html was not written by icpo report; name another folder")
     assert (tmp_path / "site" / "index.html").read_text() == "<h1>my site</h1>"
 
     (tmp_path / "file").write_text("")
