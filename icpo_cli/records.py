@@ -205,7 +205,7 @@ class Update:
     log_ratio: float
     """Mean absolute log-ratio over tokens, under the token weights of the loss, nats."""
     entropy: float | None
-    """Mean over response tokens, nats; None where the old log-probs came with an entropy."""
+    """Mean over response tokens, nats; None if LogProbs.entropy has it."""
     grad_norm: float
     skipped: bool
     """True if a loss or gradient was not finite: weights and optimizer state are unchanged."""

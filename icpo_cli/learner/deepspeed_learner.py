@@ -158,10 +158,11 @@ class DeepSpeedLearner:
         """One optimizer step on the mini-batch `members`; also the old log-probs of its groups, in their order."""
         longest = longest_response(groups)
         totals = self._totals(response_mask([groups[index] for index in members]))
-        without_entropy = old is not None and old.entropy is None
+        # The sampler's log-probs come without entropy: the update's own forward adds it to the statistics.
+        entropy_missing = old is not None and old.entropy is None
         order, parts, sums = [], [], []
         for indices, packed in self._micro_batches(groups, members):
-            stats = self._forward(packed, with_entropy=old is None or without_entropy)
+            stats = self._forward(packed, with_entropy=old is None or entropy_missing)
             if old is None:
                 part = resize(self._as_logprobs([groups[index] for index in indices], packed, stats), longest)
             else:
@@ -171,7 +172,7 @@ class DeepSpeedLearner:
             order.append(indices)
             parts.append(part)
         total = self.ranks.all_reduce_sum(torch.stack(sums).double().sum(0))
-        update = self._optimizer_step(total, totals.tokens if without_entropy else None)
+        update = self._optimizer_step(total, totals.tokens if entropy_missing else None)
         return concat(parts, original_order(order)), update
 
     def _backward(self, stats: TokenStats, old: LogProbs, totals: Totals, advantage: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""The paper's mathematics as pure tensor functions: torch alone, no I/O, no models, no distributed calls."""
+"""The mathematics of the paper as pure tensor functions: torch and the config schema, no I/O, models or collectives."""

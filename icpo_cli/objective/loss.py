@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from icpo_cli.config.schema import Config
+
 
 class Totals(NamedTuple):
     """Counts of a whole mini-batch, over all ranks."""
@@ -94,3 +96,24 @@ def truncated_importance(logprob: Tensor, sampler_logprob: Tensor, cap: float) -
     Both log-probs are of the old policy. [..., T], [..., T] nats -> [..., T]
     """
     return (logprob - sampler_logprob).exp().clamp(max=cap)
+
+
+def policy_loss(config: Config) -> Loss:
+    """The loss of Eq. 4 with the configured settings."""
+    learner, mean, length = config.learner, config.method.loss_mean, config.rollout.max_response_tokens
+
+    def loss(rows: TokenRows, totals: Totals) -> LossOutput:
+        return clipped_loss(
+            logprob=rows.logprob,
+            old_logprob=rows.old_logprob,
+            ref_logprob=rows.ref_logprob,
+            advantage=rows.advantage,
+            weight=token_weight(rows.mask, mean, totals, length),
+            clip_low=learner.clip_ratio,
+            clip_high=learner.clip_ratio if learner.clip_ratio_high is None else learner.clip_ratio_high,
+            kl_coef=learner.kl_coef,
+            # With old log-probs from the learner, the cap applies to the advantages instead (truncated_importance).
+            ratio_cap=learner.importance_cap if learner.old_logprobs == "sampler" else None,
+        )
+
+    return loss

@@ -1,4 +1,4 @@
-"""A method as a composition: from confidences and rewards of a group to its advantages, and its loss."""
+"""A method as a composition: from confidences and rewards of a group to its advantages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,11 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from icpo_cli.config.schema import AdvantageConfig, Config, MethodConfig
+from icpo_cli.config.schema import AdvantageConfig, MethodConfig
 from icpo_cli.objective.advantage import batch_advantage, group_advantage, leave_one_out_advantage
-from icpo_cli.objective.loss import Loss, LossOutput, TokenRows, Totals, clipped_loss, token_weight
 from icpo_cli.objective.preference import cap, capped_bonus, perplexity_score, preference_score
-from icpo_cli.objective.process import outcome_loss
 
 SCORES: dict[str, Callable[[Tensor, MethodConfig], Tensor]] = {
     "preference": lambda confidence, method: preference_score(confidence, method.delta),
@@ -69,39 +67,6 @@ def derive(
         advantage=torch.where(counted[..., None], advantage, 0.0),
         grpo_advantage=grpo_advantage,
     )
-
-
-def policy_loss(config: Config) -> Loss:
-    """The loss of Eq. 4 with the configured settings."""
-    learner, mean, length = config.learner, config.method.loss_mean, config.rollout.max_response_tokens
-
-    def loss(rows: TokenRows, totals: Totals) -> LossOutput:
-        return clipped_loss(
-            logprob=rows.logprob,
-            old_logprob=rows.old_logprob,
-            ref_logprob=rows.ref_logprob,
-            advantage=rows.advantage,
-            weight=token_weight(rows.mask, mean, totals, length),
-            clip_low=learner.clip_ratio,
-            clip_high=learner.clip_ratio if learner.clip_ratio_high is None else learner.clip_ratio_high,
-            kl_coef=learner.kl_coef,
-            # With old log-probs from the learner, the cap applies to the advantages instead (truncated_importance).
-            ratio_cap=learner.importance_cap if learner.old_logprobs == "sampler" else None,
-        )
-
-    return loss
-
-
-def process_loss(config: Config) -> Loss:
-    """The loss of the process model; a token's "advantage" is the outcome of its response."""
-    beta = config.reward.process.beta
-
-    def loss(rows: TokenRows, totals: Totals) -> LossOutput:
-        assert rows.ref_logprob is not None
-        outcome = rows.advantage.amax(-1)  # [R]; 0 on padding
-        return outcome_loss(rows.logprob, rows.ref_logprob, outcome, rows.mask, beta, totals.responses)
-
-    return loss
 
 
 def _over_group(reward: Tensor, settings: AdvantageConfig) -> Tensor:

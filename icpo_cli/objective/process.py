@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from icpo_cli.objective.loss import LossOutput
+from icpo_cli.config.schema import Config
+from icpo_cli.objective.loss import Loss, LossOutput, TokenRows, Totals
 
 
 def process_reward(logprob: Tensor, ref_logprob: Tensor, beta: float) -> Tensor:
@@ -34,3 +35,15 @@ def outcome_loss(
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, outcome, reduction="sum") / n
     nothing = torch.zeros_like(loss.detach())
     return LossOutput(loss, loss.detach(), nothing, nothing, nothing)
+
+
+def process_loss(config: Config) -> Loss:
+    """The loss of the process model; a token's "advantage" is the outcome of its response."""
+    beta = config.reward.process.beta
+
+    def loss(rows: TokenRows, totals: Totals) -> LossOutput:
+        assert rows.ref_logprob is not None
+        outcome = rows.advantage.amax(-1)  # [R]; 0 on padding
+        return outcome_loss(rows.logprob, rows.ref_logprob, outcome, rows.mask, beta, totals.responses)
+
+    return loss

@@ -102,7 +102,7 @@ def from_verdicts(inputs: SourceInput) -> SourceOutput:
     return SourceOutput(
         answer=[
             [
-                answer_of(verdict, inputs.config, inputs.seed_key.at(group.prompt.id, number))
+                verdict_reward(verdict, inputs.config, inputs.seed_key.at(group.prompt.id, number))
                 for number, verdict in enumerate(verdicts)
             ]
             for group, verdicts in zip(inputs.groups, inputs.verdicts, strict=True)
@@ -111,7 +111,7 @@ def from_verdicts(inputs: SourceInput) -> SourceOutput:
     )
 
 
-def answer_of(verdict: Verdict, config: RewardConfig, key: SeedKey) -> float:
+def verdict_reward(verdict: Verdict, config: RewardConfig, key: SeedKey) -> float:
     """1 or 0: the answer reward of a verdict; `key` seeds its random draws."""
     if config.control == "random":
         return float(coin_of(key))

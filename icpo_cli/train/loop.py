@@ -1,7 +1,10 @@
 """The training loop: from prompts to new weights, in the order of the paper.
 
-prompts -> groups of responses -> verdicts -> rewards -> old log-probs -> confidence -> preference score
+prompts -> groups of responses -> verdicts -> old log-probs -> rewards -> confidence -> preference score
         -> final reward -> advantage -> clipped updates -> weights synced to the sampler, and checked
+
+If the rewards do not need the old log-probs, the forward of the first update computes them, and `update` asks for the
+advantages of a micro-batch through the callback `advantage_of`.
 """
 
 from collections.abc import Sequence

@@ -46,6 +46,19 @@ class Round:
     def keep(self) -> Sequence[bool]:
         return [True] * len(self.groups) if self.derived is None else self.derived.keep
 
+    @property
+    def training_groups(self) -> Sequence[Group]:
+        """The texts that are trained on: the responses, or those that the reward source puts in their place."""
+        return self.groups if self.output.targets is None else self.output.targets.groups
+
+    @property
+    def training_logprobs(self) -> LogProbs:
+        """Old log-probs of the texts that are trained on."""
+        if self.output.targets is not None:
+            return self.output.targets.old
+        assert self.derived is not None
+        return self.derived.old
+
     def select(self, indices: Sequence[int]) -> "Round":
         """The groups at `indices`, before their derivation."""
         groups, rewards = [self.groups[i] for i in indices], [self.rewards[i] for i in indices]
@@ -118,17 +131,16 @@ def select_for_update(rounds: Sequence[Round], size: int) -> list[int]:
 
 def update_batch(rounds: Sequence[Round], indices: Sequence[int]) -> UpdateBatch:
     """The selected groups, or the texts that are trained on in their place, with old log-probs and advantages."""
-    derived = [each.derived for each in rounds if each.derived is not None]
+    groups = [group for sampled in rounds for group in sampled.training_groups]
+    selected = tuple(groups[index] for index in indices)
+    derived = [sampled.derived for sampled in rounds if sampled.derived is not None]
     if not derived:
-        groups = [group for each in rounds for group in each.groups]
-        return UpdateBatch(tuple(groups[index] for index in indices), None, None)
-    targets = [each.output.targets for each in rounds]
-    texts = [group for each, own in zip(targets, rounds, strict=True) for group in (each or own).groups]
-    old = [own.old if each is None else each.old for each, own in zip(targets, derived, strict=True)]
+        return UpdateBatch(selected, None, None)
+    old = concat([sampled.training_logprobs for sampled in rounds], indices)
     keep = _keep(rounds)
     advantage = concat_tensors([each.advantage for each in derived], indices)
     advantage[torch.tensor([not keep[index] for index in indices])] = 0
-    return UpdateBatch(tuple(texts[index] for index in indices), concat(old, indices), advantage)
+    return UpdateBatch(selected, old, advantage)
 
 
 def outcome_batch(rounds: Sequence[Round], indices: Sequence[int]) -> UpdateBatch | None:

@@ -147,7 +147,8 @@ def _engines(
 ) -> Iterator[tuple[Learner, Learner | None, Sampler]]:
     """Learner, process model if any, then sampler: vLLM joins the process group that DeepSpeed created."""
     from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
-    from icpo_cli.objective.methods import policy_loss, process_loss
+    from icpo_cli.objective.loss import policy_loss
+    from icpo_cli.objective.process import process_loss
     from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler
 
     profile, model = device_profile(config), str(prepared.model)

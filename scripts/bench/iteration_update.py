@@ -18,7 +18,7 @@ from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
 from icpo_cli.learner.pack import packed_length, shared_prefix
 from icpo_cli.models.locate import read_config
 from icpo_cli.models.sizes import Architecture
-from icpo_cli.objective.methods import policy_loss
+from icpo_cli.objective.loss import policy_loss
 from icpo_cli.records import Gold, Group, Prompt, Response
 
 MATRIX_SIZE = 2048

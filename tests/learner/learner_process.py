@@ -14,7 +14,7 @@ from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
 from icpo_cli.distributed import join, leave
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
-from icpo_cli.objective.methods import policy_loss
+from icpo_cli.objective.loss import policy_loss
 from icpo_cli.records import Gold, Group, LogProbs, Prompt, Response
 
 

@@ -9,7 +9,7 @@ from icpo_cli.grading.verifier import Grading, Verifier, answers_of
 from icpo_cli.records import Group, LogProbs, Reward, Verdict
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rewards.reward import reward_of, rewards_of
-from icpo_cli.rewards.source import SourceInput, SourceOutput, answer_of
+from icpo_cli.rewards.source import SourceInput, SourceOutput, verdict_reward
 from icpo_cli.rng import SeedKey
 
 NO_LOGPROBS = LogProbs(*[torch.zeros(0)] * 4)
@@ -27,7 +27,7 @@ def no_pass(groups: Sequence[Group]) -> LogProbs:
 
 def rewarded(response: str, verdict: Verdict, think: bool, config: RewardConfig, key: SeedKey = KEY) -> Reward:
     """The reward of one response within the length limit."""
-    return reward_of(response, verdict, answer_of(verdict, config, key), 0.0, think, config, key)
+    return reward_of(response, verdict, verdict_reward(verdict, config, key), 0.0, think, config, key)
 
 
 def verdicts_of(groups: Sequence[Group], verifier: Verifier, config: RewardConfig) -> list[list[Verdict]]:
