@@ -1,6 +1,6 @@
 """Statistics of evaluations and of seeds: pure functions over arrays, with numpy and scipy alone.
 
-Q questions with k responses each. `correct` [Q, k] holds 0 or 1 (bool or float), and NaN where a response is missing,
+Q questions with k responses each. `correct` [Q, k] is 0 or 1 (bool or float), and NaN where a response is missing,
 so k may differ between questions. A question's accuracy is the mean over its responses; a question without responses is
 left out. Accuracies and their errors are in percent.
 
@@ -34,7 +34,7 @@ class PairedDifference:
     n: int
     """Pairs that both have."""
     difference: float
-    """First less second, in their unit; NaN without pairs."""
+    """First minus second, in their unit; NaN without pairs."""
     stderr: float
     """Standard error of the difference, over pairs; NaN below two."""
     interval: tuple[float, float]
@@ -104,7 +104,7 @@ def pass_at_k(correct: ArrayLike, k: int) -> float:
     if k < 1:
         raise ValueError(f"pass@{k}: k must be 1 or more")
     if len(n) and k > n.min():
-        raise ValueError(f"pass@{k} needs {k} responses a question; the fewest are {n.min()}")
+        raise ValueError(f"pass@{k} needs {k} responses per question; the fewest are {n.min()}")
     none_correct = stats.hypergeom.pmf(0, n, np.nansum(values, -1).astype(int), k)  # [Q]
     return float(100 * (1 - none_correct).mean()) if len(n) else math.nan
 
@@ -143,7 +143,7 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
 
 
 def paired_comparison(a: ArrayLike, b: ArrayLike, seed: int = 0) -> PairedDifference:
-    """a less b, each [Q, its own k], on the same questions in the same order; questions that one lacks are left out.
+    """a minus b, each [Q, its own k], on the same questions in the same order; questions that one lacks are left out.
 
     The interval is the bootstrap's at 95 %, the p-value that of `sign_flip_test`. Raises ValueError if the numbers of
     questions differ.
@@ -166,7 +166,7 @@ def paired_comparison(a: ArrayLike, b: ArrayLike, seed: int = 0) -> PairedDiffer
 
 
 def seed_comparison(a: ArrayLike, b: ArrayLike, level: float = CONFIDENCE) -> PairedDifference:
-    """a less b, both [S], one value a seed in the same order; seeds that one lacks (NaN) are left out.
+    """a minus b, both [S], one value per seed in the same order; seeds that one lacks (NaN) are left out.
 
     Interval at `level` and p-value by the paired t test: they are about other seeds, not about other questions. Both
     are NaN below two seeds, and if all seeds have the same difference, which shows no spread.

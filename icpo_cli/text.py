@@ -37,12 +37,12 @@ def shortened(text: str, head: int, tail: int) -> str:
     left_out = len(text) - head - tail
     if left_out <= 0:
         return text
-    return f"{text[:head]}\n[… {left_out:,} letters left out …]\n{text[len(text) - tail :]}"
+    return f"{text[:head]}\n[… {left_out:,} characters left out …]\n{text[len(text) - tail :]}"
 
 
 def duration(seconds: float | None) -> str:
     """Approximate duration in a unit that keeps the number short: about 3 min."""
     if seconds is None:
-        return "in a time that is not known"
+        return "unknown duration"
     name, size, _ = next(unit for unit in UNITS if seconds < unit[1] * unit[2] or unit[2] == 0)
     return f"about {seconds / size:.2g} {name}" if seconds < 10 * size else f"about {seconds / size:,.0f} {name}"

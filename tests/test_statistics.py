@@ -87,7 +87,7 @@ def test_pass_at_k_is_unbiased() -> None:
 
 
 def test_pass_at_more_than_there_are_is_an_error() -> None:
-    with pytest.raises(ValueError, match="pass@3 needs 3 responses a question; the fewest are 2"):
+    with pytest.raises(ValueError, match="pass@3 needs 3 responses per question; the fewest are 2"):
         statistics.pass_at_k([[1.0, 0, 0], [1, 0, NAN]], 3)
     with pytest.raises(ValueError, match="k must be 1 or more"):
         statistics.pass_at_k([[1]], 0)

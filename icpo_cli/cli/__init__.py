@@ -1,1 +1,1 @@
-"""One thin Typer module a command; nothing heavy is imported until a command runs."""
+"""One thin Typer module per command; nothing heavy is imported until a command runs."""

@@ -57,10 +57,10 @@ def _probe_line(plan: StudyPlan, seconds: float | None) -> str:
 def _arm_lines(planned: PlannedArm, top: float) -> list[str]:
     arm = planned.arm
     compared = "base" if arm.against is None else f"against {arm.against}"
-    memory = "not known" if planned.memory_gib is None else _gib(planned.memory_gib)
+    memory = "unknown" if planned.memory_gib is None else _gib(planned.memory_gib)
     lines = [
         f"{arm.name}  ({compared})",
-        f"  {planned.iterations:,} iterations, {duration(planned.estimate.seconds)} a run, memory {memory} a rank",
+        f"  {planned.iterations:,} iterations, {duration(planned.estimate.seconds)} per run, memory {memory} per rank",
     ]
     width = max((len(key) for key in planned.differs), default=0)
     lines += [f"  {key:<{width}}  {_value(old)} → {_value(new)}" for key, (old, new) in planned.differs.items()]

@@ -94,7 +94,7 @@ def _row(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | No
     named = _text(place, columns, "kind")
     ordered = columns.get("ordered")
     if ordered not in (True, False, None):
-        raise UserError(f"{place}: column 'ordered' holds {_quoted(ordered)}, not true or false")
+        raise UserError(f"{place}: column 'ordered' is {_quoted(ordered)}, not true or false")
     gold = Gold(
         _required(place, columns, "gold"),
         kind if named is None else kind_named(f"{place}: column 'kind'", named),
@@ -109,14 +109,14 @@ def _row(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | No
 def _required(place: str, columns: dict[str, Any], name: str) -> str:
     text = _text(place, columns, name)
     if text is None:
-        raise UserError(f"{place}: column '{name}' holds null, not a text or a number")
+        raise UserError(f"{place}: column '{name}' is null, not a text or a number")
     return text
 
 
 def _text(place: str, columns: dict[str, Any], name: str) -> str | None:
     value = columns.get(name)
     if value is not None and not isinstance(value, str):
-        raise UserError(f"{place}: column '{name}' holds {_quoted(value)}, not a text or a number")
+        raise UserError(f"{place}: column '{name}' is {_quoted(value)}, not a text or a number")
     return value
 
 
@@ -125,7 +125,7 @@ def _texts(place: str, columns: dict[str, Any], name: str) -> tuple[str, ...]:
     if values is None:
         return ()
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise UserError(f"{place}: column '{name}' holds {_quoted(values)}, not a list of texts")
+        raise UserError(f"{place}: column '{name}' is {_quoted(values)}, not a list of texts")
     return tuple(values)
 
 

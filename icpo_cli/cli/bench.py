@@ -23,7 +23,7 @@ NOT_SHOWN = "Its questions are not shown: its authors ask that they are not publ
 
 @app.command("list")
 def list_(settings: Settings = None, as_json: AsJson = False) -> None:
-    """List the benchmarks: questions, responses a question, and whether the data is here."""
+    """List the benchmarks: questions, responses per question, and whether the data is here."""
     from icpo_cli.data.benchmarks import BENCHMARKS
     from icpo_cli.data.benchmarks.load import find
     from icpo_cli.tables.terminal import print_table

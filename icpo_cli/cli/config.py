@@ -25,7 +25,7 @@ def show(
     try:
         check(config)
     except UserError as error:
-        typer.echo(f"icpo train would refuse this: {error}", err=True)
+        typer.echo(f"icpo train rejects this: {error}", err=True)
 
 
 @app.command("diff")

@@ -54,14 +54,14 @@ def prepare(
     """Fetch missing data sets from the hub, into eval.data_dir if that is set, else into the user's cache."""
     from icpo_cli.data.benchmarks import BENCHMARKS, resolve_names
 
-    wanted, settings = _split(names or [])
+    requested, settings = _split(names or [])
     config = _config(settings)
     folder = data_folder(settings)
     if folder is not None and not folder.is_dir():
         raise UserError(f"eval.data_dir: {folder}: no such folder")
-    benches = resolve_names([name for name in wanted or ["all"] if name != "train"])
+    benches = resolve_names([name for name in requested or ["all"] if name != "train"])
     results = [_prepare_benchmark(BENCHMARKS[name], folder) for name in benches]
-    if not wanted or "train" in wanted:
+    if not requested or "train" in requested:
         results.append(_prepare_training(config))
     if as_json:
         typer.echo(json.dumps({"data_sets": results}))

@@ -43,7 +43,7 @@ class PlainLines(Display):
 
 
 class LiveView(Display):
-    """A panel on a terminal, redrawn a few times a second; notes scroll above it."""
+    """A panel on a terminal, redrawn a few times per second; notes scroll above it."""
 
     def __init__(self, stream: TextIO, panel: Callable[[], RenderableType]) -> None:
         console = Console(file=stream, force_terminal=True)

@@ -45,8 +45,8 @@ class TaskProgress:
 
     @property
     def accuracy(self) -> str:
-        """Share of right responses among the graded ones; the final mean over questions may differ slightly."""
-        return f"{100 * self.correct / self.graded:.1f} % right" if self.graded else "none graded yet"
+        """Share of correct responses among the graded ones; the final mean over questions may differ slightly."""
+        return f"{100 * self.correct / self.graded:.1f} % correct" if self.graded else "none graded yet"
 
 
 class EvalProgress:
@@ -130,7 +130,7 @@ def print_outcome(outcome: EvalOutcome) -> None:
         if result.partial:
             console.print(Text(f"{result.title} is {partial_text(result)}"))
     if outcome.comparisons:
-        console.print(Text(f"\nthis evaluation less {printable(str(outcome.against))}, on the same questions"))
+        console.print(Text(f"\nthis evaluation minus {printable(str(outcome.against))}, on the same questions"))
         console.print(_table(COMPARED, [_comparison_row(comparison) for comparison in outcome.comparisons]))
     for result in outcome.results:
         if result.missing_ids and result.missing.responses:

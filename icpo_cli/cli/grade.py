@@ -92,7 +92,7 @@ def grade(
     with opened(files[0], answer_kind) as source:
         total = sum(1 for _ in source.rows())
         if total == 0:
-            raise UserError(f"{source.name}: holds no lines")
+            raise UserError(f"{source.name}: has no lines")
         progress = _bar if sys.stderr.isatty() and not (as_json and sys.stdout.isatty()) else _tenths
         with Verifier(config) as verifier, progress(total) as done:
             graded = _graded(source.rows(), verifier, grading, done)
@@ -106,7 +106,7 @@ def _check_asked(files: Sequence[str], pair: Sequence[str]) -> None:
     if files and pair:
         raise UserError(f"{pair[0]}: not together with {files[0]}, whose lines have their own")
     if len(files) > 1:
-        raise UserError(f"{files[1]}: one file at a time, and {files[0]} is named already")
+        raise UserError(f"{files[1]}: only one file can be graded, and {files[0]} is named already")
     if files:
         return
     missing = [name for name in ("--gold", "--response") if name not in pair]
@@ -191,7 +191,7 @@ def _tenths(total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _print_document(graded: Iterator[Graded]) -> Counter[str]:
-    """Write the JSON document as verdicts arrive: it never is in memory as a whole."""
+    """Write the JSON document as verdicts arrive: it is never in memory completely."""
     counts: Counter[str] = Counter()
     print('{"results": [', end="")
     for _, verdict in graded:

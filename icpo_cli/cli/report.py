@@ -21,7 +21,7 @@ RICH = "rich"
 def report(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN ...]", help="Evaluations, training runs or studies. None: the whole store."),
+        typer.Argument(metavar="[RUN ...]", help="Evaluations, training runs or studies. None: all runs of the store."),
     ] = None,
     table: Annotated[
         int | None, typer.Option(metavar="1|2|3|4", help="Layout of that table of the paper. Default: 1.")

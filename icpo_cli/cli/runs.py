@@ -63,8 +63,8 @@ def show(
     if as_json:
         head = {"experiment": found.experiment, "parent": found.parent, "children": children}
         config = {key: _typed(value) for key, value in found.params.items()}
-        whole = {"config": config, "facts": found.tags, "metrics": found.metrics, "artifacts": artifacts}
-        typer.echo(json.dumps(_summary_json(summary) | head | whole))
+        document = {"config": config, "facts": found.tags, "metrics": found.metrics, "artifacts": artifacts}
+        typer.echo(json.dumps(_summary_json(summary) | head | document))
         return
     from icpo_cli.cli.runs_display import print_run, print_text
 
@@ -98,7 +98,7 @@ def diff(
 
 def _summary_json(summary: "RunSummary") -> dict[str, Any]:
     run = summary.run
-    done, wanted = summary.iterations or (None, None)
+    done, planned = summary.iterations or (None, None)
     return {
         "id": run.id,
         "name": run.name,
@@ -110,7 +110,7 @@ def _summary_json(summary: "RunSummary") -> dict[str, Any]:
         "started": _moment(run.start_ms),
         "ended": None if run.end_ms is None else _moment(run.end_ms),
         "iterations": done,
-        "iterations_wanted": wanted,
+        "iterations_wanted": planned,
         "accuracy": summary.accuracy,
         "jobs_done": summary.jobs_done,
         "partial": summary.partial,

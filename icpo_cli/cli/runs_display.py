@@ -44,7 +44,7 @@ def print_summaries(summaries: Sequence[RunSummary]) -> None:
 
 
 def print_run(summary: RunSummary, children: Sequence[str], artifacts: Sequence[str]) -> None:
-    """Print all that is known of a run, in sections."""
+    """Print everything recorded about a run, in sections."""
     run = summary.run
     head = {
         "run": run.id,
@@ -156,7 +156,7 @@ def _print_sections(*sections: RenderableType | None) -> None:
 
 
 def _status(run: PastRun) -> str:
-    """MLflow's word, except for a run that was asked to stop and saved: MLflow calls it killed."""
+    """MLflow's status, except for a run that saved after a stop request, which MLflow calls killed."""
     return "stopped" if run.status is Status.STOPPED else run.status.mlflow.lower()
 
 

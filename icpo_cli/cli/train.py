@@ -150,14 +150,14 @@ def _print_plan(config: "Config", ranks: int, as_json: bool) -> None:
         typer.echo(f"  questions  {planned.questions:,} for training, {planned.heldout or 0:,} held out")
     typer.echo(f"  iterations {planned.iterations}")
     rounds = f"; up to {planned.rounds_most} times as many in several rounds" if planned.rounds_most > 1 else ""
-    typer.echo(f"  responses  {planned.responses_an_iteration:,} an iteration, {planned.responses:,} in all{rounds}")
-    typer.echo(f"  tokens     {planned.response_tokens_most:,} an iteration at most")
-    typer.echo(f"  updates    {planned.updates_an_iteration} an iteration, {planned.updates:,} in all")
+    typer.echo(f"  responses  {planned.responses_an_iteration:,} per iteration, {planned.responses:,} in all{rounds}")
+    typer.echo(f"  tokens     {planned.response_tokens_most:,} per iteration at most")
+    typer.echo(f"  updates    {planned.updates_an_iteration} per iteration, {planned.updates:,} in all")
     typer.echo(f"  time       {_time_text(config)}")
     if planned.memory_gib:
-        whole = sum(planned.memory_gib.values())
-        room = _room_text(config, whole * ranks)
-        typer.echo(f"  memory     {whole:.1f} GiB a rank, estimated, without key-value cache{room}")
+        total = sum(planned.memory_gib.values())
+        room = _room_text(config, total * ranks)
+        typer.echo(f"  memory     {total:.1f} GiB per rank, estimated, without key-value cache{room}")
         for part, size_gib in planned.memory_gib.items():
             typer.echo(f"             {size_gib:8.2f}  {part}")
 
@@ -168,9 +168,9 @@ def _time_text(config: "Config") -> str:
     from icpo_cli.text import duration
     from icpo_cli.train.plan import estimate, past_runs
 
-    [whole] = shares(1, uses_gpus=config.train.device != "cpu")
+    [machine] = shares(1, uses_gpus=config.train.device != "cpu")
     past = past_runs(Path(config.train.output_dir), Path("studies"))
-    found = estimate(config, past, None if whole.gpus else len(whole.cores))
+    found = estimate(config, past, None if machine.gpus else len(machine.cores))
     return f"{duration(found.seconds)} ({found.basis})"
 
 

@@ -33,11 +33,11 @@ def check_evaluation(config: Config) -> None:
     if not config.name.strip() or any(not char.isprintable() for char in config.name):
         raise UserError(f"name: {config.name!r} must be printable text")
     if config.eval.temperature == 0 and config.eval.k is not None and config.eval.k > 1:
-        raise UserError(f"eval.k: {config.eval.k} greedy responses would be equal; set eval.temperature above 0")
+        raise UserError(f"eval.k: {config.eval.k} needs eval.temperature above 0, because greedy responses are equal")
     if "few_shot" in (config.data.template, config.eval.template) and not config.data.examples:
         raise UserError("data.examples: the few_shot template needs one worked example or more")
     if urlsplit(config.track.uri or "").password is not None:
-        raise UserError("track.uri: holds a password; use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+        raise UserError("track.uri: contains a password; use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
     if config.reward.judge.mode != "off":
         check_judge(config.reward.judge)
 
@@ -71,7 +71,7 @@ def _check_judge_url(judge: JudgeConfig) -> None:
         valid = False
     if valid and (parts.username is not None or parts.password is not None or parts.query or parts.fragment):
         raise UserError(
-            "reward.judge.url: holds credentials, a query or a fragment; give the address alone, and the key in the "
+            "reward.judge.url: contains credentials, a query or a fragment; give only the address, and the key in the "
             f"environment variable {judge.key_variable}"
         )
     if not valid or not judge.url.isprintable() or " " in judge.url:
@@ -80,27 +80,25 @@ def _check_judge_url(judge: JudgeConfig) -> None:
 
 def _check_group(config: Config) -> None:
     if config.rollout.group_size == 1:
-        raise UserError("rollout.group_size: 1 has no group to compare with; every advantage would be 0: use 2 or more")
+        raise UserError("rollout.group_size: must be 2 or more, because every advantage in a group of 1 is 0")
     if config.rollout.temperature == 0:
-        raise UserError("rollout.temperature: 0 makes a group of equal responses; use a temperature above 0")
+        raise UserError("rollout.temperature: must be above 0, because greedy responses of a group are equal")
     if config.reward.answer_weight + config.reward.format_weight == 0:
-        raise UserError("reward.answer_weight: 0 with format_weight 0 leaves no reward")
+        raise UserError("reward.answer_weight: must be above 0 if reward.format_weight is 0")
 
 
 def _check_sampling(config: Config) -> None:
     rollout, overlong = config.rollout, config.reward.overlong
     if rollout.votes is not None and rollout.votes < rollout.group_size:
-        raise UserError(
-            f"rollout.votes: {rollout.votes} responses are fewer than rollout.group_size {rollout.group_size}"
-        )
+        raise UserError(f"rollout.votes: {rollout.votes} is below rollout.group_size {rollout.group_size}")
     if rollout.votes is not None and config.reward.source != "majority":
-        raise UserError(f"rollout.votes: reward.source={config.reward.source} takes no vote; majority does")
+        raise UserError("rollout.votes: has no effect without reward.source=majority")
     if rollout.least_accuracy > rollout.most_accuracy:
         raise UserError(
             f"rollout.least_accuracy: {rollout.least_accuracy} is above rollout.most_accuracy {rollout.most_accuracy}"
         )
     if rollout.max_rounds > 1 and rollout.keep == "all":
-        raise UserError(f"rollout.max_rounds: {rollout.max_rounds} rounds, and rollout.keep=all drops no group")
+        raise UserError(f"rollout.max_rounds: {rollout.max_rounds} has no effect with rollout.keep=all")
     if overlong.buffer_tokens > rollout.max_response_tokens:
         raise UserError(
             f"reward.overlong.buffer_tokens: {overlong.buffer_tokens} must be from 0 to rollout.max_response_tokens "
@@ -114,30 +112,34 @@ def _check_source(reward: RewardConfig) -> None:
         return
     for key in ("false_positive", "false_negative"):
         if getattr(reward.noise, key) > 0:
-            raise UserError(f"reward.noise.{key}: changes verdicts, and reward.source={reward.source} has none")
+            raise UserError(f"reward.noise.{key}: has no effect, because reward.source={reward.source} has no verdicts")
     if reward.control != "none":
-        raise UserError(f"reward.control: {reward.control} is about verdicts; reward.source={reward.source} has none")
+        raise UserError(f"reward.control: {reward.control} has no effect with reward.source={reward.source}")
 
 
 def _check_golds(config: Config) -> None:
     source = config.reward.source
     if config.data.train.answer_column is None and source not in SOURCES_WITHOUT_GOLD:
         raise UserError(
-            f"data.train.answer_column: null, and reward.source={source} needs gold answers; "
+            f"data.train.answer_column: must not be null, because reward.source={source} needs gold answers; "
             f"{' and '.join(SOURCES_WITHOUT_GOLD)} need none"
         )
     if config.data.heldout is not None and config.data.heldout.answer_column is None:
-        raise UserError("data.heldout.answer_column: null, and accuracy on held-out questions needs gold answers")
+        raise UserError("data.heldout.answer_column: must not be null, because held-out accuracy needs gold answers")
 
 
 def _check_old_logprobs(config: Config) -> None:
     source, learner = config.reward.source, config.learner
     if learner.old_logprobs == "sampler" and source == "self_certainty":
         raise UserError(
-            "learner.old_logprobs: sampler, and reward.source=self_certainty needs the learner's forward pass"
+            "learner.old_logprobs: must be learner, because reward.source=self_certainty needs the learner's forward "
+            "pass"
         )
     if learner.importance_cap is not None and source == "likelihood":
-        raise UserError("learner.importance_cap: reward.source=likelihood trains on texts that were not sampled")
+        raise UserError(
+            "learner.importance_cap: must be null, because reward.source=likelihood trains on texts that were not "
+            "sampled"
+        )
 
 
 def _check_mini_batch(config: Config, ranks: int) -> None:

@@ -175,7 +175,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path}: must hold keys and values, not {type(values).__name__}")
+        raise UserError(f"{path}: must contain keys and values, not {type(values).__name__}")
     return typing.cast(dict[str, Any], values)
 
 
@@ -197,7 +197,7 @@ def field_type(schema: Any, path: Sequence[str]) -> Any:
     if not dataclasses.is_dataclass(schema) or path[0] not in _keys(schema):
         return None
     hint = typing.get_type_hints(schema)[path[0]]
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # typing.Union if it holds a Literal
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # typing.Union if it contains a Literal
         hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
     if len(path) > 1 and typing.get_origin(hint) is list:
         hint = typing.get_args(hint)[0]
@@ -218,7 +218,7 @@ def _preset(name: str) -> Layer:
         if method["bonus"] == "none":
             raise UserError(f"method: {name}: {bonus} has no bonus to add")
         if values["method"]["bonus"] != "none":
-            raise UserError(f"method: {name}: there is a bonus already, and a reward takes one")
+            raise UserError(f"method: {name}: has two bonuses, but only one is allowed")
         values = deep_merge(values, {"method": method})
     return Layer(f"preset {name}", deep_merge({"method": {"name": name}}, values))
 
@@ -312,7 +312,7 @@ def _keys(schema: Any) -> list[str]:
 
 
 def _nearest_key(path: str, schema: Any) -> str:
-    """Name the nearest valid dotted key: by the whole path, else by its last part alone."""
+    """Name the nearest valid dotted key: by the full path, else by its last part."""
     valid = list(_all_keys(schema, ""))
     close = difflib.get_close_matches(path, valid, n=1, cutoff=0.7)
     last = {key.rsplit(".", 1)[-1]: key for key in valid}

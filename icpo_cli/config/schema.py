@@ -66,7 +66,7 @@ class DataConfig:
 class EngineConfig:
     """vLLM's settings in training."""
 
-    kv_cache_gib: float = setting(2, "CPU: maximum key-value cache, GiB; less if that holds max_num_seqs.", gt=0)
+    kv_cache_gib: float = setting(2, "CPU: maximum key-value cache, GiB. Less if max_num_seqs needs less.", gt=0)
     gpu_memory_utilization: float = setting(0.5, "CUDA: vLLM's fraction; the learner has the rest.", gt=0)
     max_num_seqs: int = setting(256, "Responses generated at once on a rank.", ge=1)
 
@@ -132,7 +132,7 @@ class JudgeConfig:
     retries: int = setting(5, "Retries of one case, with growing waits or the server's own (up to 2 min).", ge=0)
     give_up_seconds: float = setting(
         600.0,
-        "Time limit of one case with its retries; after as long without any reply the rest of a batch is not sent.",
+        "Time limit of one case with its retries. After this time without any reply, the rest of a batch is not sent.",
         gt=0,
     )
     max_tokens: int | None = setting(
@@ -277,7 +277,7 @@ class LearnerConfig:
     )
     micro_batch_tokens: int = setting(8192, "Maximum tokens of a forward pass; a longer group runs alone.", ge=1)
     logit_chunk_tokens: int = setting(
-        256, "Response tokens whose logits exist at once; a backward holds as many, of all tokens.", ge=1
+        256, "Response tokens whose logits are computed at once. The backward pass uses as much memory.", ge=1
     )
     gradient_checkpointing: bool = setting(False, "Recompute activations in the backward pass.")
 
@@ -302,7 +302,7 @@ class TrainConfig:
 class EvalEngineConfig:
     """vLLM's settings in `icpo eval`, where it has the machine to itself."""
 
-    kv_cache_gib: float = setting(4, "CPU: maximum key-value cache, GiB; less if that holds max_num_seqs.", gt=0)
+    kv_cache_gib: float = setting(4, "CPU: maximum key-value cache, GiB. Less if max_num_seqs needs less.", gt=0)
     gpu_memory_utilization: float = setting(0.9, "CUDA: vLLM's fraction of the GPU's memory.", gt=0)
     max_num_seqs: int = setting(256, "Responses generated at once by an engine.", ge=2)
     tensor_parallel: int = setting(1, "GPUs over which an engine's weights are sharded.", ge=1)
@@ -314,7 +314,7 @@ class EvalConfig:
     """Evaluation, in training and by `icpo eval`."""
 
     k: int | None = setting(
-        None, "Responses a question; null: each benchmark's own, 1 for held-out questions and if greedy.", ge=1
+        None, "Responses per question; null: each benchmark's own, 1 for held-out questions and if greedy.", ge=1
     )
     temperature: float = setting(1.0, "Sampling temperature; 0 is greedy.", ge=0)
     max_response_tokens: int = setting(
@@ -349,7 +349,7 @@ class TrackConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole configuration."""
+    """The complete configuration."""
 
     name: str = setting("run", "Name of the run.")
     seed: int = setting(0, "Seed of the run: order of the prompts, sampling, reward noise.", ge=0)

@@ -32,7 +32,7 @@ class CheckedSet:
     gold_problems: dict[str, str]
     """By question id, what the verifier finds wrong with the gold."""
     problem: str = ""
-    """Why the whole set cannot be used."""
+    """Why the data set cannot be used."""
 
 
 @dataclass(frozen=True)

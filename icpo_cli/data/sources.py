@@ -27,7 +27,7 @@ def load_questions(source: SourceConfig) -> list[Question]:
             raise UserError(f"{place}: id '{question.id}' appears twice")
         questions[question.id] = question
     if not questions:
-        raise UserError(f"{source.path or source.task}: holds no rows")
+        raise UserError(f"{source.path or source.task}: has no rows")
     return list(questions.values())
 
 
@@ -95,7 +95,7 @@ def _choices(source: SourceConfig, place: str, row: dict[str, Any]) -> tuple[str
         return ()
     choices = _column(place, row, source.choices_column)
     if not isinstance(choices, list) or not choices:
-        raise UserError(f"{place}: column '{source.choices_column}' holds {choices!r}, not a list of options")
+        raise UserError(f"{place}: column '{source.choices_column}' is {choices!r}, not a list of options")
     return tuple(_scalar(place, source.choices_column, choice) for choice in choices)
 
 
@@ -116,7 +116,7 @@ def _column(place: str, row: dict[str, Any], column: str) -> Any:
 
 def _scalar(place: str, column: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float) or str(value).strip() == "":
-        raise UserError(f"{place}: column '{column}' holds {value!r}, not a text or a number")
+        raise UserError(f"{place}: column '{column}' is {value!r}, not a text or a number")
     return str(value)
 
 

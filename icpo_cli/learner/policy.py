@@ -59,7 +59,7 @@ class Policy(nn.Module):
         self, packed: Packed, temperature: float, with_entropy: bool = False, with_self_certainty: bool = False
     ) -> TokenStats:
         """Log-probs at the sampling temperature, with gradient if enabled; entropy and self-certainty without."""
-        # Gradient checkpointing recomputes whole layers, so single operations need no recomputation.
+        # Gradient checkpointing recomputes entire layers, so single operations need no recomputation.
         with nullcontext() if self.gradient_checkpointing else self._recompute.saved_tensors():
             hidden = self.model.base_model(
                 input_ids=packed.input_ids,

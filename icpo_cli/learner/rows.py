@@ -28,10 +28,10 @@ def resize(logprobs: LogProbs, length: int) -> LogProbs:
 
 def concat(parts: Sequence[LogProbs], rows: Sequence[int]) -> LogProbs:
     """Concatenate along the groups, padded to the longest, then take `rows`."""
-    whole: dict[str, Any] = {
+    joined: dict[str, Any] = {
         name: concat_tensors([vars(part)[name] for part in parts], rows) for name in _tensors(parts[0])
     }
-    return replace(parts[0], **whole)
+    return replace(parts[0], **joined)
 
 
 def concat_tensors(parts: Sequence[Tensor], rows: Sequence[int]) -> Tensor:
@@ -41,7 +41,7 @@ def concat_tensors(parts: Sequence[Tensor], rows: Sequence[int]) -> Tensor:
 
 
 def original_order(indices: Iterable[Sequence[int]]) -> list[int]:
-    """The rows that undo a split: for parts that hold the groups at `indices`, their order after concatenation."""
+    """The rows that undo a split: for parts with the groups at `indices`, their order after concatenation."""
     flat = list(chain.from_iterable(indices))
     return sorted(range(len(flat)), key=flat.__getitem__)
 

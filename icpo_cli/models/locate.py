@@ -78,7 +78,7 @@ def cache_folder(name: str) -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's config.json. Raises UserError if the folder does not hold a causal language model."""
+    """The folder's config.json. Raises UserError if the folder does not contain a causal language model."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -89,9 +89,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if missing:
         raise UserError(f"model.path: {folder}/config.json: not of a language model: it has no {', '.join(missing)}")
     if not any(folder.glob("*.safetensors")):
-        raise UserError(f"model.path: {folder}: holds no *.safetensors weights (other formats are not loaded)")
+        raise UserError(f"model.path: {folder}: has no *.safetensors weights (other formats are not loaded)")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        raise UserError(f"model.path: {folder}: holds no tokenizer")
+        raise UserError(f"model.path: {folder}: has no tokenizer")
     return dict(config)
 
 

@@ -71,23 +71,23 @@ KNOWN_MODELS = {
 
 def check_lengths(config: Config, positions: int) -> None:
     """Raise UserError unless prompt and response fit the model's context together."""
-    wanted = config.rollout.max_prompt_tokens + config.rollout.max_response_tokens
-    if wanted > positions:
+    total = config.rollout.max_prompt_tokens + config.rollout.max_response_tokens
+    if total > positions:
         raise UserError(
             f"rollout.max_prompt_tokens {config.rollout.max_prompt_tokens} + rollout.max_response_tokens "
-            f"{config.rollout.max_response_tokens} = {wanted} is over the model's {positions} positions"
+            f"{config.rollout.max_response_tokens} = {total} is over the model's {positions} positions"
         )
 
 
 def check_cache(config: Config, architecture: Architecture) -> None:
-    """Raise UserError unless the key-value cache on CPU holds one prompt with its response."""
+    """Raise UserError unless the key-value cache on CPU fits one prompt with its response."""
     width = 2 if config.model.dtype == "bfloat16" else 4
     tokens = config.rollout.max_prompt_tokens + config.rollout.max_response_tokens
     least = tokens * architecture.kv_cache_values_a_token * width / GIB
     given = config.rollout.engine.kv_cache_gib
     if given < least:
         raise UserError(
-            f"rollout.engine.kv_cache_gib: {given:g} is less than one sequence takes: {tokens} tokens, {least:.3g} GiB"
+            f"rollout.engine.kv_cache_gib: {given:g} is too small: a sequence of {tokens} tokens needs {least:.3g} GiB"
         )
 
 

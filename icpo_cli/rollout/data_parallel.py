@@ -65,7 +65,7 @@ class DataParallelSampler:
 
 
 def shard(requests: Sequence[SampleRequest], count: int) -> list[list[int]]:
-    """Split request indices over `count` engines, whole prompts round-robin: a prompt's prefix is computed once."""
+    """Split request indices over `count` engines, round-robin by prompt, so that a prompt's prefix is computed once."""
     shards: list[list[int]] = [[] for _ in range(count)]
     by_prompt = groupby(range(len(requests)), key=lambda index: requests[index].tokens)
     for number, (_, indices) in enumerate(by_prompt):
@@ -82,7 +82,7 @@ def _run_engine(
     results: Any,
 ) -> None:
     """Generate one shard; the main function of an engine process."""
-    # Ctrl-C reaches the whole process group; the parent process decides what it means.
+    # Ctrl-C reaches all of the process group; the parent process decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     spec, model, dtype, profile = engine_arguments
     pin_devices(rank, count, spec, profile)
@@ -90,7 +90,7 @@ def _run_engine(
     for finished in sampler.stream([request for _, request in requests], temperature):
         if finished:
             results.put([(requests[index][0], response) for index, response in finished])
-    # At process exit the queue's thread still sends what it holds.
+    # At process exit the queue's thread still sends what is queued.
 
 
 def pin_devices(rank: int, count: int, spec: EngineSpec, profile: DeviceProfile) -> None:

@@ -27,7 +27,7 @@ class StreamingSampler(Protocol):
     def stream(self, requests: Sequence[SampleRequest], temperature: float) -> Iterator[list[tuple[int, Response]]]:
         """Yield, after each engine step, the finished responses with their request's index; often none.
 
-        On CPU a response depends on its own request alone, bit for bit, whatever else is in the batch.
+        On CPU a response depends only on its own request, bit for bit, independent of the rest of the batch.
         """
         ...
 
@@ -47,7 +47,7 @@ class Sampler(StreamingSampler, Protocol):
         temperature: float,
         on_finished: OnFinished | None = None,
     ) -> list[Group]:
-        """Sample `count` responses a prompt, in the order of the prompts.
+        """Sample `count` responses per prompt, in the order of the prompts.
 
         Equal arguments and weights give equal tokens.
         """

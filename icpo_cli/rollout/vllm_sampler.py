@@ -1,4 +1,4 @@
-"""The vLLM rollout engine: one a rank, in the rank's own process."""
+"""The vLLM rollout engine: one per rank, in the rank's own process."""
 
 import gc
 import logging
@@ -19,11 +19,11 @@ from icpo_cli.records import Group, Prompt, Response
 from icpo_cli.rollout.sampler import OnFinished, SampleRequest
 
 PAD_BELOW = 8
-"""Number of unfinished requests below which the next engine steps may hold a single row."""
+"""Number of unfinished requests below which the next engine steps may have a single row."""
 PADDING = "padding"
 """Request id of the batch padding."""
 CPU_BLOCK_TOKENS = 32
-"""Block size of the key-value cache on CPU, the smallest that vLLM's CPU kernels take: prompts share whole blocks."""
+"""Block size of the key-value cache on CPU, the smallest that vLLM's CPU kernels take: prompts share full blocks."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class EngineSpec:
     """Maximum tokens of prompt and response together."""
     max_response_tokens: int
     kv_cache_gib: float
-    """CPU: upper bound; less is allocated if that holds max_num_seqs sequences."""
+    """CPU: upper bound; less is allocated if max_num_seqs sequences need less."""
     gpu_memory_utilization: float
     max_num_seqs: int
     tensor_parallel: int = 1
@@ -55,7 +55,7 @@ class EngineSpec:
 
 
 class VLLMSampler:
-    """A Sampler on one vLLM engine; in training it holds its own copy of the policy's weights.
+    """A Sampler on one vLLM engine; in training it has its own copy of the policy's weights.
 
     Equal weights, prompts and seeds give equal tokens and log-probs, bit for bit, on CPU: each request carries its
     own seed, the prefix cache is reset before every rollout, and chunked prefill is off.
@@ -276,7 +276,7 @@ def _set_environment(spec: EngineSpec) -> None:
         "VLLM_DO_NOT_TRACK": "1",
     }
     if spec.alone:
-        # Attention unsplit over the keys: the default split depends on the whole batch.
+        # Attention unsplit over the keys: the default split depends on the rest of the batch.
         values["VLLM_CPU_ATTN_SPLIT_KV"] = "0"
     for name, value in values.items():
         os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""Check after every weight sync that sampler and learner hold the same weights."""
+"""Check after every weight sync that sampler and learner have the same weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class WeightProbe:
 
 
 def check_weight_sync(probe: WeightProbe, before: WeightProbe | None, bound: float) -> None:
-    """Raise RunFailed if the two engines cannot hold the same weights.
+    """Raise RunFailed if the two engines cannot have the same weights.
 
     A gap above `bound` shows wrong weights. A sampler that gives exactly the log-probs of the probe `before` shows
     weights that never arrived: a small optimizer step would hide in the rounding of the dtype.
@@ -36,8 +36,8 @@ def check_weight_sync(probe: WeightProbe, before: WeightProbe | None, bound: flo
         )
     if before and probe.sampler == before.sampler and _mean_gap(probe.learner, before.learner) > STALE_CHANGE:
         raise RunFailed(
-            "the sampler holds stale weights: the learner's log-probs of the probe changed by "
-            f"{_mean_gap(probe.learner, before.learner):.4f} nats in the last updates, the sampler's did not change"
+            "the sampler has stale weights: the learner's log-probs of the probe changed by "
+            f"{_mean_gap(probe.learner, before.learner):.4f} nats in the last updates, but the sampler's did not change"
         )
 
 

@@ -124,9 +124,9 @@ def iteration_in(name: str) -> int | None:
 
 def _remove(path: Path) -> None:
     """Renamed first, so that a half-removed folder never looks complete."""
-    doomed = path.with_name(f"{REMOVING}{path.name}")
-    path.rename(doomed)
-    shutil.rmtree(doomed)
+    to_delete = path.with_name(f"{REMOVING}{path.name}")
+    path.rename(to_delete)
+    shutil.rmtree(to_delete)
 
 
 def _link(link: Path, target: str) -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, the package's one fsync and its one lock."""
+"""Files that are complete or absent: atomic writes, the package's one fsync and its one lock."""
 
 import contextlib
 import fcntl

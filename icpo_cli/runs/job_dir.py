@@ -16,7 +16,7 @@ from typing import Any
 from icpo_cli.runs.run_dir import CONFIG, RunDir, Status, runs_in
 
 STATUSES = (Status.WAITING, Status.UNFINISHED, Status.FAILED, Status.DONE)
-"""Statuses that a job's files tell apart."""
+"""Statuses that a job's files distinguish."""
 
 
 @dataclass(frozen=True)

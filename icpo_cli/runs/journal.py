@@ -30,7 +30,7 @@ START = JournalPosition()
 
 
 class Journal:
-    """One JSON object a line. A half-written last line, which a kill can leave, is not read."""
+    """One JSON object per line. A half-written last line, which a kill can leave, is not read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -53,9 +53,9 @@ class Journal:
             known = position.file == (self.path, state.st_ino) and position.offset <= state.st_size
             offset = position.offset if known else 0
             file.seek(offset)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        entries = [JournalEntry(**json.loads(line)) for line in whole.splitlines()]
-        return entries, JournalPosition((self.path, state.st_ino), offset + len(whole) + len(newline))
+            lines, newline, _ = file.read().rpartition(b"\n")
+        entries = [JournalEntry(**json.loads(line)) for line in lines.splitlines()]
+        return entries, JournalPosition((self.path, state.st_ino), offset + len(lines) + len(newline))
 
     def modified(self) -> float:
         """Seconds since 1970; 0 where there is no file."""

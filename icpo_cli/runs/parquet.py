@@ -40,7 +40,7 @@ def column_names(path: Path) -> list[str]:
 
 
 def _storable(rows: Sequence[Row]) -> list[Row]:
-    """Replace lone surrogates, which model text may contain and parquet's UTF-8 refuses."""
+    """Replace lone surrogates, which model text may contain and parquet's UTF-8 rejects."""
 
     def storable(value: Any) -> Any:
         if isinstance(value, list) and value and isinstance(value[0], str):

@@ -25,11 +25,11 @@ class Status(StrEnum):
     """It has not begun."""
     RUNNING = "running"
     UNFINISHED = "unfinished"
-    """Running or interrupted: its files do not tell which."""
+    """Running or interrupted: its files do not show which."""
     DONE = "done"
     FAILED = "failed"
     STOPPED = "stopped"
-    """Asked to stop, and saved: it can be resumed."""
+    """Saved after a stop request: it can be resumed."""
 
     @property
     def ended(self) -> bool:
@@ -37,7 +37,7 @@ class Status(StrEnum):
 
     @property
     def mlflow(self) -> str:
-        """MLflow's word for it."""
+        """MLflow's name for it."""
         return {"waiting": "SCHEDULED", "stopped": "KILLED", "done": "FINISHED"}.get(self, self.name)
 
     @classmethod
@@ -55,7 +55,7 @@ class Kind(StrEnum):
 
 KIND = "run.kind"
 MODEL_ITERATION = "model.iteration"
-"""Tag of an evaluation: the iteration of the checkpoint that it is of."""
+"""Tag of an evaluation: the iteration of the evaluated checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class RunDir:
 
     @property
     def responses_folder(self) -> Path:
-        """Tables of sampled responses, one an iteration."""
+        """Tables of sampled responses, one per iteration."""
         return self.path / "responses"
 
     @property
@@ -164,9 +164,9 @@ def find_run(output_dir: Path, run: str, option: str) -> RunDir:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"{option} {run}: several runs begin so: {', '.join(each.id for each in found)}")
+        raise UserError(f"{option} {run}: several ids start with this: {', '.join(each.id for each in found)}")
     known = ", ".join(each.id for each in runs_in(output_dir))
-    raise UserError(f"{option} {run}: no such run in {output_dir}/; there: {known or 'none'}")
+    raise UserError(f"{option} {run}: no such run in {output_dir}/; known runs: {known or 'none'}")
 
 
 def matching_runs(output_dir: Path, run: str) -> list[RunDir]:

@@ -44,7 +44,7 @@ class PastRun:
     @property
     def kind(self) -> Kind:
         """The recorded kind; of older runs, inferred from tags that only evaluations and studies have."""
-        recorded = self.tags.get(KIND)  # a store may hold other programs' runs
+        recorded = self.tags.get(KIND)  # a store may contain other programs' runs
         if recorded in list(Kind):
             return Kind(recorded)
         if "eval.source" in self.tags:
@@ -55,7 +55,7 @@ class PastRun:
     def evaluated_iteration(self) -> int | None:
         """Iteration of the evaluated checkpoint; None for other models and other kinds of run.
 
-        Older runs did not record it: there the model's name tells it.
+        Older runs did not record it: for those it is part of the model's name.
         """
         recorded = self.tags.get(MODEL_ITERATION, "")
         return int(recorded) if recorded.isdecimal() else iteration_in(self.tags.get("model.name", ""))
@@ -105,7 +105,7 @@ class RunStore(ABC):
         return next((folder / path for folder in folders if (folder / path).exists()), None)
 
     def _folders(self, run_id: str) -> list[Path] | None:
-        """Folders that may hold the artifacts; None if they are on another machine."""
+        """Folders that may contain the artifacts; None if they are on another machine."""
         root = self._artifact_root(run_id)
         if root is None:
             return []

@@ -51,7 +51,7 @@ def noise_iterations(config: Config) -> list[int]:
 
 
 def _batches(config: Config, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
-    """The prompts of each iteration, from one draw for the whole run: the order does not depend on iterations."""
+    """The prompts of each iteration, from one draw for the complete run: the order does not depend on iterations."""
     count = config.rollout.prompts_per_iteration
     order = iteration_prompts(prompts, config.seed, 1, config.train.iterations * count)
     return (order[start : start + count] for start in range(0, len(order), count))

@@ -30,7 +30,7 @@ PROBE_AND_JOBS = ("*/probe", "*/*/seed-*")
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """Counts of a whole run."""
+    """Counts of a complete run."""
 
     model: str
     parameters: int | None
@@ -91,7 +91,7 @@ class Estimate:
     """How it was estimated, as text."""
 
 
-NOT_KNOWN = Estimate(None, "no run of these sizes has been made here")
+NOT_KNOWN = Estimate(None, "no earlier run with these sizes")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def estimate(config: Config, past: Sequence[RunCost], cores: int | None) -> Esti
         iteration = fmean(run.iteration_seconds for run in same)
         evaluation = fmean(run.evaluation_seconds for run in same)
         runs = "1 run" if len(same) == 1 else f"{len(same)} runs"
-        basis = f"{iteration:.1f} s an iteration, measured in {runs} of these sizes"
+        basis = f"{iteration:.1f} s per iteration, measured in {runs} with these sizes"
         return Estimate(iteration * config.train.iterations + evaluation * evaluations(config), basis)
     architecture = architecture_of(config.model)
     if cores is None or architecture is None:

@@ -15,7 +15,7 @@ class RunRecord:
     """Writes responses as parquet, metrics to the journal and MLflow; keeps the last values for the final report."""
 
     def __init__(self, tracker: Tracker, k: int) -> None:
-        """`k`: responses a held-out question, by which evaluations before a resume are read back."""
+        """`k`: responses per held-out question, by which evaluations before a resume are read back."""
         self.metrics: dict[str, float] = {}
         self.evaluations: dict[int, EvalResult] = {}
         self._tracker = tracker
@@ -35,7 +35,7 @@ class RunRecord:
         return finite
 
     def evaluation(self, iteration: int, result: EvalResult) -> None:
-        """Log a task's result; of the held-out questions, which are evaluated often, fewer metrics."""
+        """Log a task's result; fewer metrics for the held-out questions, which are evaluated often."""
         if result.bench == HELDOUT:
             self.evaluations[iteration] = result
             metrics = _heldout_metrics(result)

@@ -87,7 +87,7 @@ def derive_round(
     """Confidence, preference score, final reward and advantage (Eq. 7, 9, 11, 5), and which groups to keep.
 
     Pure. `running_std`: of final rewards within a group, over past iterations. `gather`: concatenates the values of
-    all ranks, for a baseline over the whole batch.
+    all ranks, for a baseline over the complete batch.
     """
     verif = torch.tensor([[each.verif for each in group] for group in sampled.rewards], dtype=torch.float64)  # [P, G]
     confidence = CONFIDENCE[config.method.confidence](old.logprob.double(), old.mask)  # [P, G]

@@ -67,8 +67,7 @@ def resumed_config(run: str, arguments: Sequence[str]) -> tuple[Config, RunDir]:
         key, (old, new) = next(iter(changed.items()))
         more = f" (and {len(changed) - 1} more keys)" if len(changed) > 1 else ""
         raise UserError(
-            f"--resume {run}: belongs to another configuration: {key} is {old} there, {new} here{more}; "
-            f"a run with other settings is a new one: leave --resume out"
+            f"--resume {run}: {key} was {old} in the run, is {new} now{more}; start a new run without --resume"
         )
     return config, folder
 
@@ -192,7 +191,7 @@ def _recorded(tracker: Tracker | None) -> Iterator[None]:
 def _state(checkpoint: Checkpoint | None, ranks: Ranks) -> LoopState:
     state = LoopState() if checkpoint is None else checkpoint.state()
     if checkpoint is not None and state.ranks != ranks.size:
-        raise UserError(f"the run has {state.ranks} ranks, this start {ranks.size}: use --nproc {state.ranks}")
+        raise UserError(f"the run has {state.ranks} ranks, this command starts {ranks.size}; use --nproc {state.ranks}")
     return state
 
 
@@ -204,7 +203,7 @@ def _tracker(config: Config, resumed: RunDir | None, state: LoopState | None) ->
 
 
 def _facts(config: Config, prepared: TrainInputs, device: str, ranks: Ranks) -> dict[str, str]:
-    """Facts of the run that its configuration does not hold, for MLflow."""
+    """Facts of the run that its configuration does not contain, for MLflow."""
     import torch
 
     prompts = prepared.prompts

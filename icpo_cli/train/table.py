@@ -11,7 +11,7 @@ from icpo_cli.runs.parquet import Row
 from icpo_cli.train.round import Derived, Round
 
 CREDIT = "credit_"
-"""Prefix of the columns that hold a reward source's intermediate values."""
+"""Prefix of the columns with a reward source's intermediate values."""
 
 
 def response_table(rounds: Sequence[Round], selected: Sequence[int]) -> list[Row]:

@@ -73,7 +73,7 @@ def test_an_included_study_is_the_lower_layer(tmp_path: Path) -> None:
         ("arms: {a: {}}\ndial_arms: [b]\n", "dial_arms: no arm 'b'"),
         ("arms: {a: {}}\ncontrol_arms: [b]\n", "control_arms: no arm 'b'"),
         ("arms: {a: {}\n", "not valid YAML"),
-        ("[1, 2]\n", "must hold keys and values"),
+        ("[1, 2]\n", "must contain keys and values"),
     ],
 )
 def test_a_mistake_in_a_study_file_is_one_line(text: str, says: str, tmp_path: Path) -> None:

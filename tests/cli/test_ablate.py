@@ -136,7 +136,7 @@ def test_runs_made_here_say_how_long_it_takes(here: Path, icpo_here: Callable, i
     )
     done = icpo_here("ablate", "noise", "--seeds", "0", "--dry-run")
     assert "one after another about 19 min" in done.out  # 4 x (14 x 20 + 3 x 4) s
-    assert "20.0 s an iteration, measured in 1 run of these sizes" in done.out
+    assert "20.0 s per iteration, measured in 1 run with these sizes" in done.out
     together = icpo_here("ablate", "noise", "--seeds", "0", "--jobs", "2", "--dry-run")
     assert "one after another about 19 min, 2 at once about 9.7 min" in together.out
 

@@ -70,7 +70,7 @@ def test_the_plan_of_a_paper_run(icpo: Callable) -> None:
 def test_a_dry_run_starts_nothing(icpo: Callable, tmp_path: Path) -> None:
     done = icpo("train", "--dry-run")
     assert done.status == 0
-    assert "responses  60 an iteration" in done.out and "group_size: 5" in done.out
+    assert "responses  60 per iteration" in done.out and "group_size: 5" in done.out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -86,13 +86,13 @@ MISTAKES = {
         "bad.jsonl:2: not valid JSON",
     ),
     "no rows left": (["rollout.max_prompt_tokens=4"], "no rows left"),
-    "group of one": (["rollout.group_size=1"], "rollout.group_size: 1 has no group"),
+    "group of one": (["rollout.group_size=1"], "rollout.group_size: must be 2 or more"),
     "mini-batch": (["learner.mini_batch_prompts=5"], "5 does not divide rollout.prompts_per_iteration 6; nearest: 6"),
     "tau": (["method.tau=0"], "method.tau: 0.0 must be positive"),
     "delta": (["method.delta=-0.4"], "method.delta: -0.4 must be positive"),
     "greedy group": (["rollout.temperature=0"], "a group of equal responses"),
     "too long": (["rollout.max_response_tokens=4096"], "is over the model's 256 positions"),
-    "no cache": (["rollout.engine.kv_cache_gib=0.00001"], "1e-05 is less than one sequence takes"),
+    "no cache": (["rollout.engine.kv_cache_gib=0.00001"], "1e-05 is too small: a sequence of"),
     "output place": (["train.output_dir=bad.jsonl/runs"], "train.output_dir: bad.jsonl/runs: cannot be made"),
     "unknown run": (["--resume", "nosuchrun"], "--resume nosuchrun: no such run"),
     "two launchers": (["--nproc", "2", "--hostfile", "hosts"], "cannot be combined with --hostfile"),

@@ -231,7 +231,7 @@ MISTAKES = {
     "no such model": (["--bench", "aime24", "--model", "./nothing"], "./nothing: no such folder"),
     "no such run": (["--bench", "aime24", "--model", "abc123"], "--model abc123: no such run in runs/"),
     "not a model": (["--bench", "aime24", "--model", "."], "not a model folder: it has no config.json"),
-    "no tokenizer": (["--bench", "aime24", "--model", "{no_tokenizer}"], "holds no tokenizer"),
+    "no tokenizer": (["--bench", "aime24", "--model", "{no_tokenizer}"], "has no tokenizer"),
     "no chat template": (["--bench", "aime24", "--model", "{no_template}"], "has no chat template; use"),
     "context": (
         ["--bench", "aime24", "--model", "{lab}", "eval.template=plain"],
@@ -245,7 +245,7 @@ MISTAKES = {
     ),
     "greedy": (
         ["--bench", "aime24", "--model", "{lab}", "eval.temperature=0", "eval.k=4"],
-        "greedy responses would be",
+        "greedy responses are equal",
     ),
     "no data": (["--bench", "aime24", "--model", "{lab}", "eval.data_dir=nowhere"], "eval.data_dir: nowhere: no such"),
     "output place": (["--bench", "aime24", "--model", "{lab}", "eval.output_dir=given.jsonl/x"], "cannot be made"),

@@ -223,10 +223,10 @@ BAD_LINES = {
     "not UTF-8": (b'{"gold": "\xff", "response": "1"}', "bad.jsonl:3: not UTF-8: invalid start byte"),
     "no gold": (b'{"answer": "1", "response": "1"}', 'bad.jsonl:3: no column \'gold\' among ["answer", "response"]'),
     "no response": (b'{"gold": "1"}', "bad.jsonl:3: no column 'response' among [\"gold\"]"),
-    "gold of no text": (b'{"gold": null, "response": "1"}', "bad.jsonl:3: column 'gold' holds null"),
+    "gold of no text": (b'{"gold": null, "response": "1"}', "bad.jsonl:3: column 'gold' is null"),
     "response of no text": (b'{"gold": "1", "response": ["1"]}', "bad.jsonl:3: column 'response' holds [\"1\"]"),
     "kind": (b'{"gold": "1", "response": "1", "kind": "nubmer"}', 'unknown kind "nubmer"; nearest: number'),
-    "choices": (b'{"gold": "1", "response": "1", "choices": "A"}', "column 'choices' holds \"A\", not a list of texts"),
+    "choices": (b'{"gold": "1", "response": "1", "choices": "A"}', "column 'choices' is \"A\", not a list of texts"),
     "aliases": (b'{"gold": "1", "response": "1", "aliases": [null]}', "column 'aliases' holds [null]"),
     "ordered": (b'{"gold": "1", "response": "1", "ordered": "yes"}', 'holds "yes", not true or false'),
 }
@@ -248,4 +248,4 @@ def test_a_bad_line_is_named_before_anything_is_printed(
 def test_an_empty_file(icpo_here: Callable, tmp_path: Path) -> None:
     done = icpo_here("grade", written(tmp_path, "", ""))
     assert (done.status, done.out) == (2, "")
-    assert "holds no lines" in done.err
+    assert "has no lines" in done.err

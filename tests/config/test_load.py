@@ -63,7 +63,7 @@ def test_a_bonus_is_added_to_a_method_that_has_none() -> None:
     ("method", "message"),
     [
         ("rloo+grpo", "method: rloo+grpo: grpo has no bonus to add"),
-        ("cde+icpo", "method: cde+icpo: there is a bonus already"),
+        ("cde+icpo", "method: cde+icpo: has two bonuses"),
         ("rloo+icpoo", "method: unknown method 'icpoo'; nearest: icpo"),
         ("rloo+", "method: unknown method ''"),
     ],
@@ -135,7 +135,7 @@ def test_mistakes_are_one_line_that_names_key_and_remedy(argument: str, says: st
     ("text", "says"),
     [
         ("seed: 1\n  name: x\n", "not valid YAML"),
-        ("- a\n- b\n", "must hold keys and values"),
+        ("- a\n- b\n", "must contain keys and values"),
         ("include: self.yaml\n", "includes itself"),
         ("seed: many\n", "seed: 'many' is not a whole number"),
         ("name: ${env:HOME}\n", "is not allowed"),

@@ -301,7 +301,7 @@ OWN = {"id": "a", "question": "q", "answer": "1"}
 CHOICE = {**OWN, "choices": ["x", "y", "z"]}
 BAD: dict[str, tuple[str, str, list[dict[str, Any]], str]] = {
     "wrong column": ("math500", "math500", [{"id": "a", "question": "q", "anser": "1"}], ":1: no column 'answer'"),
-    "empty text": ("math500", "math500", [{**OWN, "question": " "}], "column 'question' holds nothing"),
+    "empty text": ("math500", "math500", [{**OWN, "question": " "}], "column 'question' is empty"),
     "not a text": ("math500", "math500", [{**OWN, "answer": ["1"]}], "column 'answer' holds a list of 1"),
     "id twice": ("math500", "math500", [OWN, OWN], ":2: id 'a' appears twice"),
     "count": ("math500", "math500", [OWN], "1 questions, where math500 has 2"),

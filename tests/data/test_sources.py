@@ -67,11 +67,11 @@ def test_every_kind_can_be_asked_for(kind: AnswerKind, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ('"A. iron B. zinc"', "rows.jsonl:2: column 'options' holds 'A. iron B. zinc', not a list of options"),
-        ("[]", "rows.jsonl:2: column 'options' holds [], not a list of options"),
-        ("null", "rows.jsonl:2: column 'options' holds None, not a list of options"),
-        ('["iron", null]', "rows.jsonl:2: column 'options' holds None, not a text or a number"),
-        ('["iron", " "]', "rows.jsonl:2: column 'options' holds ' ', not a text or a number"),
+        ('"A. iron B. zinc"', "rows.jsonl:2: column 'options' is 'A. iron B. zinc', not a list of options"),
+        ("[]", "rows.jsonl:2: column 'options' is [], not a list of options"),
+        ("null", "rows.jsonl:2: column 'options' is None, not a list of options"),
+        ('["iron", null]', "rows.jsonl:2: column 'options' is None, not a text or a number"),
+        ('["iron", " "]', "rows.jsonl:2: column 'options' is ' ', not a text or a number"),
     ],
 )
 def test_malformed_options_are_named_by_file_and_line(tmp_path: Path, options: str, says: str) -> None:
@@ -140,7 +140,7 @@ def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "latin.jsonl").write_bytes(b'{"question": "caf\xe9", "answer": "1"}\n')
     with pytest.raises(UserError, match=r"latin.jsonl:1: not UTF-8"):
         load_questions(SourceConfig(source="file", path=str(tmp_path / "latin.jsonl")))
-    with pytest.raises(UserError, match="holds no rows"):
+    with pytest.raises(UserError, match="has no rows"):
         load_questions(jsonl(tmp_path))
     twice = jsonl(
         tmp_path, '{"question": "q", "answer": "1", "uid": "a"}', '{"question": "r", "answer": "1", "uid": "a"}'

@@ -105,7 +105,7 @@ def test_a_run_of_another_configuration_is_refused(undisturbed: Path, lab_config
     folder = undisturbed.parents[1]
     other = icpo("train", "--resume", undisturbed.name, str(lab_config), "learner.kl_coef=0.5", cwd=folder)
     assert other.status == 2
-    assert "belongs to another configuration: learner.kl_coef is 0.01 there, 0.5 here" in other.err
+    assert "learner.kl_coef was 0.01 in the run, is 0.5 now" in other.err
     unknown = icpo("train", "--resume", "nosuchrun", cwd=folder)
     assert unknown.status == 2
-    assert f"no such run in runs/; there: {undisturbed.name}" in unknown.err
+    assert f"no such run in runs/; known runs: {undisturbed.name}" in unknown.err

@@ -210,7 +210,7 @@ def test_names_of_runs_are_text_and_a_megabyte_is_shortened(opened: Callable, tm
     responses(tab).first.locator("summary").click()
     shown = responses(tab).first.locator("pre").nth(1).text_content()
     assert shown.startswith("begins here xxx") and shown.endswith("xxx ends here")
-    assert f"[… {len(LONG) - 6000:,} letters left out …]" in shown
+    assert f"[… {len(LONG) - 6000:,} characters left out …]" in shown
 
 
 @in_a_browser

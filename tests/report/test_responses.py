@@ -150,5 +150,5 @@ def test_text_can_be_looked_at() -> None:
     assert visible("a\r\nb\tc\x1b[1m\u202e\x9b") == "a\nb\tc⟨U+001B⟩[1m⟨U+202E⟩⟨U+009B⟩"
     assert visible("שלום 中文 é 👩\u200d🔬") == "שלום 中文 é 👩\u200d🔬"
     assert visible("\ud800").encode() == "\N{REPLACEMENT CHARACTER}".encode()
-    assert shortened("abcdefgh", 3, 2) == "abc\n[… 3 letters left out …]\ngh"
+    assert shortened("abcdefgh", 3, 2) == "abc\n[… 3 characters left out …]\ngh"
     assert shortened("abcde", 3, 2) == "abcde"

@@ -45,7 +45,7 @@ def test_earlier_runs_of_the_same_sizes_give_the_estimate(tmp_path: Path) -> Non
     assert len(past) == 5
     found = estimate(config_of("method.tau=3"), past, cores=2)
     assert found.seconds == pytest.approx(14 * (25 + 35 + 30) / 3 + 3 * (6 + 8 + 7) / 3)
-    assert found.basis == "30.0 s an iteration, measured in 3 runs of these sizes"
+    assert found.basis == "30.0 s per iteration, measured in 3 runs with these sizes"
 
 
 def test_without_earlier_runs_tokens_are_counted() -> None:
@@ -61,4 +61,4 @@ def test_without_earlier_runs_tokens_are_counted() -> None:
 @pytest.mark.parametrize(("model", "cores"), [("smollm2", None), ("nobody/met-before", 2)])
 def test_an_unknown_duration_is_none(model: str, cores: int | None) -> None:
     found = estimate(config_of(f"model.path={model}"), [], cores)
-    assert found == Estimate(None, "no run of these sizes has been made here")
+    assert found == Estimate(None, "no earlier run with these sizes")

@@ -31,12 +31,12 @@ GROUPS: dict[str, list[str]] = {
 
 def resolve_names(names: Sequence[str]) -> list[str]:
     """Expand groups; each benchmark once, in the order of BENCHMARKS. Raises UserError on an unknown name."""
-    wanted: set[str] = set()
+    selected: set[str] = set()
     for name in names:
         if name not in BENCHMARKS and name not in GROUPS:
             raise UserError(f"unknown benchmark '{name}'{nearest(name, [*BENCHMARKS, *GROUPS])}")
-        wanted.update(GROUPS.get(name, [name]))
-    return [name for name in BENCHMARKS if name in wanted]
+        selected.update(GROUPS.get(name, [name]))
+    return [name for name in BENCHMARKS if name in selected]
 
 
 def load_benchmark(name: str, data_dir: Path | None) -> LoadedBenchmark:

@@ -35,14 +35,14 @@ class RawRow:
         """A text or a number, as text; never empty."""
         value = self.value(column)
         if not isinstance(value, str | int | float) or not str(value).strip():
-            raise UserError(f"{self.place}: column '{column}' holds {_type_shown(value)}, not a text or a number")
+            raise UserError(f"{self.place}: column '{column}' is {_type_shown(value)}, not a text or a number")
         return str(value)
 
     def texts(self, column: str) -> tuple[str, ...]:
         """A list of two texts or more."""
         value = self.value(column)
         if not isinstance(value, list) or len(value) < 2 or not all(isinstance(item, str) for item in value):
-            raise UserError(f"{self.place}: column '{column}' holds {_type_shown(value)}, not a list of texts")
+            raise UserError(f"{self.place}: column '{column}' is {_type_shown(value)}, not a list of texts")
         return tuple(value)
 
 
@@ -62,7 +62,7 @@ class HubDataset:
 
 @dataclass(frozen=True)
 class BenchmarkSource:
-    """One form of a benchmark's data: its file name, its place on the hub, and how its rows are read."""
+    """One form of a benchmark's data: its file name, its location on the hub, and how its rows are read."""
 
     stem: str
     """The file's name in the data folder, without .jsonl, .parquet or .csv."""
@@ -89,7 +89,7 @@ class Benchmark:
     """Raised whenever a question's text, a gold or the benchmark's own prompt changes."""
     count: int
     k: int
-    """Responses a question, for the paper's Avg@k."""
+    """Responses per question, for the paper's Avg@k."""
     kinds: tuple[str, ...]
     """The answer kinds that occur."""
     sources: tuple[BenchmarkSource, ...]
@@ -114,4 +114,4 @@ def _type_shown(value: Any) -> str:
     """A value's type, for messages: the value itself may be confidential."""
     if isinstance(value, list):
         return f"a list of {len(value)}"
-    return "nothing" if value is None or not str(value).strip() else f"a {type(value).__name__}"
+    return "empty" if value is None or not str(value).strip() else f"a {type(value).__name__}"

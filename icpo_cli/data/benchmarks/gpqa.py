@@ -25,7 +25,7 @@ def permuted(name: str, question: str, options: tuple[str, ...], right: int) -> 
     """A question with its options in an order that depends on the question's id alone.
 
     The data has no order. This one sorts by a hash of the id and each option's index in the data, so it is the same
-    in every run and for every model. `right`: index of the right option. An option with the same text is right too.
+    in every run and for every model. `right`: index of the correct option. An option with the same text is correct too.
     """
     order = sorted(range(len(options)), key=lambda index: stable_hash("gpqa", name, index))
     shown = tuple(options[index].strip() for index in order)

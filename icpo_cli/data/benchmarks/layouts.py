@@ -46,7 +46,7 @@ def rlpr_source(name: str, stem: str, to_gold: ToGold) -> BenchmarkSource:
 
 
 def choice_question(row: RawRow, name: str, question: str, options: tuple[str, ...]) -> Question:
-    """A question with its lettered options appended; the answer column holds the letter."""
+    """A question with its lettered options appended; the answer column contains the letter."""
     return Question(name, lettered(question, options), letter_gold(row, row.text("answer"), options))
 
 
@@ -91,7 +91,7 @@ def _user_message(row: RawRow) -> str:
     chat = row.value("prompt")
     turns = [turn for turn in chat if isinstance(turn, dict) and turn.get("role") == "user"] if chat else []
     if not turns or not isinstance(turns[-1].get("content"), str):
-        raise UserError(f"{row.place}: column 'prompt' holds no user's message")
+        raise UserError(f"{row.place}: column 'prompt' has no user's message")
     return str(turns[-1]["content"])
 
 
