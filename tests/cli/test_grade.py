@@ -224,11 +224,11 @@ BAD_LINES = {
     "no gold": (b'{"answer": "1", "response": "1"}', 'bad.jsonl:3: no column \'gold\' among ["answer", "response"]'),
     "no response": (b'{"gold": "1"}', "bad.jsonl:3: no column 'response' among [\"gold\"]"),
     "gold of no text": (b'{"gold": null, "response": "1"}', "bad.jsonl:3: column 'gold' is null"),
-    "response of no text": (b'{"gold": "1", "response": ["1"]}', "bad.jsonl:3: column 'response' holds [\"1\"]"),
+    "response of no text": (b'{"gold": "1", "response": ["1"]}', "bad.jsonl:3: column 'response' is [\"1\"]"),
     "kind": (b'{"gold": "1", "response": "1", "kind": "nubmer"}', 'unknown kind "nubmer"; nearest: number'),
     "choices": (b'{"gold": "1", "response": "1", "choices": "A"}', "column 'choices' is \"A\", not a list of texts"),
-    "aliases": (b'{"gold": "1", "response": "1", "aliases": [null]}', "column 'aliases' holds [null]"),
-    "ordered": (b'{"gold": "1", "response": "1", "ordered": "yes"}', 'holds "yes", not true or false'),
+    "aliases": (b'{"gold": "1", "response": "1", "aliases": [null]}', "column 'aliases' is [null]"),
+    "ordered": (b'{"gold": "1", "response": "1", "ordered": "yes"}', 'is "yes", not true or false'),
 }
 
 

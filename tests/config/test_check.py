@@ -14,7 +14,7 @@ def test_the_defaults_with_a_task_pass() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["rollout.group_size=1"], "rollout.group_size: 1 has no group"),
+        (["rollout.group_size=1"], "rollout.group_size: must be 2 or more"),
         (["learner.mini_batch_prompts=100"], "100 does not divide rollout.prompts_per_iteration 768; nearest: 96"),
         (["method.tau=0"], "method.tau: 0.0 must be positive"),
         (["method.tau=.nan"], "method.tau: nan must be positive and finite"),

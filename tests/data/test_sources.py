@@ -100,9 +100,9 @@ def test_reasoning_gym_is_a_function_of_its_seed() -> None:
         ('{"question": "q"', "rows.jsonl:2: not valid JSON"),
         ("[1, 2]", "rows.jsonl:2: must be a JSON object"),
         ('{"question": "q", "anser": "1"}', "rows.jsonl:2: no column 'answer'; nearest: anser"),
-        ('{"question": "q", "answer": null}', "rows.jsonl:2: column 'answer' holds None"),
-        ('{"question": "", "answer": "1"}', "rows.jsonl:2: column 'question' holds ''"),
-        ('{"question": "q", "answer": ["1"]}', "rows.jsonl:2: column 'answer' holds ['1']"),
+        ('{"question": "q", "answer": null}', "rows.jsonl:2: column 'answer' is None"),
+        ('{"question": "", "answer": "1"}', "rows.jsonl:2: column 'question' is ''"),
+        ('{"question": "q", "answer": ["1"]}', "rows.jsonl:2: column 'answer' is ['1']"),
     ],
 )
 def test_a_malformed_row_is_named_by_file_and_line(tmp_path: Path, line: str, says: str) -> None:
