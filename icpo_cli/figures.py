@@ -55,16 +55,8 @@ class Line:
     y: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
-
-
-@dataclass(frozen=True)
-class Dots:
-    """Unconnected points: y over x, [N] each."""
-
-    label: str
-    look: int
-    x: Sequence[float]
-    y: Sequence[float]
+    joined: bool = True
+    """False: unconnected points, without a band."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +79,13 @@ class Panel:
     x_label: str
     y_label: str
     lines: tuple[Line, ...] = ()
-    dots: tuple[Dots, ...] = ()
     stacks: tuple[Stack, ...] = ()
     whole_x: bool = True
     """Whether x is a count: ticks only at whole numbers."""
 
     @property
-    def marks(self) -> tuple[Line | Dots | Stack, ...]:
-        return (*self.lines, *self.dots, *self.stacks)
+    def marks(self) -> tuple[Line | Stack, ...]:
+        return (*self.lines, *self.stacks)
 
     @property
     def inches(self) -> float:
@@ -115,8 +106,8 @@ def draw(panels: Sequence[Panel], caption: str) -> Figure:
     handles: dict[int, Line2D | Patch] = {}
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for panel, its_axes in zip(panels, axes, strict=False):
-        handles |= {line.look: _draw_line(its_axes, line) for line in panel.lines}
-        handles |= {dots.look: _draw_dots(its_axes, dots) for dots in panel.dots}
+        for line in panel.lines:
+            handles[line.look] = (_draw_line if line.joined else _draw_dots)(its_axes, line)
         handles |= _draw_stacks(its_axes, panel.stacks)
         _style_axes(its_axes, panel, characters // across)
     for unused in axes[len(panels) :]:
@@ -184,7 +175,7 @@ def _draw_line(axes: Axes, line: Line) -> Line2D:
     return drawn
 
 
-def _draw_dots(axes: Axes, dots: Dots) -> Line2D:
+def _draw_dots(axes: Axes, dots: Line) -> Line2D:
     hollow = dots.look % 2 == 0  # distinguishable in grey print
     (drawn,) = axes.plot(
         dots.x,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from icpo_cli.models.lab import Curriculum, Recipe, build
+from icpo_cli.models.lab import Recipe, build
 
 TINY = Recipe(
     hidden_size=64,
@@ -12,7 +12,9 @@ TINY = Recipe(
     batch_size=32,
     learning_rate=6e-3,
     warmup_batches=10,
-    curriculum=Curriculum(terms=(2, 2), digits=(1, 1), guess_rate=0.0),
+    terms=(2, 2),
+    digits=(1, 1),
+    guess_rate=0.0,
 )
 """A recipe for a model that adds single digits."""
 

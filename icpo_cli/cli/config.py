@@ -35,19 +35,10 @@ def diff(
     shared: Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Keys set in both.")] = None,
 ) -> None:
     """Print the keys in which two configurations differ; nothing if they are equal."""
-    from rich.table import Table
-    from rich.text import Text
-
     from icpo_cli.config.load import diff as differences
     from icpo_cli.config.load import load_config
-    from icpo_cli.tables.terminal import WHOLE_LINES, stdout_console
+    from icpo_cli.tables.terminal import print_table
 
     changed = differences(load_config([left, *(shared or [])]), load_config([right, *(shared or [])]))
-    if not changed:
-        return
-    table = Table(box=None, pad_edge=False)
-    for header in ("key", left, right):
-        table.add_column(Text(header), overflow="fold")
-    for key, (old, new) in changed.items():
-        table.add_row(Text(key), Text(str(old)), Text(str(new)))
-    stdout_console(WHOLE_LINES).print(table)
+    if changed:
+        print_table(("key", left, right), [(key, str(old), str(new)) for key, (old, new) in changed.items()])

@@ -10,7 +10,7 @@ ways to each answer, long and reliable or short and risky, and its responses dif
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -34,9 +34,13 @@ SAY_EVERY = 200
 
 
 @dataclass(frozen=True)
-class Curriculum:
-    """Distribution of the sums and of their solutions."""
+class Recipe:
+    """Everything that determines the weights, on one kind of processor."""
 
+    hidden_size: int = 160
+    layers: int = 4
+    heads: int = 5
+    context: int = 256
     terms: tuple[int, int] = (2, 3)
     """Minimum and maximum count of numbers in a sum."""
     digits: tuple[int, int] = (1, 2)
@@ -45,17 +49,6 @@ class Curriculum:
     """Probability that two adjacent digits of a number are added one after the other."""
     guess_rate: float = 0.15
     """Share of answers without reasoning."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that determines the weights, on one kind of processor."""
-
-    hidden_size: int = 160
-    layers: int = 4
-    heads: int = 5
-    context: int = 256
-    curriculum: Curriculum = field(default_factory=Curriculum)
     batches: int = 4000
     batch_size: int = 16
     learning_rate: float = 2e-3
@@ -167,10 +160,10 @@ Example = tuple[list[int], list[int]]
 
 
 def _row(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, draw: Random) -> Example:
-    terms = draw_terms(recipe.curriculum, draw)
+    terms = draw_terms(recipe, draw)
     message = [{"role": "user", "content": question_of(terms)}]
     prompt = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-    response = response_to(terms, recipe.curriculum, draw)
+    response = response_to(terms, recipe, draw)
     return tokenizer.encode(prompt), [*tokenizer.encode(response), tokenizer.eos_token_id]
 
 
@@ -184,9 +177,9 @@ def _padded(rows: list[list[int]], fill: int) -> Tensor:
     return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
 
 
-def draw_terms(curriculum: Curriculum, draw: Random) -> Terms:
-    largest = 10 ** draw.randint(*curriculum.digits)
-    return [draw.randint(0, largest) for _ in range(draw.randint(*curriculum.terms))]
+def draw_terms(recipe: Recipe, draw: Random) -> Terms:
+    largest = 10 ** draw.randint(*recipe.digits)
+    return [draw.randint(0, largest) for _ in range(draw.randint(*recipe.terms))]
 
 
 def question_of(terms: Terms) -> str:
@@ -194,24 +187,24 @@ def question_of(terms: Terms) -> str:
     return f"Calculate {' + '.join(map(str, terms))}."
 
 
-def response_to(terms: Terms, curriculum: Curriculum, draw: Random) -> str:
+def response_to(terms: Terms, recipe: Recipe, draw: Random) -> str:
     """A response with one random way to the answer."""
-    steps = "" if draw.random() < curriculum.guess_rate else _worked_steps(terms, curriculum, draw)
+    steps = "" if draw.random() < recipe.guess_rate else _worked_steps(terms, recipe, draw)
     return f"<think>{steps}</think><answer>{sum(terms)}</answer>"
 
 
-def _worked_steps(terms: Terms, curriculum: Curriculum, draw: Random) -> str:
+def _worked_steps(terms: Terms, recipe: Recipe, draw: Random) -> str:
     value, steps = terms[0], str(terms[0])
-    for part in (part for term in terms[1:] for part in _parts(term, curriculum, draw)):
+    for part in (part for term in terms[1:] for part in _parts(term, recipe, draw)):
         value += part
         steps += f"+{part}={value}"
     return steps
 
 
-def _parts(term: int, curriculum: Curriculum, draw: Random) -> Terms:
+def _parts(term: int, recipe: Recipe, draw: Random) -> Terms:
     """Split a number between some of its nonzero digits: 28 into 20 and 8, or not at all."""
     places = [10**place for place, digit in enumerate(reversed(str(term))) if digit != "0"]
-    cuts = [place for place in places[1:] if draw.random() < curriculum.split_rate]
+    cuts = [place for place in places[1:] if draw.random() < recipe.split_rate]
     return [
         term % above // below * below for above, below in pairwise([10 * max(places, default=1), *reversed(cuts), 1])
     ]

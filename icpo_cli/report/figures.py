@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from icpo_cli import figures
-from icpo_cli.figures import Dots, Line, Panel, Stack
+from icpo_cli.figures import Line, Panel, Stack
 from icpo_cli.records import VerdictKind
 from icpo_cli.report import names
 from icpo_cli.report.curves import Histories, ReportFigure, SettingComparison, curve_figures
@@ -92,7 +92,7 @@ def verdict_figure(
     comparisons: Sequence[SettingComparison], evaluations: Sequence[PastEvaluation]
 ) -> ReportFigure | None:
     """Verdicts of the newest runs; None without any."""
-    trained = [(label, _counts(run, "verdict/")) for label, run in _trained(comparisons)]
+    trained = [(label, _counts(run)) for label, run in _trained(comparisons)]
     evaluated = [(label, _evaluated_counts(run)) for label, run in _evaluated(evaluations)]
     panels = [
         _verdicts(title, [bar for bar in bars if sum(bar[1].values())][:MAX_BARS])
@@ -141,8 +141,9 @@ def _scatter(source: Labelled) -> Panel:
     for kind, look in LOOKS.items():
         its = [response for response in responses if response.verdict == kind]
         if its:
-            dots.append(Dots(IN_WORDS[kind], look, [each.group for each in its], [each.value for each in its]))
-    return Panel(label, "group", "log-probability", dots=tuple(dots))
+            groups, values = [each.group for each in its], [each.value for each in its]
+            dots.append(Line(IN_WORDS[kind], look, groups, values, joined=False))
+    return Panel(label, "group", "log-probability", tuple(dots))
 
 
 def _histogram(source: Labelled) -> Panel:
@@ -180,8 +181,8 @@ def _calibration(sources: Sequence[Labelled]) -> Panel:
     return Panel("accuracy by confidence", "mean token probability", "percent right", tuple(lines), whole_x=False)
 
 
-def _counts(run: PastRun, prefix: str) -> dict[str, float]:
-    return {kind: run.metrics.get(f"{prefix}{kind}", 0.0) for kind in LOOKS}
+def _counts(run: PastRun) -> dict[str, float]:
+    return {kind: run.metrics.get(f"verdict/{kind}", 0.0) for kind in LOOKS}
 
 
 def _evaluated_counts(run: PastRun) -> dict[str, float]:

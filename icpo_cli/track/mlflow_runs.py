@@ -1,15 +1,24 @@
-"""Past runs of any MLflow store, read through MLflow's own client."""
+"""Past runs of any MLflow store, read through MLflow's own client, and what reading and writing share of it."""
 
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+# A server that does not answer must not hold up training; records are kept and sent later.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from icpo_cli.errors import UserError
 from icpo_cli.runs.run_dir import Status
-from icpo_cli.track.mlflow_client import MlflowClient, get_run, is_missing, reading
 from icpo_cli.track.read import PastRun, Points, RunStore, end_of, facts_of
 
 PAGE = 1000
@@ -81,3 +90,54 @@ def _past(run: Run, experiment: str) -> PastRun:
 def _is_finite(value: float) -> bool:
     """MLflow stores infinity as the greatest finite float."""
     return math.isfinite(value) and abs(value) < sys.float_info.max
+
+
+def get_run(client: MlflowClient, run_id: str) -> Run | None:
+    """The run of that id; None if the store has none."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
+        return None
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Whether MLflow says that the run or artifact does not exist."""
+    return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
+
+
+def reading(uri: str) -> AbstractContextManager[None]:
+    return user_errors(f"{uri}: cannot be read as an MLflow store")
+
+
+@contextmanager
+def user_errors(what: str) -> Iterator[None]:
+    """Turns any error of the block into a UserError that begins with `what`."""
+    try:
+        yield
+    except Exception as error:  # stores raise errors of SQLAlchemy, HTTP and the file system
+        raise UserError(f"{what}: {' '.join(str(error).split())[:300] or type(error).__name__}") from error
+
+
+def remote_names(uri: str, run_id: str) -> list[str]:
+    """The paths of all artifacts of a run that are files, sorted. Raises UserError."""
+    with reading(uri):
+        client = MlflowClient(uri)
+        folders, names = [""], list[str]()
+        while folders:
+            for each in client.list_artifacts(run_id, folders.pop() or None):
+                (folders if each.is_dir else names).append(each.path)
+        return sorted(names)
+
+
+def download(uri: str, run_id: str, path: str, into: Path) -> Path | None:
+    """Download an artifact below `into`; None if it does not exist. Raises UserError."""
+    with reading(uri):
+        client = MlflowClient(uri)
+        parent = str(Path(path).parent)
+        if all(each.path != path for each in client.list_artifacts(run_id, None if parent == "." else parent)):
+            return None
+        folder = into / run_id
+        folder.mkdir(exist_ok=True)
+        return Path(client.download_artifacts(run_id, path, str(folder)))

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from icpo_cli.errors import UserError
 from icpo_cli.runs.files import atomic_create
 from icpo_cli.runs.journal import JournalEntry
 from icpo_cli.runs.run_dir import Status
-from icpo_cli.track.mlflow_client import MlflowClient, get_run, user_errors
+from icpo_cli.track.mlflow_runs import get_run, user_errors
 
 PARAMS_A_CALL = 100
 METRICS_A_CALL = 1000

@@ -6,16 +6,16 @@ from random import Random
 import pytest
 import reasoning_gym
 
-from icpo_cli.models.lab import Curriculum, draw_terms, question_of, response_to
+from icpo_cli.models.lab import Recipe, draw_terms, question_of, response_to
 
 FORM = re.compile(r"<think>(\d+(?:\+\d+=\d+)+|)</think><answer>(\d+)</answer>")
 
 
 def test_every_step_is_right() -> None:
-    curriculum, draw, ways = Curriculum(), Random(0), set()
+    recipe, draw, ways = Recipe(), Random(0), set()
     for _ in range(2000):
-        terms = draw_terms(curriculum, draw)
-        form = FORM.fullmatch(response_to(terms, curriculum, draw))
+        terms = draw_terms(recipe, draw)
+        form = FORM.fullmatch(response_to(terms, recipe, draw))
         assert form is not None
         steps_text, answer = form.groups()
         assert int(answer) == sum(terms)
@@ -35,13 +35,13 @@ def test_every_step_is_right() -> None:
     ("split_rate", "steps_text"), [(0.0, "20+57=77+100=177"), (1.0, "20+50=70+7=77+100=177")], ids=["whole", "by place"]
 )
 def test_numbers_are_split_between_their_digits(split_rate: float, steps_text: str) -> None:
-    curriculum = Curriculum(split_rate=split_rate, guess_rate=0.0)
-    assert response_to([20, 57, 100], curriculum, Random(0)) == f"<think>{steps_text}</think><answer>177</answer>"
+    recipe = Recipe(split_rate=split_rate, guess_rate=0.0)
+    assert response_to([20, 57, 100], recipe, Random(0)) == f"<think>{steps_text}</think><answer>177</answer>"
 
 
 def test_rates_are_as_they_say() -> None:
     draw = Random(0)
-    guesses = sum(response_to([1, 2], Curriculum(), draw).startswith("<think></think>") for _ in range(2000))
+    guesses = sum(response_to([1, 2], Recipe(), draw).startswith("<think></think>") for _ in range(2000))
     assert 250 < guesses < 350  # 0.15 of 2,000, give or take three standard deviations
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from icpo_cli.figures import Dots, Line, Panel, Stack, draw, save
+from icpo_cli.figures import Line, Panel, Stack, draw, save
 from icpo_cli.report.curves import METRICS, ReportFigure, comparisons_of, curve_figures
 from icpo_cli.report.figures import response_figures, verdict_figure
 from icpo_cli.report.results import evaluations_of
@@ -142,7 +142,7 @@ def test_responses_by_group_and_by_confidence(tmp_path: Path) -> None:
     figures = {figure.stem: figure for figure in response_figures(store, comparisons_of([ran("a")]), [])}
     assert list(figures) == ["logprobs", "confidence-training", "calibration"]
     [panel] = figures["logprobs"].panels
-    dots = {each.label: each for each in panel.dots}
+    dots = {each.label: each for each in panel.lines}
     assert dots["correct"].x == list(range(1, 21)) and set(dots["correct"].y) == {-0.1}
     assert (dots["no answer"].x, dots["no answer"].y) == ([2], [-0.2])
     [panel] = figures["confidence-training"].panels
@@ -182,7 +182,8 @@ def test_verdicts_are_shares() -> None:
 
 
 def test_dots_and_bars_are_drawn_alike_each_time(tmp_path: Path) -> None:
-    dots = Panel("d", "x", "y", dots=(Dots("right $1", 1, [1, 2], [0.1, 0.2]), Dots("wrong", 2, [1], [0.3])))
+    points = Line("right $1", 1, [1, 2], [0.1, 0.2], joined=False), Line("wrong", 2, [1], [0.3], joined=False)
+    dots = Panel("d", "x", "y", points)
     names = ("a very long name of a run that goes on and on, further than two lines of it go", "b")
     bars = Panel("b", "percent", "", stacks=(Stack("right $1", 1, names, [60, 20]), Stack("wrong", 2, names, [40, 80])))
     files = [[path.read_bytes() for path in save(draw([dots, bars], "caption"), tmp_path / "t")] for _ in range(2)]

@@ -139,7 +139,7 @@ def test_a_store_that_was_copied_with_its_artifacts(made_store: Made, tmp_path: 
 def test_artifacts_that_are_not_on_this_machine_are_brought_here(
     made_store: Made, database: Path, tmp_path: Path
 ) -> None:
-    from icpo_cli.track.mlflow_client import download, remote_names
+    from icpo_cli.track.mlflow_runs import download, remote_names
 
     uri, name = f"sqlite:///{made_store.folder}/mlflow.db", "responses/iteration-00001.parquet"
     straight = SqliteRuns(made_store.folder / "mlflow.db")
