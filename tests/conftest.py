@@ -1,3 +1,6 @@
+import contextlib
+import fcntl
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +19,27 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Two test processes at once, whose models are tiny: a thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+LONGEST = (
+    "end_to_end",
+    "test_judge_server",
+    "test_ranks",
+    "test_weight_sync",
+    "test_ui",
+    "test_cpu_kernels",
+    "ablate",
+    "cli",
+)
+"""Parts of the paths of files that take long. They start first, so that no worker is alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        path = item.nodeid.split("::")[0]
+        return next((index for index, part in enumerate(LONGEST) if part in path), len(LONGEST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +63,12 @@ def icpo_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     """The command's own entry point in this process: for what ends before an engine starts."""
     from icpo_cli.__main__ import main
 
-    def run(*arguments: str) -> Finished:
+    def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Finished:
         monkeypatch.setattr(sys, "argv", ["icpo", *arguments])
+        for name, value in (env or {}).items():
+            monkeypatch.setenv(name, value)
         capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with contextlib.chdir(cwd or Path.cwd()), pytest.raises(SystemExit) as ended:
             main()
         out, err = capfd.readouterr()
         return Finished(int(ended.value.code or 0), out, err)
@@ -51,11 +77,30 @@ def icpo_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="session")
-def lab_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A folder by that name, which one worker fills with `make` and all workers of the session read."""
+    base = tmp_path_factory.getbasetemp()
+    common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def shared(name: str, make: Callable[[Path], object]) -> Path:
+        folder, made = common / name, common / f"{name}.made"
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return shared
+
+
+@pytest.fixture(scope="session")
+def lab_model(shared_folder: Callable[..., Path]) -> Path:
     """A tiny model that adds single digits, more often right than wrong."""
     from tests.lab import make_lab_model
 
-    return make_lab_model(tmp_path_factory.mktemp("lab") / "model")
+    return shared_folder("lab-model", make_lab_model)
 
 
 @pytest.fixture(scope="session")
@@ -83,8 +128,12 @@ def lab_config(lab_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def made_store(tmp_path_factory: pytest.TempPathFactory) -> "Made":
+def made_store(shared_folder: Callable[..., Path]) -> "Made":
     """A store with training runs, a study and evaluations, to be read only: see tests/report/stores.py."""
-    from tests.report.stores import make_store
+    from tests.report.stores import Made, make_store
 
-    return make_store(tmp_path_factory.mktemp("store"))
+    def make(folder: Path) -> None:
+        (folder / "made.json").write_text(json.dumps(vars(make_store(folder)), default=str))
+
+    folder = shared_folder("store", make)
+    return Made(**{**json.loads((folder / "made.json").read_text()), "folder": folder})

@@ -126,7 +126,7 @@ def test_the_plan_in_words(here: Path, icpo_here: Callable) -> None:
     assert list(here.iterdir()) == []
 
 
-def test_runs_made_here_say_how_long_it_takes(here: Path, icpo_here: Callable, icpo: Callable) -> None:
+def test_runs_made_here_say_how_long_it_takes(here: Path, icpo_here: Callable) -> None:
     (here / "runs" / "one").mkdir(parents=True)
     shown = icpo_here("config", "show", str(Path(__file__).parents[2] / "experiments" / "quickstart.yaml")).out
     (here / "runs" / "one" / "config.yaml").write_text(shown)
@@ -236,6 +236,6 @@ def test_a_mistake_is_one_line_and_status_2(name: str, options: list[str], here:
     assert sorted(here.rglob("*")) == before
 
 
-def test_json_is_one_document(here: Path, icpo: Callable) -> None:
-    done = icpo("ablate", "coarse", "--dry-run", "--json")
+def test_json_is_one_document(here: Path, icpo_here: Callable) -> None:
+    done = icpo_here("ablate", "coarse", "--dry-run", "--json")
     assert done.status == 0 and json.loads(done.out)["probe"]["iterations"] == 111

@@ -24,10 +24,10 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_explain_gives_the_papers_worked_examples(case: dict, icpo: Callable) -> None:
+def test_explain_gives_the_papers_worked_examples(case: dict, icpo_here: Callable) -> None:
     arguments = [f"--{name}={','.join(map(str, case[name]))}" for name in ("logprob", "reward")]
     arguments += [f"--{name}={case[name]}" for name in ("delta", "tau", "omega")]
-    document = icpo("explain", *arguments, "--json").document
+    document = icpo_here("explain", *arguments, "--json").document
     assert document["order"] == case["order"]
     assert document["confidence"] == case["logprob"]
     for name in ("preference_score", "final_reward", "advantage", "grpo_advantage"):
@@ -37,29 +37,29 @@ def test_explain_gives_the_papers_worked_examples(case: dict, icpo: Callable) ->
     )
 
 
-def test_explain_shows_its_steps(icpo: Callable) -> None:
-    out = icpo("explain", "--logprob=-0.4,-0.2,-0.1", "--reward=1,0.1,1", "--delta=0.5").out
+def test_explain_shows_its_steps(icpo_here: Callable) -> None:
+    out = icpo_here("explain", "--logprob=-0.4,-0.2,-0.1", "--reward=1,0.1,1", "--delta=0.5").out
     assert "O1  O2  O3" in out
     assert "S1 = 0.5 * (-0.2000/-0.4000 + -0.1000/-0.4000) - 0.5 * (-0.1000) = 0.4250" in out
     assert "R2 = 0.1000 + 1 * min(0.3000, 0.1000/2) = 0.1000 + 0.0500 = 0.1500" in out
 
 
-def test_ties_make_no_pair_in_the_shown_steps(icpo: Callable) -> None:
-    out = icpo("explain", "--logprob=-0.2,-0.2", "--reward=1,0").out
+def test_ties_make_no_pair_in_the_shown_steps(icpo_here: Callable) -> None:
+    out = icpo_here("explain", "--logprob=-0.2,-0.2", "--reward=1,0").out
     assert "(O1, O2)" not in out and "S1 = 0.4 * (0)" in out
 
 
-def test_config_show_and_diff(icpo: Callable) -> None:
-    shown = yaml.safe_load(icpo("config", "show", "method=dr_grpo").out)
+def test_config_show_and_diff(icpo_here: Callable) -> None:
+    shown = yaml.safe_load(icpo_here("config", "show", "method=dr_grpo").out)
     assert shown["method"]["loss_mean"] == "constant"
-    differences = icpo("config", "diff", "method=icpo", "method=grpo").out
+    differences = icpo_here("config", "diff", "method=icpo", "method=grpo").out
     assert "method.bonus" in differences and "learner" not in differences
-    assert icpo("config", "diff", "seed=1", "seed=1").out == ""
+    assert icpo_here("config", "diff", "seed=1", "seed=1").out == ""
 
 
-def test_the_plan_of_a_paper_run(icpo: Callable) -> None:
+def test_the_plan_of_a_paper_run(icpo_here: Callable) -> None:
     experiment = Path(__file__).parents[2] / "experiments" / "paper" / "qwen2.5-7b-icpo.yaml"
-    document = icpo("train", str(experiment), "--dry-run", "--json", env={"WORLD_SIZE": "8"}).document
+    document = icpo_here("train", str(experiment), "--dry-run", "--json", env={"WORLD_SIZE": "8"}).document
     plan = document["plan"]
     assert (plan["responses_an_iteration"], plan["updates_an_iteration"], plan["iterations"]) == (3840, 4, 500)
     assert plan["parameters"] == pytest.approx(7.6156e9, rel=1e-4)
@@ -67,8 +67,8 @@ def test_the_plan_of_a_paper_run(icpo: Callable) -> None:
     assert document["config"]["method"]["delta"] == 0.4
 
 
-def test_a_dry_run_starts_nothing(icpo: Callable, tmp_path: Path) -> None:
-    done = icpo("train", "--dry-run")
+def test_a_dry_run_starts_nothing(icpo_here: Callable, tmp_path: Path) -> None:
+    done = icpo_here("train", "--dry-run", cwd=tmp_path)
     assert done.status == 0
     assert "responses  60 per iteration" in done.out and "group_size: 5" in done.out
     assert list(tmp_path.iterdir()) == []
@@ -133,8 +133,8 @@ def test_mistakes_of_explain(arguments: list[str], says: str, icpo_here: Callabl
     assert says in done.err
 
 
-def test_a_store_that_cannot_be_used(lab_config: Path, icpo: Callable) -> None:
-    done = icpo("train", str(lab_config), "track.uri=sqlite:////proc/nowhere/x.db")
+def test_a_store_that_cannot_be_used(lab_config: Path, tmp_path: Path, icpo_here: Callable) -> None:
+    done = icpo_here("train", str(lab_config), "track.uri=sqlite:////proc/nowhere/x.db", cwd=tmp_path)
     assert done.status == 2
     assert "track.uri: sqlite:////proc/nowhere/x.db: cannot be used" in done.err
 

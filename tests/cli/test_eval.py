@@ -30,13 +30,15 @@ def golds(name: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def score(tmp_path: Path, icpo: Callable) -> Callable[..., dict[str, Any]]:
+def score(tmp_path: Path, icpo_here: Callable) -> Callable[..., dict[str, Any]]:
     """Evaluate given responses to one benchmark; returns its result."""
 
     def run(name: str, responses: dict[str, list[str]], *arguments: str) -> dict[str, Any]:
         write_lines(tmp_path / "given.jsonl", responses)
         settings = [f"eval.data_dir={DATA}", *arguments]
-        done = icpo("eval", "--bench", name, "--model", "label", "--responses", "given.jsonl", *settings, "--json")
+        done = icpo_here(
+            "eval", "--bench", name, "--model", "label", "--responses", "given.jsonl", *settings, "--json", cwd=tmp_path
+        )
         assert done.status == 0, done.err
         assert done.document["model"] == "label"
         [result] = done.document["results"]
@@ -170,16 +172,16 @@ def test_results_in_another_tools_layout(sums: Path, icpo_here: Callable) -> Non
     assert exported["n-samples"]["aime24"] == {"original": 30, "effective": 15}
 
 
-def test_a_benchmark_without_data_is_reported_and_not_fatal(sums: Path, icpo: Callable) -> None:
+def test_a_benchmark_without_data_is_reported_and_not_fatal(sums: Path, icpo_here: Callable) -> None:
     write_lines(sums / "given.jsonl", right(*range(30)))
     offline = {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(sums / "cache")}
     arguments = ["--bench", "gpqa", *GIVEN]
-    done = icpo("eval", *arguments, "--json", cwd=sums, env=offline)
+    done = icpo_here("eval", *arguments, "--json", cwd=sums, env=offline)
     assert done.status == 0, done.err
     assert [result["bench"] for result in done.document["results"]] == ["aime24"]
     assert "request access to Idavidrein/gpqa" in done.document["missing"]["gpqa"]
     assert "gpqa" in done.err
-    alone = icpo("eval", "--bench", "gpqa", *GIVEN[2:], cwd=sums, env=offline)
+    alone = icpo_here("eval", "--bench", "gpqa", *GIVEN[2:], cwd=sums, env=offline)
     assert alone.status == 2 and "request access to Idavidrein/gpqa" in alone.err
 
 

@@ -62,7 +62,7 @@ def test_options_of_a_pair(arguments: list[str], verdict: str, extracted: str | 
     assert document["counts"] == count_kinds([verdict])
 
 
-def test_a_file_in_order_with_every_column(icpo: Callable, tmp_path: Path) -> None:
+def test_a_file_in_order_with_every_column(icpo_here: Callable, tmp_path: Path) -> None:
     lines: list[dict[str, Any] | str] = [
         {"gold": r"\frac{1}{2}", "response": "<think>.</think> <answer>2/4</answer>", "kind": "math"},
         {"gold": "B", "response": "The answer is (B)", "choices": ["red", "blue"], "id": "q-2"},
@@ -74,7 +74,7 @@ def test_a_file_in_order_with_every_column(icpo: Callable, tmp_path: Path) -> No
         {"gold": "7", "response": "\n"},
         {"gold": "7", "response": "8", "kind": None},
     ]
-    done = icpo("grade", written(tmp_path, *lines), "--json")
+    done = icpo_here("grade", written(tmp_path, *lines), "--json")
     assert done.err == ""
     verdicts = ["correct", "correct", "error", "correct", "wrong", "correct", "no_answer", "wrong"]
     assert [result["verdict"] for result in done.document["results"]] == verdicts
@@ -90,9 +90,9 @@ def test_an_unusable_gold_is_an_error_whatever_the_response_says(icpo_here: Call
     assert results[0]["reason"] == "the gold answer is empty"
 
 
-def test_a_gold_that_mathematics_cannot_read_is_an_error(icpo: Callable, tmp_path: Path) -> None:
+def test_a_gold_that_mathematics_cannot_read_is_an_error(icpo_here: Callable, tmp_path: Path) -> None:
     lines = [{"gold": r"\frac{1}{", "response": "1"}, {"gold": "}{", "response": "}{"}]
-    results = icpo("grade", written(tmp_path, *lines), "--kind=math", "--json").document["results"]
+    results = icpo_here("grade", written(tmp_path, *lines), "--kind=math", "--json").document["results"]
     assert [(result["verdict"], result["rule"]) for result in results] == [("error", "gold")] * 2
 
 

@@ -1,5 +1,6 @@
 """`icpo report` on evaluations that `icpo eval --responses` made: three models, the seven benchmarks whole."""
 
+import contextlib
 import csv
 import html.parser
 import io
@@ -17,6 +18,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from icpo_cli.__main__ import main
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.runs.run_dir import Status
 from icpo_cli.track.mlflow_store import MlflowStore
@@ -88,10 +90,13 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
                 lines.append(json.dumps({"id": id, "responses": texts}) + "\n")
         (folder / f"{name}.jsonl").write_text("".join(lines))
         settings = ["--responses", f"{name}.jsonl", "eval.data_dir=.", "--json"]
-        command = [sys.executable, "-m", "icpo_cli", "eval", "--bench", "all", "--model", model, *settings]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr
-        run_ids[name] = json.loads(done.stdout)["run_id"]
+        out = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), pytest.raises(SystemExit) as ended:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["icpo", "eval", "--bench", "all", "--model", model, *settings])
+            main()
+        assert not ended.value.code
+        run_ids[name] = json.loads(out.getvalue())["run_id"]
     expected = {name: counted(folder, model, golds) for model, name in zip(MODELS, NAMES, strict=True)}
     return Evaluated(folder, expected, run_ids)
 

@@ -1,8 +1,6 @@
 """Two arms of a study through the real command: what they share and what they are given alike."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from icpo_cli.rng import SeedKey
 from icpo_cli.runs.journal import Journal
 from icpo_cli.runs.parquet import Row, read_table
 from icpo_cli.runs.run_dir import RunDir
+from tests.fork_server import ForkServer
 
 pytestmark = pytest.mark.engine
 NOISE = NoiseConfig(fraction=0.4, magnitude=0.3)
@@ -27,15 +26,14 @@ STUDY = [
 
 
 @pytest.fixture(scope="module")
-def arms(lab_config: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def arms(lab_config: Path, fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Their folders. The second arm starts when the first has ended."""
     folder = tmp_path_factory.mktemp("arms")
     found: dict[str, Path] = {}
     for arm in ("grpo", "icpo"):
-        command = [sys.executable, "-m", "icpo_cli", "train", str(lab_config), f"method={arm}", *STUDY, "--json"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        found[arm] = folder / "runs" / json.loads(done.stdout)["run_id"]
+        done = fork_server.run("icpo_cli", ["train", str(lab_config), f"method={arm}", *STUDY, "--json"], folder)
+        assert done.status == 0, done.err
+        found[arm] = folder / "runs" / done.document["run_id"]
     return found
 
 

@@ -1,11 +1,8 @@
 """`icpo eval` through the real command: real vLLM and MLflow on a tiny model that adds single digits."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +13,10 @@ import pytest
 from pyarrow import parquet
 
 from icpo_cli.runs.journal import Journal
+from tests.fork_server import ForkServer
 
 pytestmark = pytest.mark.engine
 KILLER = Path(__file__).with_name("killed_eval.py")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +59,14 @@ def numbers(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def undisturbed(
+    arguments: list[str], fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
     """Folder and document of an evaluation that was not interrupted."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    command = [sys.executable, "-m", "icpo_cli", "eval", *arguments, "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout)
+    done = fork_server.run("icpo_cli", ["eval", *arguments, "--json"], folder)
+    assert done.status == 0, done.err
+    return folder, done.document
 
 
 def test_a_model_is_scored(undisturbed: tuple[Path, dict[str, Any]]) -> None:
@@ -86,18 +84,22 @@ def test_a_model_is_scored(undisturbed: tuple[Path, dict[str, Any]]) -> None:
 
 
 def test_killed_at_random_points_ten_times_its_result_is_equal(
-    undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path, icpo: Callable
+    undisturbed: tuple[Path, dict[str, Any]],
+    arguments: list[str],
+    tmp_path: Path,
+    icpo: Callable,
+    fork_server: ForkServer,
 ) -> None:
     draw = random.Random(4)
     moments = [
-        f"step:{draw.randint(1, 16)}" if draw.random() < 0.6 else f"write:{draw.randint(1, 8)}" for _ in range(10)
+        ("step", draw.randint(1, 16)) if draw.random() < 0.6 else ("write", draw.randint(1, 8)) for _ in range(10)
     ]
-    command = [sys.executable, str(KILLER), *moments, "--", *arguments]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-    killer = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    killed = [line.split()[1:] for line in killer.stdout.splitlines() if line.startswith("KILLED")]
-    assert [int(status) for status, _ in killed] == [-signal.SIGKILL] * 10, killer.stderr
-    counts = [int(lines) for _, lines in killed]
+    counts = []
+    for moment, count in moments:
+        killed = fork_server.run(str(KILLER), [moment, str(count), *arguments], tmp_path)
+        assert killed.status == -signal.SIGKILL, killed.err
+        texts = [path.read_text() for path in tmp_path.glob("evals/stored/*/responses.jsonl")]
+        counts.append(sum(text.count("\n") for text in texts))
     assert counts == sorted(counts) and 0 < counts[-1] < 120
     resumed = icpo("eval", *arguments, "--json")
     assert resumed.status == 0, resumed.err
@@ -191,13 +193,9 @@ def test_a_training_run_evaluates_benchmarks_and_is_the_parent_of_its_evaluation
 
 
 def test_a_signal_keeps_stored_responses_and_prints_how_to_continue(
-    undisturbed: tuple[Path, dict[str, Any]], arguments: list[str], tmp_path: Path
+    arguments: list[str], tmp_path: Path, fork_server: ForkServer
 ) -> None:
-    command = [sys.executable, "-m", "icpo_cli", "eval", *arguments, "--json"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = fork_server.start("icpo_cli", ["eval", *arguments, "--json"], tmp_path)
     while process.poll() is None and not list(tmp_path.glob("evals/stored/*/responses.jsonl")):
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)

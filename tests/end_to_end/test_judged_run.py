@@ -1,8 +1,5 @@
 """A run whose judge is asked over HTTP: killed while it grades, it asks nothing again that was answered."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +9,10 @@ from icpo_cli.runs.journal import Journal
 from tests.grading.faulty_server import FaultyServer
 
 pytestmark = pytest.mark.engine
-KILLER = Path(__file__).with_name("killed_process.py")
 
 
 def test_a_run_killed_while_grading_asks_the_judge_nothing_twice(
-    lab_config: Path, tmp_path: Path, icpo: Callable
+    lab_config: Path, tmp_path: Path, icpo: Callable, icpo_killed: Callable
 ) -> None:
     with FaultyServer() as server:
         settings = [
@@ -26,10 +22,7 @@ def test_a_run_killed_while_grading_asks_the_judge_nothing_twice(
             "reward.judge.requests_at_once=1",
             "train.iterations=2",
         ]
-        command = [sys.executable, str(KILLER), "judge", "25", "train", str(lab_config), *settings]
-        environment = {**os.environ, "PYTHONPATH": str(KILLER.parents[2])}
-        killed = subprocess.run(command, cwd=tmp_path, env=environment, check=False)
-        assert killed.returncode == -9
+        icpo_killed("judge", 25, "train", str(lab_config), *settings)
         before = len(server.asked)
         [run] = (tmp_path / "runs").iterdir()
         resumed = icpo("train", "--resume", run.name, "--json")

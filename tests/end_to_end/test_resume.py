@@ -1,6 +1,5 @@
 """A run that is killed and resumed ends as one that never was, bit for bit."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ from icpo_cli.runs.journal import Journal
 from icpo_cli.track.tracker import CLOCKED
 
 pytestmark = pytest.mark.engine
-KILLER = Path(__file__).with_name("killed_process.py")
 
 
 def is_of_the_run(name: str) -> bool:
@@ -43,6 +41,7 @@ def only_run(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(lab_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in an interpreter of its own. The killed and resumed ones are forked, and must equal it."""
     folder = tmp_path_factory.mktemp("undisturbed")
     subprocess.run([sys.executable, "-m", "icpo_cli", "train", str(lab_config)], cwd=folder, check=True)
     return only_run(folder)
@@ -58,13 +57,9 @@ def undisturbed(lab_config: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     ],
 )
 def test_killed_and_resumed_equals_undisturbed(
-    moment: str, count: int, undisturbed: Path, lab_config: Path, tmp_path: Path, icpo: Callable
+    moment: str, count: int, undisturbed: Path, lab_config: Path, tmp_path: Path, icpo: Callable, icpo_killed: Callable
 ) -> None:
-    command = [sys.executable, str(KILLER), moment, str(count), "train", str(lab_config)]
-    killed = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(KILLER.parents[2])}, check=False
-    )
-    assert killed.returncode == -9
+    icpo_killed(moment, count, "train", str(lab_config))
     run = only_run(tmp_path)
     resumed = icpo("train", "--resume", run.name[:8], "--json")
     assert resumed.status == 0, resumed.err

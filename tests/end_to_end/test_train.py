@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,28 +14,33 @@ from safetensors.torch import load_file
 
 from icpo_cli.runs.journal import Journal
 from icpo_cli.track.tracker import CLOCKED
+from tests.fork_server import ForkServer, Process
 
 pytestmark = pytest.mark.engine
-ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def greedy_check() -> str:
-    """Greedy text of a folder in vLLM, in a process of its own."""
-    return (
-        "import os, sys\n"
-        "os.environ.update(VLLM_ENABLE_V1_MULTIPROCESSING='0', VLLM_CPU_KVCACHE_SPACE='1',"
-        " VLLM_CPU_OMP_THREADS_BIND='nobind')\n"
-        "from vllm import LLM, SamplingParams\n"
-        "llm = LLM(sys.argv[1], dtype='float32', enforce_eager=True, max_model_len=64, max_num_seqs=8,"
-        " distributed_executor_backend='uni')\n"
-        "outputs = llm.generate(sys.argv[2:], SamplingParams(temperature=0, max_tokens=16), use_tqdm=False)\n"
-        "for output in outputs: print('TEXT', repr(output.outputs[0].text))\n"
-    )
+GREEDY = """
+import os, sys
+os.environ.update(VLLM_ENABLE_V1_MULTIPROCESSING='0', VLLM_CPU_KVCACHE_SPACE='1', VLLM_CPU_OMP_THREADS_BIND='nobind')
+from vllm import LLM, SamplingParams
+llm = LLM(sys.argv[1], dtype='float32', enforce_eager=True, max_model_len=64, max_num_seqs=8,
+          distributed_executor_backend='uni')
+outputs = llm.generate(sys.argv[2:], SamplingParams(temperature=0, max_tokens=16), use_tqdm=False)
+for output in outputs: print('TEXT', repr(output.outputs[0].text))
+"""
+"""Greedy text of a model folder in vLLM."""
+POISONED = """
+import icpo_cli.objective.methods as methods
+real = methods.group_advantage
+methods.group_advantage = lambda *args: real(*args) * float('nan')
+from icpo_cli.__main__ import main
+main()
+"""
+"""`icpo` whose advantages are NaN."""
 
 
 def test_the_folder_a_run_leaves_loads_as_it_is(
-    lab_config: Path, tmp_path: Path, icpo: Callable, greedy_check: str
+    lab_config: Path, tmp_path: Path, icpo: Callable, fork_server: ForkServer
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -54,9 +58,9 @@ def test_the_folder_a_run_leaves_loads_as_it_is(
         ids = tokenizer(prompt, return_tensors="pt").input_ids
         out = model.generate(ids, do_sample=False, max_new_tokens=16)
         texts.append(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
-    command = [sys.executable, "-c", greedy_check, folder, *prompts]
-    spoken = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert [line[5:] for line in spoken.stdout.splitlines() if line.startswith("TEXT ")] == [repr(t) for t in texts]
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    generated = fork_server.run(str(tmp_path / "greedy.py"), [folder, *prompts], tmp_path)
+    assert [line[5:] for line in generated.out.splitlines() if line.startswith("TEXT ")] == [repr(t) for t in texts]
 
 
 def test_the_samplers_log_probs_can_stand_for_the_old_policys(lab_config: Path, icpo: Callable) -> None:
@@ -104,18 +108,13 @@ def test_learning_from_the_passes_that_score_comes_to_what_passes_of_their_own_d
     assert at_once == pytest.approx(apart_metrics, rel=1e-6)
 
 
-def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "icpo_cli", "train", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(fork_server: ForkServer, lab_config: Path, tmp_path: Path) -> Callable[..., Process]:
+    """Start a run with those settings."""
+    return lambda *settings: fork_server.start("icpo_cli", ["train", str(lab_config), *settings], tmp_path)
 
 
-def wait_for_iteration(folder: Path, process: subprocess.Popen[str]) -> Path:
+def wait_for_iteration(folder: Path, process: Process) -> Path:
     """The run's folder, once an iteration is in its journal."""
     while process.poll() is None:
         for journal in folder.glob("runs/*/journal.jsonl"):
@@ -131,9 +130,9 @@ def mlflow_status(run: Path, folder: Path) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_iteration_saves_and_says_how_to_resume(
-    number: signal.Signals, lab_config: Path, tmp_path: Path, icpo: Callable
+    number: signal.Signals, start: Callable, tmp_path: Path
 ) -> None:
-    process = start([str(lab_config), "train.iterations=500", "train.eval_every=500", "train.save_every=500"], tmp_path)
+    process = start("train.iterations=500", "train.eval_every=500", "train.save_every=500")
     run = wait_for_iteration(tmp_path, process)
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
@@ -144,9 +143,11 @@ def test_a_signal_finishes_the_iteration_saves_and_says_how_to_resume(
     assert mlflow_status(run, tmp_path) == "KILLED"
 
 
-def test_a_second_signal_ends_it_at_once_and_closes_its_record(lab_config: Path, tmp_path: Path) -> None:
+def test_a_second_signal_ends_it_at_once_and_closes_its_record(
+    lab_config: Path, tmp_path: Path, fork_server: ForkServer
+) -> None:
     sizes = ["rollout.prompts_per_iteration=900", "learner.mini_batch_prompts=900", "data.heldout=null"]
-    process = start([str(lab_config), *sizes], tmp_path)
+    process = start(*sizes)
     while not any("iteration 1: rollout" in log.read_text() for log in tmp_path.glob("runs/*/run.log")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
@@ -161,8 +162,10 @@ def test_a_second_signal_ends_it_at_once_and_closes_its_record(lab_config: Path,
     assert mlflow_status(run, tmp_path) == "KILLED"
 
 
-def test_told_to_stop_in_its_last_iteration_a_run_is_finished(lab_config: Path, tmp_path: Path) -> None:
-    process = start([str(lab_config), "train.iterations=1"], tmp_path)
+def test_told_to_stop_in_its_last_iteration_a_run_is_finished(
+    lab_config: Path, tmp_path: Path, fork_server: ForkServer
+) -> None:
+    process = start("train.iterations=1")
     run = wait_for_iteration(tmp_path, process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=120)
@@ -200,11 +203,9 @@ def test_two_ranks_sample_as_many_rounds_as_the_one_that_lacks_most(
     assert metrics["groups/untrained_share"] == (sampled - 8) / sampled
 
 
-def test_a_rank_that_dies_ends_the_others(lab_config: Path, tmp_path: Path) -> None:
+def test_a_rank_that_dies_ends_the_others(start: Callable, tmp_path: Path) -> None:
     arguments = ["rollout.prompts_per_iteration=8", "learner.mini_batch_prompts=4", "train.iterations=500"]
-    process = start(
-        [str(lab_config), *arguments, "train.eval_every=500", "train.save_every=500", "--nproc", "2"], tmp_path
-    )
+    process = start(*arguments, "train.eval_every=500", "train.save_every=500", "--nproc", "2")
     wait_for_iteration(tmp_path, process)
     ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
     assert len(ranks) == 2
@@ -215,26 +216,14 @@ def test_a_rank_that_dies_ends_the_others(lab_config: Path, tmp_path: Path) -> N
     assert all(not Path(f"/proc/{rank}").exists() for rank in ranks)
 
 
-def test_three_poisoned_updates_end_the_run(lab_config: Path, tmp_path: Path) -> None:
-    """Rewards of infinity make losses that are not finite."""
-    code = (
-        "import sys, icpo_cli.objective.advantage as a, icpo_cli.objective.methods as m\n"
-        "real = m.group_advantage\n"
-        "m.group_advantage = lambda *args: real(*args) * float('nan')\n"
-        "from icpo_cli.__main__ import main\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "train", str(lab_config), "train.eval_every=500"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "iteration 2: the loss or gradient of 3 updates in a row was not finite" in done.stderr
-    assert "the last good checkpoint is none" in done.stderr
-    assert "log: " in done.stderr
+def test_three_poisoned_updates_end_the_run(lab_config: Path, tmp_path: Path, fork_server: ForkServer) -> None:
+    (tmp_path / "poisoned.py").write_text(POISONED)
+    arguments = ["train", str(lab_config), "train.eval_every=500"]
+    done = fork_server.run(str(tmp_path / "poisoned.py"), arguments, tmp_path)
+    assert done.status == 1
+    assert "iteration 2: the loss or gradient of 3 updates in a row was not finite" in done.err
+    assert "the last good checkpoint is none" in done.err
+    assert "log: " in done.err
     [journal] = tmp_path.glob("runs/*/journal.jsonl")
     [skipped] = [e.metrics["updates/skipped"] for e in Journal(journal).entries() if "updates/skipped" in e.metrics][:1]
     assert skipped == 2.0

@@ -1,24 +1,37 @@
-"""One learner on fixed groups, as one or several ranks: prints the result of rank 0. Run by test_ranks.py.
+"""Learners on fixed groups, one after another, as one or several ranks: rank 0 prints a line of results for each.
 
-HOW: "poison" makes an advantage NaN; "fused" lets the forward of the first update compute the old log-probs.
+Arguments: the model, then cases DTYPE:ZERO_STAGE:HOW. Run by test_ranks.py. HOW: "poison" makes an advantage NaN;
+"fused" lets the forward of the first update compute the old log-probs.
 """
 
 import json
 import random
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
-from icpo_cli.distributed import join, leave
+from icpo_cli.distributed import Ranks, join, leave
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
 from icpo_cli.objective.loss import policy_loss
 from icpo_cli.records import Gold, Group, LogProbs, Prompt, Response
 
 
-def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
+def main(model: str, cases: Sequence[str]) -> None:
+    profile = device_profile(load_config([]))
+    ranks = join(profile.backend, profile.type, 60)
+    for case in cases:
+        result = train(model, ranks, *case.split(":"))
+        if ranks.first:
+            print(json.dumps(result))
+    leave()
+
+
+def train(model: str, ranks: Ranks, dtype: str, zero_stage: str, how: str) -> dict[str, Any]:
+    """Two updates of a new learner; the statistics, the old log-probs and the sum of every weight."""
     config = load_config(
         [
             f"model.dtype={dtype}",
@@ -29,9 +42,7 @@ def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
             "learner.micro_batch_tokens=90",
         ]
     )
-    profile = device_profile(config)
-    ranks = join(profile.backend, profile.type, 60)
-    learner = DeepSpeedLearner(config, model, profile, ranks, policy_loss(config))
+    learner = DeepSpeedLearner(config, model, device_profile(config), ranks, policy_loss(config))
     draw = random.Random(1)
 
     def tokens(high: int) -> tuple[int, ...]:
@@ -54,18 +65,14 @@ def main(model: str, dtype: str, zero_stage: str, how: str) -> None:
     old = None if how == "fused" else learner.logprobs(groups)
     old, updates = learner.update(groups, advantage_of, old)
     weights = {name: weight.clone() for name, weight in learner.named_weights()}
-    if ranks.first:
-        total = {name: float(weight.double().sum()) for name, weight in weights.items()}
-        finite = all(bool(torch.isfinite(weight).all()) for weight in weights.values())
-        print(
-            "RESULT",
-            json.dumps(
-                {"updates": [vars(u) for u in updates], "weights": total, "finite": finite, "old": old.logprob.tolist()}
-            ),
-        )
     learner.close()
-    leave()
+    return {
+        "updates": [vars(update) for update in updates],
+        "weights": {name: float(weight.double().sum()) for name, weight in weights.items()},
+        "finite": all(bool(torch.isfinite(weight).all()) for weight in weights.values()),
+        "old": old.logprob.tolist(),
+    }
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])
