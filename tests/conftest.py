@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# Two test processes at once, whose models are tiny: a thread each.
+# Two test processes run in parallel on tiny models: one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
@@ -31,7 +31,7 @@ LONGEST = (
     "ablate",
     "cli",
 )
-"""Parts of the paths of files that take long. They start first, so that no worker is alone with one at the end."""
+"""Substrings of the paths of slow test files. They start first, so that no worker waits for one at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,7 +50,7 @@ def fork_server() -> Iterator[ForkServer]:
 
 @pytest.fixture
 def icpo(fork_server: ForkServer, tmp_path: Path) -> Callable[..., Finished]:
-    """Run the real command in a process and a directory of its own."""
+    """Run the real command in a separate process and an empty directory."""
 
     def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Finished:
         return fork_server.run("icpo_cli", arguments, cwd or tmp_path, env)
@@ -60,7 +60,7 @@ def icpo(fork_server: ForkServer, tmp_path: Path) -> Callable[..., Finished]:
 
 @pytest.fixture
 def icpo_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
-    """The command's own entry point in this process: for what ends before an engine starts."""
+    """Run the real command in this process; for commands that start no engine."""
     from icpo_cli.__main__ import main
 
     def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Finished:
@@ -78,7 +78,7 @@ def icpo_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
-    """A folder by that name, which one worker fills with `make` and all workers of the session read."""
+    """A folder that one worker fills with `make` and all workers of the session read."""
     base = tmp_path_factory.getbasetemp()
     common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -97,7 +97,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Ca
 
 @pytest.fixture(scope="session")
 def lab_model(shared_folder: Callable[..., Path]) -> Path:
-    """A tiny model that adds single digits, more often right than wrong."""
+    """A tiny model that adds single digits, mostly correctly."""
     from tests.lab import make_lab_model
 
     return shared_folder("lab-model", make_lab_model)
@@ -105,7 +105,7 @@ def lab_model(shared_folder: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def lab_config(lab_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on it that takes seconds: 6 prompts x 4 responses, 2 updates, every part switched on."""
+    """Configuration of a run on the lab model that takes seconds: 6 prompts x 4 responses, 2 updates, KL term."""
     sums = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1, "operators": ["+"]}
     source = {"source": "reasoning_gym", "task": "basic_arithmetic", "params": sums}
     config = {
@@ -129,7 +129,7 @@ def lab_config(lab_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def made_store(shared_folder: Callable[..., Path]) -> "Made":
-    """A store with training runs, a study and evaluations, to be read only: see tests/report/stores.py."""
+    """A store with training runs, a study and evaluations, see tests/report/stores.py. Tests must not change it."""
     from tests.report.stores import Made, make_store
 
     def make(folder: Path) -> None:

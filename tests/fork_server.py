@@ -1,4 +1,4 @@
-"""Commands in processes that are forked from one with the heavy libraries imported.
+"""Commands in processes forked from one that has the heavy libraries imported.
 
 Importing torch, vLLM, DeepSpeed and MLflow takes two thirds of the processor time of a short run. What a forked process
 computes equals that of a new interpreter: test_resume.py compares the two bit for bit.
@@ -18,20 +18,20 @@ from typing import IO, Any, Self
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {
-    # As icpo itself sets them before it imports vLLM, which reads them then.
+    # icpo sets the same before it imports vLLM, which reads them at import.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
-    # vLLM compiles the function that ranks a token among its log-probs, which takes longer than a short run needs it.
+    # vLLM compiles a small function (the rank of a token among its log-probs); compiling costs more than it saves.
     "TORCHDYNAMO_DISABLE": "1",
 }
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that has ended."""
+    """Result of a finished command."""
 
     status: int
     out: str
@@ -44,7 +44,7 @@ class Finished:
 
 
 class Process:
-    """A command under way; the methods are those of subprocess.Popen."""
+    """A running command, with the interface of subprocess.Popen."""
 
     def __init__(self, report: IO[str], out: IO[bytes], err: IO[bytes]) -> None:
         self._report, self._out, self._err = report, out, err
@@ -83,7 +83,7 @@ class Process:
 
 
 class ForkServer:
-    """The process that has the libraries, and the commands that are started from it."""
+    """Client of fork_server_process.py."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

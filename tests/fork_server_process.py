@@ -1,4 +1,4 @@
-"""Imports the heavy libraries once, then forks a process for every command it is sent. Started by fork_server.py.
+"""Imports the heavy libraries once, then forks a process for every requested command. Started by fork_server.py.
 
 Requests come over the socket whose descriptor is the argument: JSON, with the descriptors of a report pipe, stdout and
 stderr. The report pipe gets the process's id at once, and its exit status (negative for a signal) when it has ended.
@@ -71,7 +71,7 @@ class Server:
         """{pidfd: (pid, report pipe)}"""
 
     def serve(self) -> None:
-        """Until the other end is closed; commands that are still running then go on."""
+        """Serve until the client closes the socket; running commands continue."""
         while True:
             for key, _ in self._selector.select():
                 if key.fd in self._running:
@@ -100,14 +100,14 @@ class Server:
         self._selector.unregister(pidfd)
         pid, report = self._running.pop(pidfd)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        with contextlib.suppress(BrokenPipeError):  # not waited for
+        with contextlib.suppress(BrokenPipeError):  # the client does not wait for it
             os.write(report, f"{status}\n".encode())
         os.close(report)
         os.close(pidfd)
 
 
 def end(status: int) -> NoReturn:
-    """End this process as the interpreter would, without taking the libraries down module by module."""
+    """Exit as the interpreter would, without its slow teardown of all modules."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()

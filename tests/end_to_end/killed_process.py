@@ -41,7 +41,7 @@ def arm(moment: str, count: int) -> None:
     elif moment == "save":
         from icpo_cli.runs import checkpoints
 
-        # Of a checkpoint's two syncs the first comes when everything is written and nothing renamed.
+        # A checkpoint syncs twice: the first time everything is written and nothing is renamed.
         die_at(checkpoints, "sync", 2 * count - 1)
     elif moment == "judge":
         from icpo_cli.grading.judge.cache import JudgeCache

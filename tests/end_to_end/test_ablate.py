@@ -1,4 +1,4 @@
-"""`icpo ablate`: two arms through the real engines, killed in the middle and completed by the same command."""
+"""`icpo ablate` with real engines: a study of two arms is killed midway; the same command completes it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from icpo_cli.runs.journal import Journal
 
 pytestmark = pytest.mark.engine
 ITERATIONS = 6
-"""The run is interrupted after the second or third: it is asked to stop, and has iterations left."""
+"""Enough that a run interrupted after its second or third iteration has iterations left."""
 
 STUDY = {
     "name": "pair",
@@ -41,7 +41,7 @@ def command(tmp_path: Path, lab_config: Path) -> list[str]:
 
 
 def journals(folder: Path) -> dict[str, list[int]]:
-    """{arm: steps of its only run}."""
+    """{arm: steps in the journal of its only run}."""
     found = {}
     for path in folder.glob("studies/*/*/seed-0/*/journal.jsonl"):
         assert path.parts[-4] not in found, "two runs of one job"
@@ -58,7 +58,7 @@ def until(condition: Callable[[], bool], process: subprocess.Popen, seconds: flo
 
 
 def of_this_study(folder: Path) -> Iterator[psutil.Process]:
-    """Processes that work in the folder."""
+    """Processes whose working directory is the folder."""
     for process in psutil.process_iter():
         try:
             if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
@@ -68,7 +68,7 @@ def of_this_study(folder: Path) -> Iterator[psutil.Process]:
 
 
 def check_complete(folder: Path, document: dict) -> None:
-    """Both arms ran every iteration once, under one MLflow run, on the same prompts, seeds and noise."""
+    """Check that both arms ran every iteration once, under one MLflow run, with equal prompts, seeds and noise."""
     from mlflow.tracking import MlflowClient
 
     assert [job["state"] for job in document["jobs"]] == ["done", "done"]
@@ -110,7 +110,7 @@ def test_a_study_through_slurm_with_a_job_that_is_killed_and_requeued(command: l
     process = subprocess.Popen(
         [sys.executable, "-m", "icpo_cli", *command, *slurm],
         cwd=tmp_path,
-        # Where two jobs have a core each, they need not contend for threads.
+        # Two jobs with one core each: one thread each.
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Two arms of a study through the real command: what they share and what they are given alike."""
+"""Two arms of a study through the real command: the shared starting evaluation and the equal inputs."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ STUDY = [
 
 @pytest.fixture(scope="module")
 def arms(lab_config: Path, fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Their folders. The second arm starts when the first has ended."""
+    """{arm: run folder}. The second arm starts after the first has finished."""
     folder = tmp_path_factory.mktemp("arms")
     found: dict[str, Path] = {}
     for arm in ("grpo", "icpo"):
@@ -59,7 +59,7 @@ def test_the_second_arm_takes_the_starting_evaluation_over(arms: dict[str, Path]
         for entry in Journal(run / "journal.jsonl").entries()
         if entry.step == 2 and "seconds/eval" in entry.metrics
     ]
-    assert len(set(after)) == 2  # each its own at the end
+    assert len(set(after)) == 2  # each arm evaluates its own model at the end
     [shared] = (arms["grpo"].parents[1] / "shared").glob("*.json")
     assert json.loads(shared.read_text())["numbers"]["seconds"] == first["seconds/eval"]
 
@@ -77,7 +77,7 @@ def test_both_are_given_the_same(arms: dict[str, Path]) -> None:
 
 
 def test_before_the_first_update_both_say_the_same(arms: dict[str, Path]) -> None:
-    """Their rewards too, noise included; what differs is what is made of them."""
+    """Rewards and noise are equal as well; bonuses and advantages are not."""
     grpo, icpo = responses(arms["grpo"], 1), responses(arms["icpo"], 1)
     same = ("prompt_id", "response", "tokens", "logprob", "verdict", "reward_noise", "reward_verif", "confidence")
     assert [[row[name] for name in same] for row in grpo] == [[row[name] for name in same] for row in icpo]

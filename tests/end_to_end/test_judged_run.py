@@ -1,4 +1,4 @@
-"""A run whose judge is asked over HTTP: killed while it grades, it asks nothing again that was answered."""
+"""A run with a judge over HTTP that is killed while grading: the resumed run repeats no answered request."""
 
 from collections.abc import Callable
 from pathlib import Path

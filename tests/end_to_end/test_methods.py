@@ -1,4 +1,4 @@
-"""Each other method through the real command: what it logs, and that it resumes bit for bit."""
+"""Every other method through the real command: its metrics, and bit-identical resume."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.engine
 
 
 class Judge(FaultyServer):
-    """Says yes where the two answers are one text."""
+    """Replies yes if the two answers are equal strings."""
 
     def next_action(self, asked: Asked) -> Action:
         right, given = re.findall(r"^### (?:Ground Truth|Student) Answer: (.*)$", asked.prompt, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""A run that is killed and resumed ends as one that never was, bit for bit."""
+"""A run that is killed and resumed gives the weights and metrics of an undisturbed run, bit for bit."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.engine
 
 
 def is_of_the_run(name: str) -> bool:
-    """Not a reading of the clock or of the machine's memory."""
+    """Whether the metric is reproducible: no clock reading and no memory use."""
     return not name.startswith(CLOCKED)
 
 
@@ -25,7 +25,7 @@ def journal_of(run: Path) -> list[tuple[int, dict[str, float]]]:
 
 
 def mlflow_points(run: Path) -> Iterator[tuple[str, int, float]]:
-    """Every point that MLflow holds, repeated ones repeated."""
+    """Every point in MLflow, duplicates included."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{run.parents[1] / 'mlflow.db'}")
@@ -41,7 +41,7 @@ def only_run(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(lab_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run in an interpreter of its own. The killed and resumed ones are forked, and must equal it."""
+    """A run in a new interpreter. The killed and resumed runs are forked, and must equal it."""
     folder = tmp_path_factory.mktemp("undisturbed")
     subprocess.run([sys.executable, "-m", "icpo_cli", "train", str(lab_config)], cwd=folder, check=True)
     return only_run(folder)
@@ -51,9 +51,9 @@ def undisturbed(lab_config: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     ("moment", "count"),
     [
         ("rollout", 5),  # evaluation, 1, 2, evaluation, 3
-        ("update", 6),  # two updates an iteration: between the third iteration's and the fourth's weights
-        ("log", 6),  # the journal knows of the fourth iteration, MLflow and the checkpoint do not
-        ("save", 1),  # everything written, nothing renamed: no checkpoint yet
+        ("update", 6),  # two updates per iteration: after the third iteration's last update
+        ("log", 6),  # the journal has the fourth iteration, MLflow and the checkpoint do not
+        ("save", 1),  # all files written, none renamed: no checkpoint yet
     ],
 )
 def test_killed_and_resumed_equals_undisturbed(

@@ -28,7 +28,7 @@ llm = LLM(sys.argv[1], dtype='float32', enforce_eager=True, max_model_len=64, ma
 outputs = llm.generate(sys.argv[2:], SamplingParams(temperature=0, max_tokens=16), use_tqdm=False)
 for output in outputs: print('TEXT', repr(output.outputs[0].text))
 """
-"""Greedy text of a model folder in vLLM."""
+"""A script that prints the greedy completions of a model folder in vLLM."""
 POISONED = """
 import icpo_cli.objective.methods as methods
 real = methods.group_advantage
@@ -36,7 +36,7 @@ methods.group_advantage = lambda *args: real(*args) * float('nan')
 from icpo_cli.__main__ import main
 main()
 """
-"""`icpo` whose advantages are NaN."""
+"""A script that runs `icpo` with NaN advantages."""
 
 
 def test_the_folder_a_run_leaves_loads_as_it_is(
@@ -69,7 +69,7 @@ def test_the_samplers_log_probs_can_stand_for_the_old_policys(lab_config: Path, 
     assert done.status == 0, done.err
     metrics = done.document["metrics"]
     assert 0 < metrics["log_ratio"] < 0.5 and metrics["entropy"] > 0 and metrics["kl"] > 0
-    assert "logprob_gap/mean" not in metrics  # of a pass that was not made
+    assert "logprob_gap/mean" not in metrics  # there is no second forward pass to compare with
 
 
 def test_icpo_with_omega_0_is_grpo_bit_for_bit(lab_config: Path, icpo: Callable, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_icpo_with_omega_0_is_grpo_bit_for_bit(lab_config: Path, icpo: Callable,
 def test_learning_from_the_passes_that_score_comes_to_what_passes_of_their_own_do(
     lab_config: Path, icpo: Callable, tmp_path: Path
 ) -> None:
-    """A filter that lets every group through is one for which all log-probs are known before anything is learned."""
+    """With any filter, even one that keeps every group, all log-probs are computed before the first update."""
     apart = ["rollout.keep=accuracy", "rollout.least_accuracy=0", "rollout.most_accuracy=1"]
     runs = []
     for name, settings in {"at once": [], "apart": apart}.items():
@@ -110,12 +110,12 @@ def test_learning_from_the_passes_that_score_comes_to_what_passes_of_their_own_d
 
 @pytest.fixture
 def start(fork_server: ForkServer, lab_config: Path, tmp_path: Path) -> Callable[..., Process]:
-    """Start a run with those settings."""
+    """Start a run with these settings."""
     return lambda *settings: fork_server.start("icpo_cli", ["train", str(lab_config), *settings], tmp_path)
 
 
 def wait_for_iteration(folder: Path, process: Process) -> Path:
-    """The run's folder, once an iteration is in its journal."""
+    """Wait until the journal has an iteration; returns the run folder."""
     while process.poll() is None:
         for journal in folder.glob("runs/*/journal.jsonl"):
             if any(entry.step > 0 for entry in Journal(journal).entries()):
@@ -151,7 +151,7 @@ def test_a_second_signal_ends_it_at_once_and_closes_its_record(
     while not any("iteration 1: rollout" in log.read_text() for log in tmp_path.glob("runs/*/run.log")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
-    # Two different ones: of two equal ones the second may go unheard.
+    # Two different signals: two equal pending signals may be merged into one.
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)

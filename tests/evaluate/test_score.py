@@ -6,21 +6,16 @@ from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.score import TaskResponses, score
 from icpo_cli.evaluate.store import StoredResponse
 from icpo_cli.evaluate.table import group_means, metrics_of, partial_text, rows_of
-from icpo_cli.records import RuleName, Verdict, VerdictKind
+from icpo_cli.records import RuleName, Verdict
 from tests.evaluate.benchmark import make_task
+from tests.train.tables import KINDS
 
-KINDS = {
-    "+": (VerdictKind.CORRECT, "1"),
-    "-": (VerdictKind.WRONG, "2"),
-    "=": (VerdictKind.WRONG, "3"),
-    "0": (VerdictKind.NO_ANSWER, None),
-    "t": (VerdictKind.TIMEOUT, "1"),
-    "e": (VerdictKind.ERROR, "1"),
-}
+ANSWERS = {"+": "1", "-": "2", "=": "3", "0": None, "t": "1", "e": "1"}
+"""By character of a grid; "=" is wrong with another answer than "-"."""
 
 
 def part_of(grid: list[str], task: Task | None = None) -> TaskResponses:
-    """One row per question, one character per response: a key of KINDS, or a space for none."""
+    """One row per question, one character per response: a key of ANSWERS, or a space for none."""
     task = task or make_task(count=len(grid), k=len(grid[0]))
     responses, verdicts = {}, {}
     for question, row in zip(task.questions, grid, strict=True):
@@ -31,7 +26,7 @@ def part_of(grid: list[str], task: Task | None = None) -> TaskResponses:
                 responses[key] = StoredResponse(
                     question.id, index, "x", (1, 2, 3), "length" if kind == "0" else "stop", 0, sure
                 )
-                verdicts[key] = Verdict(*KINDS[kind], rule=RuleName.NUMBER)
+                verdicts[key] = Verdict(KINDS[kind.replace("=", "-")], ANSWERS[kind], RuleName.NUMBER)
     return TaskResponses(task, responses, verdicts)
 
 

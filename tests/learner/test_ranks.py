@@ -26,7 +26,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def run(lab_model: Path, fork_server: ForkServer) -> Callable[..., dict[str, Any]]:
-    """The results of rank 0, by case. The cases of as many ranks run in the same processes."""
+    """Results of rank 0, by case. All cases with the same number of ranks share their processes."""
     found: dict[tuple[int, str], dict[str, Any]] = {}
     for ranks in (1, 2):
         cases = sorted(case for size, case in CASES if size == ranks)

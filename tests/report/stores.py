@@ -44,16 +44,10 @@ from icpo_cli.train.metrics import machine_metrics, response_metrics, update_met
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.table import response_table
 from tests.evaluate.benchmark import SilentObserver
-from tests.train.tables import round_of
+from tests.train.tables import KINDS, round_of
 
 GROUPS = ("++--", "+-0-", "----", "++++", "+t--")
 """Verdicts of an iteration's five groups of four responses: one uniform, one that holds a timeout."""
-KINDS = {
-    "+": VerdictKind.CORRECT,
-    "-": VerdictKind.WRONG,
-    "0": VerdictKind.NO_ANSWER,
-    "t": VerdictKind.TIMEOUT,
-}
 HOSTILE = (
     "<script>document.title = 'ran'</script><img src=x onerror=\"document.title = 'ran'\">",
     "\x1b[31mred\x1b[0m\x07 [bold]rich[/bold] | pipe & \\textbf{tex} $x_1$ % #",
