@@ -143,9 +143,7 @@ def test_a_signal_finishes_the_iteration_saves_and_says_how_to_resume(
     assert mlflow_status(run, tmp_path) == "KILLED"
 
 
-def test_a_second_signal_ends_it_at_once_and_closes_its_record(
-    lab_config: Path, tmp_path: Path, fork_server: ForkServer
-) -> None:
+def test_a_second_signal_ends_it_at_once_and_closes_its_record(start: Callable, tmp_path: Path) -> None:
     sizes = ["rollout.prompts_per_iteration=900", "learner.mini_batch_prompts=900", "data.heldout=null"]
     process = start(*sizes)
     while not any("iteration 1: rollout" in log.read_text() for log in tmp_path.glob("runs/*/run.log")):
@@ -162,9 +160,7 @@ def test_a_second_signal_ends_it_at_once_and_closes_its_record(
     assert mlflow_status(run, tmp_path) == "KILLED"
 
 
-def test_told_to_stop_in_its_last_iteration_a_run_is_finished(
-    lab_config: Path, tmp_path: Path, fork_server: ForkServer
-) -> None:
+def test_told_to_stop_in_its_last_iteration_a_run_is_finished(start: Callable, tmp_path: Path) -> None:
     process = start("train.iterations=1")
     run = wait_for_iteration(tmp_path, process)
     process.send_signal(signal.SIGTERM)
