@@ -55,7 +55,7 @@ def select_coarse(run: RunDir, folder: Path) -> CoarseData:
     """Select the coarse data from a probe run and write it into `folder`. A repeated call changes nothing.
 
     Raises UserError if the run has no verdicts by prompt or used shuffled gold answers, if no question is selected, and
-    if the folder holds another selection, on which arms may have trained.
+    if the folder contains another selection, on which arms may have trained.
     """
     if run.config().reward.control == "shuffled_golds":
         raise UserError(f"probe {run.id}: reward.control shuffled its gold answers, so its verdicts cannot select data")
@@ -63,7 +63,7 @@ def select_coarse(run: RunDir, folder: Path) -> CoarseData:
     selection = select_uniform({name: [VerdictKind(row["verdict"]) for row in rows] for name, rows in groups.items()})
     if not selection.kept:
         raise UserError(
-            f"probe {run.id}: no question is left: none of its {len(groups)} groups was all right or all wrong "
+            f"probe {run.id}: no question is left: none of its {len(groups)} groups was all correct or all wrong "
             f"({_counts_text(selection)})"
         )
     text = "".join(_line(groups[name][0], reason) for name, reason in selection.kept.items())

@@ -29,7 +29,7 @@ Points = list[tuple[int, float]]
 
 @dataclass(frozen=True)
 class JobRecord:
-    """All that the folder of one job says."""
+    """The records in the folder of one job."""
 
     arm: str
     seed: int

@@ -12,7 +12,7 @@ from icpo_cli.runs.run_dir import Status
 FOLDER = "curves"
 OVERVIEW = "all"
 TRAINING = {
-    "entropy": Curve("entropy", "entropy", "nats a token", smoothed=True),
+    "entropy": Curve("entropy", "entropy", "nats per token", smoothed=True),
     "reward": Curve("reward/verif", "reward", "mean over responses", smoothed=True),
     "omega": Curve("omega", "omega", "omega"),
     "bonus_share": Curve("bonus/share", "bonus share", "of bonus and reward", smoothed=True),

@@ -77,7 +77,7 @@ class ArmComparison:
     bench: str
     measure: str
     level: float
-    """Confidence level of the interval; all intervals of this measure together hold with 95 % (Bonferroni)."""
+    """Confidence level of the interval; 95 % for all intervals of this measure together (Bonferroni)."""
     paired: PairedDifference
     verdict: str
 
@@ -114,8 +114,8 @@ class StudyResult:
 
     def comparison(self, arm: str, bench: str, measure: str) -> ArmComparison | None:
         """None for the base arm."""
-        wanted = (arm, bench, measure)
-        return next((each for each in self.comparisons if (each.arm, each.bench, each.measure) == wanted), None)
+        key = (arm, bench, measure)
+        return next((one for one in self.comparisons if (one.arm, one.bench, one.measure) == key), None)
 
     def document(self) -> dict[str, Any]:
         """The document that --json prints; unknown values are null."""

@@ -58,7 +58,7 @@ def run_study(
     at_once: int | None,
     view: StudyView,
 ) -> StudyEnd:
-    """Run all jobs that are not done. The same call resumes a study that was interrupted in any way.
+    """Run all jobs that are not done. The same call resumes a study that was interrupted.
 
     `new_launcher`: makes a launcher for a number of parallel jobs. Raises UserError before anything runs, or if the
     verdicts of the probe select no data, and RunFailed if the probe fails.

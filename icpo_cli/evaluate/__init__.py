@@ -1,1 +1,1 @@
-"""Evaluation: benchmarks and held-out questions, answered by a model or graded from given responses."""
+"""Evaluation: benchmarks and held-out questions, answered by a model or graded from existing responses."""

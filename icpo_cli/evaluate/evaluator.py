@@ -40,7 +40,7 @@ class Evaluator:
         ranks: Ranks,
         note: Callable[[str], None],
     ) -> None:
-        """`model`: folder of the weights before the first iteration. `note` is told of results from the cache."""
+        """`model`: folder of the weights before the first iteration. `note` receives messages about cached results."""
         self._config = config
         self._model = model
         self._sampler = sampler
@@ -56,7 +56,7 @@ class Evaluator:
         cache = ResultCache(Path(folder), task.name, self._identity(task)) if self._ranks.first else None
         numbers, cached = get_or_compute(cache, self._ranks, lambda: self._evaluate(task).document(), _is_decided)
         if cached and cache is not None:
-            self._note(f"{task.name} before the first iteration: taken over from {cache.path}")
+            self._note(f"{task.name} before the first iteration: reused from {cache.path}")
         return EvalResult.from_document(numbers)
 
     def _evaluate(self, task: Task) -> EvalResult:

@@ -138,8 +138,8 @@ def _by_task(
     pending: Sequence[Pending], requests: Sequence[SampleRequest], finished: Sequence[tuple[int, Response]]
 ) -> Mapping[str, list[StoredResponse]]:
     found: dict[str, list[StoredResponse]] = {}
-    for place, response in finished:
-        each, prompt, index = pending[place]
-        stored = StoredResponse.sampled(prompt.id, index, requests[place].seed, response)
-        found.setdefault(each.task.name, []).append(stored)
+    for position, response in finished:
+        work, prompt, index = pending[position]
+        stored = StoredResponse.sampled(prompt.id, index, requests[position].seed, response)
+        found.setdefault(work.task.name, []).append(stored)
     return found

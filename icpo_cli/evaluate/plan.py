@@ -35,7 +35,7 @@ class Sampling:
     dtype: str
     stop: tuple[str, ...]
     engine: str
-    """vLLM's version and the device type: others round differently."""
+    """vLLM's version and the device type: others have different rounding."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def template_of(config: Config) -> str:
 
 
 def stop_of(config: Config) -> tuple[str, ...]:
-    """Stop strings. A benchmark's own form asks for no answer tag, so none ends a response."""
+    """Stop strings. A benchmark's own form requests no answer tag, so none ends a response."""
     return () if template_of(config) == OWN else (STOP,)
 
 

@@ -28,7 +28,7 @@ from icpo_cli.track.tracker import Tracker
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """Options of an evaluation apart from its configuration and the source of the responses."""
+    """Options of an evaluation besides its configuration and the source of the responses."""
 
     watch: Callable[[RunDir], EvalObserver]
     """Makes the observer, once the evaluation's folder is known."""
@@ -52,7 +52,7 @@ class EvalOutcome:
     missing: dict[str, str]
     """How to get the data of each benchmark without any."""
     unknown: dict[str, tuple[str, ...]]
-    """Ids of given responses that a benchmark does not have, by benchmark."""
+    """Ids in the responses file that a benchmark does not have, by benchmark."""
     comparisons: tuple[EvalComparison, ...]
     against: str | None
     """The evaluation compared with."""

@@ -28,7 +28,7 @@ class TaskResponses:
     seconds: float = 0.0
     """Duration of generation in this process."""
     unknown: int = 0
-    """Given responses to questions that the benchmark does not have."""
+    """Responses in the input file to questions that the benchmark does not have."""
 
     def column(self, value: Callable[[StoredResponse], float]) -> Array:
         """[Q, k] values of the responses; NaN where a response is missing."""
@@ -37,7 +37,7 @@ class TaskResponses:
         return np.array(rows, dtype=float).reshape(len(grid), self.task.k)
 
     def correct(self) -> Array:
-        """[Q, k] 1 or 0; NaN without a verdict, or with one that does not say whether the answer is right."""
+        """[Q, k] 1 or 0; NaN without a verdict, or with an undecided one."""
         grid = self.task.grid
         rows = [[_value(self.verdicts.get(key)) for key in row] for row in grid]
         return np.array(rows, dtype=float).reshape(len(grid), self.task.k)
@@ -54,7 +54,7 @@ class MissingCounts:
     ungraded: int = 0
     """Responses with verdict error or timeout: the judge did not answer, or the comparison failed or was too slow."""
     unknown: int = 0
-    """Given responses to questions that the benchmark does not have."""
+    """Responses in the input file to questions that the benchmark does not have."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,16 @@ class EvalResult:
     question_spread: float = math.nan
     """Standard deviation of the questions' accuracies."""
     confidence_correct: float = math.nan
-    """Log of the mean token probability at sampling, mean over right responses, nats."""
+    """Log of the mean token probability at sampling, mean over correct responses, nats."""
     confidence_wrong: float = math.nan
     auroc: float = math.nan
-    """Probability that a right response is more confident than a wrong one (0 to 1)."""
+    """Probability that a correct response is more confident than a wrong one (0 to 1)."""
     missing_ids: tuple[str, ...] = field(default=(), repr=False)
     """Evaluated questions without a graded response."""
 
     @property
     def questions(self) -> int:
-        """Questions of the whole benchmark."""
+        """Questions of the complete benchmark."""
         return self.n + self.missing.questions
 
     @property
@@ -252,7 +252,7 @@ def _pass_at_k(correct: Array, requested: Sequence[int]) -> dict[int, float]:
 
 
 def _maj_at_k(part: TaskResponses, correct: Array) -> float:
-    """All right answers count as one answer; wrong answers are equal if their text is."""
+    """All correct answers count as one answer; wrong answers are equal if their text is."""
     answers = [[_vote(part.verdicts.get(key)) for key in row] for row in part.task.grid]
     return statistics.maj_at_k(answers, correct)
 

@@ -54,18 +54,18 @@ def evaluate_model(config: Config, model: ModelUnderTest, request: EvalRequest) 
 
 
 def evaluate_responses(config: Config, path: Path, label: str, request: EvalRequest) -> EvalOutcome:
-    """Grade and score responses made elsewhere; `label` stands for the model."""
+    """Grade and score responses from a file; `label` is used as the model's name."""
     check_evaluation(config)
     config = _named(config, label, request)
     tasks, missing = load_tasks(config, request.benchmarks)
-    given = read_responses(path, tasks)
+    stored = read_responses(path, tasks)
     with ExitStack() as stack:
         verifier = stack.enter_context(Verifier(config.reward))
         facts = {"eval.source": "responses"}
         run = stack.enter_context(recorded(config, label, facts, tasks, missing, request, verifier, StopSignal()))
-        if given.unused:
-            run.observer.note(f"{given.unused:,} responses past k were left out: eval.k sets it")
-        return run.conclude(_graded(run, tasks, given.responses), given.unknown)
+        if stored.unused:
+            run.observer.note(f"{stored.unused:,} responses past k were left out: eval.k sets it")
+        return run.conclude(_graded(run, tasks, stored.responses), stored.unknown)
 
 
 def rescore(prior: PriorRun, request: EvalRequest) -> EvalOutcome:
@@ -151,7 +151,7 @@ def _graded(
 
 
 def _check_known(prior: PriorRun, tasks: Sequence[Task]) -> None:
-    """Raises UserError if the data no longer holds a question that was answered."""
+    """Raises UserError if the data no longer contains a question that was answered."""
     for task in tasks:
         known = {question.id for question in task.available}
         lost = sorted({question for question, _ in prior.responses[task.name]} - known)

@@ -19,7 +19,7 @@ from icpo_cli.runs.files import locked, sync
 
 @dataclass(frozen=True)
 class StoredResponse:
-    """One response to one question. All but id, index and text are None if it was made elsewhere."""
+    """One response to one question. All but id, index and text are None if it comes from a file."""
 
     id: str
     """The question's."""
@@ -73,9 +73,9 @@ class JsonLines:
         if not self.path.exists():
             return []
         with self.path.open(encoding="utf-8") as lines:
-            whole = [line for line in lines if line.endswith("\n")]
+            complete = [line for line in lines if line.endswith("\n")]
         try:
-            return [json.loads(line) for line in whole]
+            return [json.loads(line) for line in complete]
         except json.JSONDecodeError as error:
             raise RunFailed(f"{self.path}: damaged: {error}; move it away to generate its responses again") from None
 

@@ -108,10 +108,10 @@ def _verdict_columns(verdict: Verdict | None) -> dict[str, str | None]:
 
 
 def _row(result: EvalResult) -> tuple[str, ...]:
-    whole = result.questions
+    questions = result.questions
     return (
         result.title,
-        f"{result.n:,} of {whole:,}" if result.n < whole else f"{whole:,}",
+        f"{result.n:,} of {questions:,}" if result.n < questions else f"{questions:,}",
         _average(result),
         _percent(result.stderr),
         "-" if math.isnan(result.ci95[0]) else f"{_percent(result.ci95[0])} to {_percent(result.ci95[1])}",

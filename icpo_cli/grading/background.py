@@ -9,13 +9,13 @@ from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import Verdict
 
 BATCH = 128
-"""Answers graded together: equal answers to equal golds are compared once a batch."""
+"""Answers graded together: equal answers to equal golds are compared once per batch."""
 
 Tag = TypeVar("Tag")
 
 
 class BackgroundGrader(Generic[Tag]):
-    """Grades submitted answers in one thread, batch by batch. What grading raises, ready() and rest() raise."""
+    """Grades submitted answers in one thread, batch by batch. ready() and rest() raise the errors of grading."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
@@ -42,7 +42,7 @@ class BackgroundGrader(Generic[Tag]):
             self._start(grading)
 
     def ready(self) -> list[tuple[Tag, list[Verdict]]]:
-        """The verdicts that have been given since the last call."""
+        """The verdicts completed since the last call."""
         done = [future for future in self._working if future.done()]
         self._working = [future for future in self._working if future not in done]
         return [graded for future in done for graded in future.result()]

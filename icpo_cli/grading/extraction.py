@@ -32,7 +32,7 @@ LETTER_STATED = re.compile(
     re.IGNORECASE,
 )
 LONE = re.compile(r"\W{0,9}(?:\\(?:text|textbf|mathbf|mathrm)\{)?\(?\s?([A-Za-z])\s?\)?\}?\W{0,9}")
-LONGEST_STATEMENT = 4000
+MAX_STATEMENT_CHARS = 4000
 """Characters read after "the answer is"."""
 DELIMITER = re.compile(r"\s*(?:\$\$|\\\]|\\\[|```\w*|</?\w+>|\\end\{\w+\*?\}|\\begin\{\w+\*?\}|[-*_=]{3,})\s*")
 
@@ -70,7 +70,7 @@ def every_box(response: str) -> list[str]:
     """The content of each closed box, first to last, except those longer than any answer."""
     closed = closings(response)
     spans = [(found.end(), closed.get(found.end() - 1, -1)) for found in BOX.finditer(response)]
-    return [response[start:end].strip() for start, end in spans if 0 <= end - start <= LONGEST_STATEMENT]
+    return [response[start:end].strip() for start, end in spans if 0 <= end - start <= MAX_STATEMENT_CHARS]
 
 
 def letter(response: str) -> str | None:
@@ -106,7 +106,7 @@ def auto(response: str) -> str | None:
 
 
 def none(response: str) -> str | None:
-    """The whole response."""
+    """The complete response."""
     return response.strip() or None
 
 
@@ -122,7 +122,7 @@ EXTRACTORS: dict[str, Callable[[str], str | None]] = {
 def _stated(response: str) -> tuple[int, str] | None:
     """(start, text) of the last "the answer is": the text to the end of the sentence, or on the next line."""
     for found in reversed(list(STATED.finditer(response))):
-        rest = response[found.end() : found.end() + LONGEST_STATEMENT].lstrip(" :*\n")
+        rest = response[found.end() : found.end() + MAX_STATEMENT_CHARS].lstrip(" :*\n")
         if not rest or NOT_AN_ANSWER.match(rest):
             continue
         display = re.match(r"(?:\\\[|\$\$)(.*?)(?:\\\]|\$\$)", rest, re.DOTALL)

@@ -15,7 +15,7 @@ from icpo_cli.config.schema import SandboxConfig
 from icpo_cli.grading.rules.strict import readable
 from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 PRELOADED = ["icpo_cli.grading.rules.equivalence"]
 """Imports that take a second: done once, in the process that workers are forked from."""
 
@@ -76,10 +76,10 @@ class Sandbox:
 
     def _started(self) -> ProcessPool:
         if self._pool is None:
-            # Not fork: this process may hold an engine's threads. Not spawn: a replaced worker should cost nothing.
+            # Not fork: this process may have an engine's threads. Not spawn: a replaced worker should cost nothing.
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(PRELOADED)
-            workers = self._config.workers or min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+            workers = self._config.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
             self._pool = ProcessPool(
                 max_workers=workers, context=context, initializer=_confine, initargs=[self._config.memory_mib]
             )

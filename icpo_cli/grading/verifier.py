@@ -56,7 +56,7 @@ def answers_of(group: Group) -> list[Answer]:
 
 
 class Verifier:
-    """Grades batches of answers. Equal answers to equal golds are compared once a batch."""
+    """Grades batches of answers. Equal answers to equal golds are compared once per batch."""
 
     def __init__(self, config: RewardConfig) -> None:
         """Raises UserError if a judge is configured and does not respond."""
@@ -77,20 +77,26 @@ class Verifier:
         """One verdict per answer, in order."""
         rule, extract = RULES[grading.rule], EXTRACTORS[grading.extract]
         candidates = rule.candidates or (lambda response: [text for text in [extract(response)] if text is not None])
-        found = [candidates(answer.response) for answer in answers]
-        graded = [pair for pair in zip(answers, found, strict=True) if pair[0].gold.known]
-        pairs = [(answer.gold, text) for answer, texts in graded for text in texts]
-        compared = iter(self._compared(pairs, rule))
+        extracted = [candidates(answer.response) for answer in answers]
+        pairs = [
+            (answer.gold, text)
+            for answer, texts in zip(answers, extracted, strict=True)
+            if answer.gold.known
+            for text in texts
+        ]
+        compared = dict(zip(pairs, self._compared(pairs, rule), strict=True))
         verdicts = [
-            _best([next(compared) for _ in texts], grading.extract) if answer.gold.known else _ungraded(texts)
-            for answer, texts in zip(answers, found, strict=True)
+            _best([compared[answer.gold, text] for text in texts], grading.extract)
+            if answer.gold.known
+            else _ungraded(texts)
+            for answer, texts in zip(answers, extracted, strict=True)
         ]
         return self._with_judge(answers, verdicts)
 
     def extract(self, responses: Sequence[str], grading: Grading) -> list[str | None]:
         """The final answer of each response, or None."""
-        found = (EXTRACTORS[grading.extract](response) for response in responses)
-        return [text if text is not None and text.strip() else None for text in found]
+        extracted = (EXTRACTORS[grading.extract](response) for response in responses)
+        return [text if text is not None and text.strip() else None for text in extracted]
 
     def compare(self, pairs: Sequence[tuple[Gold, str]], grading: Grading) -> list[Verdict]:
         """One verdict per (gold, answer), by the rule alone, without the judge."""
@@ -102,13 +108,13 @@ class Verifier:
         A usable gold equals itself; one of kind math or number can also be read as a value.
         """
         problems = [strict.gold_problem(gold) for gold in golds]
-        spelled = [
+        values = [
             (index, gold)
             for index, gold in enumerate(golds)
             if problems[index] is None and gold.kind in (AnswerKind.MATH, AnswerKind.NUMBER)
         ]
-        readable = self._sandbox.readable([gold for _, gold in spelled])
-        for (index, gold), reads in zip(spelled, readable, strict=True):
+        readable = self._sandbox.readable([gold for _, gold in values])
+        for (index, gold), reads in zip(values, readable, strict=True):
             if not reads:
                 problems[index] = f"does not read as {gold.kind}"
         return problems
@@ -135,8 +141,8 @@ class Verifier:
     def _by_rule(self, pairs: Sequence[tuple[Gold, str]], rule: Rule) -> list[Verdict]:
         """Verdicts by rule; each distinct pair is compared once."""
         known = {pair: rule.quick(*pair) for pair in dict.fromkeys(pairs)}
-        left = [pair for pair, verdict in known.items() if verdict is None]
-        known |= zip(left, self._sandbox.compare(rule.thorough, left), strict=True)
+        undecided = [pair for pair, verdict in known.items() if verdict is None]
+        known |= zip(undecided, self._sandbox.compare(rule.thorough, undecided), strict=True)
         return [verdict for pair in pairs if (verdict := known[pair]) is not None]
 
     def _with_judge(self, answers: Sequence[Answer], verdicts: list[Verdict]) -> list[Verdict]:
@@ -158,7 +164,7 @@ class Verifier:
 
 
 NOT_FOR_THE_JUDGE = (RuleName.NO_GOLD, RuleName.GOLD, RuleName.LENGTH, RuleName.CHARACTERS, RuleName.CODE)
-"""Refused by the rules whatever the judge would say."""
+"""Rules whose rejections are never sent to the judge."""
 
 
 def _best(verdicts: Sequence[Verdict], extract: str) -> Verdict:
@@ -170,7 +176,7 @@ def _best(verdicts: Sequence[Verdict], extract: str) -> Verdict:
 
 def _ungraded(texts: Sequence[str]) -> Verdict:
     extracted = texts[-1] if texts else None
-    return Verdict(VerdictKind.NO_GOLD, extracted, RuleName.NO_GOLD, "the question came without a gold answer")
+    return Verdict(VerdictKind.NO_GOLD, extracted, RuleName.NO_GOLD, "the question has no gold answer")
 
 
 def _left_to_judge(text: str) -> Verdict:

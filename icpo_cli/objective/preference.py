@@ -7,7 +7,7 @@ from icpo_cli.objective.confidence import LOG_PROB_CEILING
 
 
 def preference_score(confidence: Tensor, delta: float) -> Tensor:
-    """Eq. 9 for every response: [..., G] confidences (log, <= 0) -> [..., G] scores, in the given order.
+    """Eq. 9 for every response: [..., G] confidences (log, <= 0) -> [..., G] scores, in the input's order.
 
     S_k = delta * (sum of log pi(o_j) over all j ranked strictly after k) / log pi(o_k) - delta * log pi(o_(G))
 

@@ -1,4 +1,4 @@
-"""PRIME: token rewards from a process model that is trained on outcomes alone (Eq. 3 to 6)."""
+"""Token rewards from a process model that is trained on outcomes alone (PRIME, Eq. 3 to 6)."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ def process_reward(logprob: Tensor, ref_logprob: Tensor, beta: float) -> Tensor:
 
 
 def process_advantage(reward: Tensor, mask: Tensor) -> Tensor:
-    """Return of each token: its reward and those after it, each minus a leave-one-out baseline (Eq. 5, process part).
+    """Return of each token: its reward and those after it, each minus a leave-one-out baseline (PRIME, Eq. 5).
 
     The baseline is the mean, over the group's other responses, of their mean token reward. [P, G, T] x2 -> [P, G, T]
     """
@@ -27,9 +27,9 @@ def process_advantage(reward: Tensor, mask: Tensor) -> Tensor:
 def outcome_loss(
     logprob: Tensor, ref_logprob: Tensor, outcome: Tensor, mask: Tensor, beta: float, n: int
 ) -> LossOutput:
-    """Cross-entropy of sigmoid(sum of the response's process rewards) and its outcome (Eq. 6), summed and divided by n.
+    """Cross-entropy of sigmoid(sum of the response's process rewards) and its outcome (PRIME, Eq. 6).
 
-    [R, T], [R, T], [R], [R, T]; `n`: responses of the mini-batch, over all ranks.
+    Summed, then divided by `n`, the responses of the mini-batch over all ranks. [R, T], [R, T], [R], [R, T]
     """
     logit = (process_reward(logprob, ref_logprob, beta) * mask).sum(-1)  # [R]
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, outcome, reduction="sum") / n

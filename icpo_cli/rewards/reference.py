@@ -55,10 +55,10 @@ def from_reference_likelihood(inputs: SourceInput) -> SourceOutput:
 
 
 def with_reference(group: Group, encode: Encode, closing: str = "") -> tuple[Group, list[int]]:
-    """The group with the reference answer in place of each response's own; its last text has no reasoning.
+    """The group with the reference answer instead of each response's own; its last text has no reasoning.
 
     Also the number of tokens at the end of each of the G+1 texts that are the reference's (with `closing`). A response
-    without a place for the reference becomes an empty text, with 0.
+    without exactly one answer tag becomes an empty text, with 0.
     """
     prefixes = [_up_to_answer(response.text) for response in group.responses]
     texts = [_joined(prefix, group.prompt, encode, closing) for prefix in [*prefixes, TAG]]
@@ -71,7 +71,7 @@ def with_reference(group: Group, encode: Encode, closing: str = "") -> tuple[Gro
 def reference_texts(group: Group, encode: Encode) -> tuple[Group, list[int]]:
     """Each response's reasoning followed by the reference and the closing tag, and how many tokens these two have.
 
-    A response without a place for the reference stays as it is, with a count of 0.
+    A response without exactly one answer tag stays as it is, with a count of 0.
     """
     placed, counts = with_reference(group, encode, CLOSING_TAG)
     # The last text of `placed` is the reference without any reasoning, which VeriFree does not use.

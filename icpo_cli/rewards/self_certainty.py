@@ -1,4 +1,4 @@
-"""INTUITOR: the reward is the policy's mean self-certainty over a response, whatever its answer."""
+"""INTUITOR: the reward is the policy's mean self-certainty over a response, independent of its answer."""
 
 import torch
 

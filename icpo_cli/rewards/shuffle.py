@@ -30,13 +30,13 @@ def shuffle_golds(prompts: Sequence[Prompt], seed: int) -> tuple[Prompt, ...]:
         golds = [prompts[index].gold for index in indices]
         givers = derangement([_text(gold) for gold in golds], stable_hash(seed, "golds", *pool))
         for index, gold, giver in zip(indices, golds, givers, strict=True):
-            shuffled[index] = replace(prompts[index], gold=_given(gold, golds[giver]))
+            shuffled[index] = replace(prompts[index], gold=_exchanged(gold, golds[giver]))
     return tuple(shuffled)
 
 
 def unmoved(before: Sequence[Prompt], after: Sequence[Prompt]) -> int:
     """Number of prompts whose new gold answer has the same text as their own."""
-    return sum(_text(own.gold) == _text(given.gold) for own, given in zip(before, after, strict=True))
+    return sum(_text(old.gold) == _text(new.gold) for old, new in zip(before, after, strict=True))
 
 
 def derangement(values: Sequence[str], seed: int) -> list[int]:
@@ -52,7 +52,7 @@ def derangement(values: Sequence[str], seed: int) -> list[int]:
         if own[givers[index]] == own[index]:
             other = _swap_candidate(index, own, givers, draw)
             if other is None:
-                # Every index has this value or was given it, so no index with another value still has its own.
+                # Every index has this value or received it, so no index with another value still has its own.
                 break
             givers[[index, other]] = givers[[other, index]]
     return [int(index) for index in givers]
@@ -73,7 +73,7 @@ def _swap_pairs(own: Values, givers: Values, draw: np.random.Generator) -> None:
 def _swap_candidate(index: int, own: Values, givers: Values, draw: np.random.Generator) -> int | None:
     """An index to swap givers with, so that neither has its own value afterwards.
 
-    It exists unless more than half of all indices have this value: fewer than N of the others have or were given it.
+    It exists unless more than half of all indices have this value: fewer than N of the others have or received it.
     """
     value = own[index]
     for other in draw.integers(len(own), size=TRIES):
@@ -91,7 +91,7 @@ def _pools(prompts: Sequence[Prompt]) -> dict[Pool, list[int]]:
     return pools
 
 
-def _given(own: Gold, other: Gold) -> Gold:
+def _exchanged(own: Gold, other: Gold) -> Gold:
     """The gold of a question with gold `own` that gets the answer of `other`."""
     letter = _letter(other)
     return replace(other, choices=own.choices) if letter is None else replace(own, answer=letter, aliases=())

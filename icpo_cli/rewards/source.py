@@ -41,7 +41,7 @@ class SourceInput:
 
 @dataclass(frozen=True)
 class ReferenceTargets:
-    """Texts with the reference answer, G per prompt, to train on in place of the responses (VeriFree)."""
+    """Texts with the reference answer, G per prompt, to train on instead of the responses (VeriFree)."""
 
     groups: Sequence[Group]
     old: LogProbs
@@ -94,7 +94,7 @@ class RewardSource:
     needs_self_certainty: bool = False
     needs_process_model: bool = False
     needs_reference_tokens: bool = False
-    """Places the gold answer's tokens after a response's reasoning, so they must fit into the context."""
+    """Inserts the gold answer's tokens after a response's reasoning, so they must fit into the context."""
 
 
 def from_verdicts(inputs: SourceInput) -> SourceOutput:

@@ -171,7 +171,7 @@ def test_an_empty_selection_is_an_error_with_its_counts(tmp_path: Path) -> None:
     groups = {"sum-0": "+-+", "sum-1": "-+-", "sum-2": "+t+"}
     run = write_probe(tmp_path / "abc", probe_config(tmp_path, SUMS), groups)
     message = (
-        r"^probe abc: no question is left: none of its 3 groups was all right or all wrong \(2 mixed, 1 undecided\)$"
+        r"^probe abc: no question is left: none of its 3 groups was all correct or all wrong \(2 mixed, 1 undecided\)$"
     )
     refused(run, tmp_path / "study", message)
 

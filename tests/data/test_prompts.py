@@ -177,7 +177,7 @@ def test_questions_with_an_unusable_gold_answer_are_left_out_and_named(tmp_path:
     assert [p.id for p in found.heldout] == ["y"]
     assert found.unusable == (
         "train b: has unbalanced braces",
-        "train d: holds control characters",
+        "train d: contains control characters",
         "heldout z: has unbalanced braces",
     )
     assert (found.too_long, found.also_heldout) == (0, 0)

@@ -52,7 +52,7 @@ def test_the_second_arm_takes_the_starting_evaluation_over(arms: dict[str, Path]
     assert first == second and first["eval/heldout/verdict/correct"] >= 0
     logs = {arm: (run / "run.log").read_text() for arm, run in arms.items()}
     assert "taken over" not in logs["grpo"]
-    assert "heldout before the first iteration: taken over from shared/heldout-" in logs["icpo"]
+    assert "heldout before the first iteration: reused from shared/heldout-" in logs["icpo"]
     after = [
         entry.metrics["seconds/eval"]
         for run in arms.values()

@@ -92,7 +92,7 @@ def test_the_second_run_uses_the_result_of_the_first(bench: Bench) -> None:
     assert repr(taken) == repr(measured)  # seconds are equal too; NaN is not equal to itself
     assert calls == 0
     [path] = bench.folder.glob("heldout-*.json")
-    assert bench.notes == [f"heldout before the first iteration: taken over from {path}"]
+    assert bench.notes == [f"heldout before the first iteration: reused from {path}"]
 
 
 def test_a_cached_result_is_equal(bench: Bench) -> None:

@@ -40,18 +40,18 @@ FAULTS: dict[str, tuple[Action, str]] = {
     "429": (status(429, Retry_After="0.01"), "the server answers 429: .*scripted"),
     "500": (status(500), "the server answers 500"),
     "502 of a proxy": (status(502, b"<html>Bad Gateway</html>"), "the server answers 502"),
-    "not JSON": (status(200, b"<html>Welcome</html>"), "answers nonsense: not JSON: <html>Welcome</html>"),
-    "not UTF-8": (status(200, b"\xff\xfe{}"), "answers nonsense: not JSON"),
-    "deep JSON": (status(200, b"[" * 200_000), "answers nonsense: not JSON"),
-    "nothing": (status(200, b""), "answers nonsense: not JSON: nothing"),
-    "JSON of another shape": (status(200, b'{"verdict": "correct"}'), "answers nonsense: not a completion"),
-    "no choice": (status(200, b'{"choices": []}'), "answers nonsense: not a completion"),
-    "a number for a text": (says(1), "answers nonsense: not a completion"),
+    "not JSON": (status(200, b"<html>Welcome</html>"), "invalid response: not JSON: <html>Welcome</html>"),
+    "not UTF-8": (status(200, b"\xff\xfe{}"), "invalid response: not JSON"),
+    "deep JSON": (status(200, b"[" * 200_000), "invalid response: not JSON"),
+    "nothing": (status(200, b""), "invalid response: not JSON: nothing"),
+    "JSON of another shape": (status(200, b'{"verdict": "correct"}'), "invalid response: not a completion"),
+    "no choice": (status(200, b'{"choices": []}'), "invalid response: not a completion"),
+    "a number for a text": (says(1), "invalid response: not a completion"),
     "no reply at all": (hang_up, "the connection failed: Server disconnected"),
     "half a body": (half_a_body, "the connection failed: "),
     "slow": (slow, rf"timed out: no answer within {SHORT:g} s \(tries: 2\)"),
     "a byte at a time": (drip, f"timed out: no answer within {SHORT:g} s"),
-    "too much": (flood, "answers nonsense: longer than 1 MiB"),
+    "too much": (flood, "invalid response: longer than 1 MiB"),
 }
 
 
@@ -125,8 +125,8 @@ def test_a_server_that_answers_nothing_is_given_up_for_the_rest_of_the_batch(
     judge = judge_of(give_up_seconds=0.5, requests_at_once=2)
     verdicts = judge.judge([case(str(number)) for number in range(20)])
     assert [verdict.kind for verdict in verdicts] == [ERROR] * 20
-    assert "given up after 0.5 s" in verdicts[0].reason
-    assert verdicts[19].reason == "not asked: the judge's server has answered nothing for 0.5 s"
+    assert "no answer after 0.5 s" in verdicts[0].reason
+    assert verdicts[19].reason == "not sent: the judge's server has not responded for 0.5 s"
     assert len(server.asked) == 2
     server.otherwise = says("Verdict: CORRECT")
     assert kinds(judge, "0", "19") == [CORRECT, CORRECT]
@@ -183,9 +183,9 @@ def test_the_first_model_served_is_taken_and_an_unknown_one_refused(judge_of: Ju
     ("models", "problem"),
     [
         (status(404), "no judge there: the server answers 404"),
-        (status(401), "the server wants a key; put it into the environment variable ICPO_JUDGE_KEY"),
-        (status(200, b"<html>"), "no judge there: the server answers nonsense: not JSON: <html>"),
-        (status(200, b'{"models": []}'), "no judge there: the server answers nonsense: not a list of models"),
+        (status(401), "the server requires a key in the environment variable ICPO_JUDGE_KEY"),
+        (status(200, b"<html>"), "no judge there: invalid response: not JSON: <html>"),
+        (status(200, b'{"models": []}'), "no judge there: invalid response: not a list of models"),
         (status(200, b'{"data": []}'), "the server lists no model"),
         (hang_up, "no judge there: the connection failed"),
         (slow, "no judge there: the judge timed out: no answer within 0.5 s"),

@@ -55,7 +55,7 @@ def test_unusable_golds_are_named(verifier: Verifier) -> None:
         Gold("a red giant", AnswerKind.TEXT): None,
         Gold("[1, 2]", AnswerKind.LIST): None,
         Gold(" "): "is empty",
-        Gold("4\x002"): "holds control characters",
+        Gold("4\x002"): "contains control characters",
         Gold("7" * 2001): "is longer than 2000 characters",
         Gold(r"\frac{1}{2"): "has unbalanced braces",
         Gold("C", AnswerKind.LETTER, ("a", "b")): "names none of the 2 options",

@@ -61,7 +61,7 @@ def visible_gpus() -> list[str]:
 
 
 class LocalLauncher:
-    """Runs one job per share at a time; when a job ends in any way, the next one starts."""
+    """Runs one job per share at a time; when a job ends or fails, the next one starts."""
 
     def __init__(self, machine: Sequence[Share], job: Sequence[str] = JOB) -> None:
         self._free = list(machine)

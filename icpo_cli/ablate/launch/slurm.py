@@ -44,7 +44,7 @@ class SlurmSettings:
     time_minutes: int = 1440
     """Time limit; a job that is not done by then saves and is requeued."""
     save_minutes: int = 10
-    """Time before the limit at which the job is told to save; longer than the slowest iteration."""
+    """Time before the limit at which the job receives the signal to save; longer than the slowest iteration."""
     gpus: int = 0
     """Ranks of a run, one per GPU; 0 runs on CPU cores."""
     cpus: int = 1
@@ -107,7 +107,7 @@ class RunJob:
         self._process = subprocess.Popen(
             [*self._job, self._folder, "--parent", str(os.getpid()), "--ranks", ranks, "--wait"],
             env={**os.environ, **threads},
-            # Whether SLURM signals this process or its whole group, the job gets the signal once, from this process.
+            # Whether SLURM signals this process or its process group, the job gets the signal once, from this process.
             start_new_session=True,
         )
         # Requeue, preemption and scancel begin with SIGTERM, which submitit only logs.

@@ -38,12 +38,12 @@ class Server:
         patience = self._config.give_up_seconds
         async with self._slots:
             if monotonic() - self._last_answer >= patience:
-                raise Unanswered(f"not asked: the judge's server has answered nothing for {patience:g} s")
+                raise Unanswered(f"not sent: the judge's server has not responded for {patience:g} s")
             try:
                 async with asyncio.timeout(patience):
                     answer = await self._client.post(f"/{self._endpoint}", cast_to=httpx2.Response, body=body)
             except TimeoutError:
-                raise Unanswered(f"the judge timed out: given up after {patience:g} s of retries and waits") from None
+                raise Unanswered(f"the judge timed out: no answer after {patience:g} s of retries and waits") from None
             except openai.OpenAIError as error:
                 raise Unanswered(_reason(error, self._config)) from None
             self._last_answer = monotonic()
@@ -65,9 +65,9 @@ async def served_models(config: JudgeConfig) -> list[str]:
     except TimeoutError:
         raise UserError(f"reward.judge.url: {config.url}: no answer within {2 * PROBE_SECONDS:g} s") from None
     except (openai.AuthenticationError, openai.PermissionDeniedError):
-        given = "refuses the key in" if os.environ.get(config.key_variable) else "wants a key; put it into"
+        problem = "refuses the key in" if os.environ.get(config.key_variable) else "requires a key in"
         raise UserError(
-            f"reward.judge.url: {config.url}: the server {given} the environment variable {config.key_variable}"
+            f"reward.judge.url: {config.url}: the server {problem} the environment variable {config.key_variable}"
         ) from None
     except openai.OpenAIError as error:
         raise UserError(f"reward.judge.url: {config.url}: no judge there: {_reason(error, brief)}") from None
@@ -126,14 +126,14 @@ class _CheckedResponses(openai.DefaultAsyncHttpxClient):
                 response = await super().send(request, stream=True, **options)
                 body = await _body(response)
         except TimeoutError:
-            raise httpx2.ReadTimeout("no whole answer in time", request=request) from None
-        whole = httpx2.Response(response.status_code, headers=_plain(response.headers), content=body, request=request)
-        if whole.is_success:
+            raise httpx2.ReadTimeout("no complete response in time", request=request) from None
+        result = httpx2.Response(response.status_code, headers=_plain(response.headers), content=body, request=request)
+        if result.is_success:
             try:
                 self._read(body)
             except ValueError as error:
                 raise httpx2.DecodingError(str(error), request=request) from None
-        return whole
+        return result
 
 
 async def _body(response: httpx2.Response) -> bytes:
@@ -176,8 +176,8 @@ def _reason(error: openai.OpenAIError, config: JudgeConfig) -> str:
     if isinstance(error, openai.APITimeoutError):
         return f"the judge timed out: no answer within {config.timeout_seconds:g} s (tries: {config.retries + 1})"
     if isinstance(error, openai.APIConnectionError):
-        nonsense = isinstance(error.__cause__, httpx2.DecodingError)
-        reason = f"{'the server answers nonsense' if nonsense else 'the connection failed'}: {error.__cause__}"
+        invalid = isinstance(error.__cause__, httpx2.DecodingError)
+        reason = f"{'invalid response' if invalid else 'the connection failed'}: {error.__cause__}"
     elif isinstance(error, openai.APIStatusError):
         reason = f"the server answers {error.status_code}: {quote(error.message)}"
     else:

@@ -27,7 +27,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Form:
-    """A prompt and the verdicts it asks for. Raise `version` on any change, so that cached verdicts are not reused."""
+    """A prompt and the verdicts it requests. Raise `version` on any change, so that cached verdicts are not reused."""
 
     version: int
     endpoint: Endpoint
@@ -54,7 +54,7 @@ class Form:
         if not reply.text.strip():
             return VerdictKind.ERROR, "the judge's reply is empty"
         subject = self.correct.partition(":")[0]
-        # Count leniently, read strictly: with a second verdict in any spelling it is unclear which one is meant.
+        # Count leniently, read strictly: with a second verdict in any notation it is unclear which one is meant.
         if len(re.findall(rf"{subject}\W*:", reply.text, re.IGNORECASE)) > 1:
             return VerdictKind.ERROR, f"more than one verdict: {said(reply.text)}"
         last_line = reply.text.strip().splitlines()[-1].strip()

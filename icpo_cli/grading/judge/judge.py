@@ -68,8 +68,8 @@ class OpenAIJudge:
         """Raises UserError if the cache fails; the server's failures are ERROR verdicts."""
         verdicts = {case: self._known(case) for case in cases}
         unknown = [case for case, verdict in verdicts.items() if verdict is None]
-        asked = dict(zip(unknown, asyncio.run(self._ask(unknown)), strict=True)) if unknown else {}
-        return [verdicts[case] or asked[case] for case in cases]
+        judged = dict(zip(unknown, asyncio.run(self._ask(unknown)), strict=True)) if unknown else {}
+        return [verdicts[case] or judged[case] for case in cases]
 
     def close(self) -> None:
         self._cache.close()

@@ -23,7 +23,7 @@ from icpo_cli.grading.rules.symbolic import TooLarge, Unreadable
 from icpo_cli.grading.rules.words import clock_of, date_of, same_text
 from icpo_cli.records import RuleName
 
-MOST_ITEMS = 64
+MAX_ITEMS = 64
 LABEL = re.compile(
     r"(?:\\?[A-Za-z]+|\|[A-Za-z]+\|)(?:_\{?[\w,+ -]+\}?|_\{?\\[a-z]+\}?)?'*"
     r"\s*(?:\(\s*[\\A-Za-z0-9_, ]*\s*\))?"
@@ -48,13 +48,13 @@ HALF_OPEN = ("[]()", "()[]", "()(]", "()[)")
 
 def reads(text: str) -> bool:
     """Whether a gold answer can be compared with: as a number, a shape, an expression, or plain words."""
-    spelled = canonical(text)
-    if "\\" not in spelled:
-        return re.search(r"\w", spelled) is not None
+    canonical_text = canonical(text)
+    if "\\" not in canonical_text:
+        return re.search(r"\w", canonical_text) is not None
     readings: tuple[Callable[[str], object], ...] = (quantity_of, based_value, spans_of, matrix_of, items_of)
     try:
-        return any(reading(spelled) is not None for reading in readings) or all(
-            symbolic.parse(side) is not None for side in (plus_minus(spelled) or sides_of(spelled))
+        return any(reading(canonical_text) is not None for reading in readings) or all(
+            symbolic.parse(side) is not None for side in (plus_minus(canonical_text) or sides_of(canonical_text))
         )
     except (Unreadable, TooLarge):
         return False
@@ -81,14 +81,14 @@ class EquivalenceCheck:
 
     def same(self, gold: str, answer: str, ordered: bool | None = None) -> bool:
         """Whether the answer equals the gold under any reading. `ordered`: see Gold."""
-        wanted, given = canonical(gold), CLOSING.sub("", LEAD.sub("", canonical(answer))).strip()
-        if not given:
+        expected, actual = canonical(gold), CLOSING.sub("", LEAD.sub("", canonical(answer))).strip()
+        if not actual:
             return False
-        if based_value(wanted) is not None or based_value(given) is not None:
+        if based_value(expected) is not None or based_value(actual) is not None:
             self.why = RuleName.BASE  # 52 is not 52_8
-            return based_value(wanted) == based_value(given)
+            return based_value(expected) == based_value(actual)
         for name, reading in self._readings(ordered).items():
-            if reading(wanted, given):
+            if reading(expected, actual):
                 self.why = name
                 return True
         return False
@@ -162,7 +162,7 @@ class EquivalenceCheck:
 
     def _lists(self, gold: str, answer: str, ordered: bool | None) -> bool:
         left, right = _several(gold), _several(answer)
-        if left is None or right is None or len(left.items) != len(right.items) or len(left.items) > MOST_ITEMS:
+        if left is None or right is None or len(left.items) != len(right.items) or len(left.items) > MAX_ITEMS:
             return False
         names, others = _named(left.items), _named(right.items)
         if names and others:
@@ -267,10 +267,10 @@ def _dates(gold: str, answer: str) -> bool:
 
 def _letters(gold: str, answer: str) -> bool:
     """Compare letters of several options: as a set if the gold's are sorted, else as a sequence."""
-    wanted, given = letters_of(gold), letters_of(answer)
-    if wanted is None or given is None:
+    expected, actual = letters_of(gold), letters_of(answer)
+    if expected is None or actual is None:
         return False
-    return wanted == given or (list(wanted) == sorted(wanted) and sorted(wanted) == sorted(given))
+    return expected == actual or (list(expected) == sorted(expected) and sorted(expected) == sorted(actual))
 
 
 def _without_unit(text: str) -> str:
@@ -282,7 +282,7 @@ def _without_unit(text: str) -> str:
 
 
 def _several(text: str) -> Items | None:
-    r"""The values of a list, with each \pm as two values and without a label for the whole list."""
+    r"""The values of a list, with each \pm as two values and without a label for the complete list."""
     text = re.sub(r"^[A-Za-z](?:_\{?\w+\}?)?\s*(?:\\in|=)\s*(?=\\\{)", "", text)
     sides = sides_of(text)
     if len(sides) == 2:
@@ -364,7 +364,7 @@ def _matched(left: Sequence[Any], right: Sequence[Any], same: Callable[[Any, Any
     """Whether the items match one to one in any order. Equality is assumed to be transitive."""
     rest = list(right)
     for one in left:
-        index = next((place for place, other in enumerate(rest) if same(one, other)), None)
+        index = next((position for position, other in enumerate(rest) if same(one, other)), None)
         if index is None:
             return False
         del rest[index]

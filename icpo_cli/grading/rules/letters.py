@@ -37,20 +37,22 @@ def option_of(gold: Gold) -> NamedOption | None:
 
 def letters_verdict(gold: Gold, answer: str) -> Verdict:
     """Correct if the answer names the gold option and no other."""
-    right = option_of(gold)
-    assert right is not None  # gold_problem() has checked it
+    correct = option_of(gold)
+    assert correct is not None  # gold_problem() has checked it
     if by_text := _by_text(answer, gold.choices):
-        return _verdict(by_text.letter == right.letter, answer, f"the text of option {by_text.letter}")
+        return _verdict(by_text.letter == correct.letter, answer, f"the text of option {by_text.letter}")
     named = _by_letter(answer, len(gold.choices))
     if named is None:
-        by_gold_text = bool(right.text) and same_text(right.text, answer)
+        by_gold_text = bool(correct.text) and same_text(correct.text, answer)
         return _verdict(by_gold_text, answer, "the gold option's text" if by_gold_text else "names no single option")
     other = _by_text(named.text, gold.choices)
     if other is not None and other.letter != named.letter:
         return _verdict(False, answer, f"names {named.letter} and gives the text of {other.letter}")
     if not _belongs(named, gold):
         return _verdict(False, answer, "a sentence, not the name of an option")
-    return _verdict(named.letter == right.letter, answer, f"option {named.letter}; the gold option is {right.letter}")
+    return _verdict(
+        named.letter == correct.letter, answer, f"option {named.letter}; the gold option is {correct.letter}"
+    )
 
 
 def letters_of(text: str) -> tuple[str, ...] | None:

@@ -40,7 +40,7 @@ TABLE = str.maketrans(
 )
 
 Rewrites = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
-"""Applied in order, each to the whole text."""
+"""Applied in order, each to the complete text."""
 
 FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log"
 GREEK = "alpha|beta|gamma|delta|epsilon|theta|lambda|sigma|omega|phi|rho|tau|mu|pi"
@@ -210,7 +210,7 @@ def _brace_arguments(text: str, head: re.Pattern[str]) -> str:
 
 
 def _trim(text: str) -> str:
-    """Remove final punctuation, quotes and stars, and braces around the whole text."""
+    """Remove final punctuation, quotes and stars, and braces around the complete text."""
     before = None
     while text != before:
         before = text

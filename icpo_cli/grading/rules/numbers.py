@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-LONGEST = 64
+MAX_CHARS = 64
 """Maximum characters of a number; a longer one is compared as text."""
-GREATEST_EXPONENT = 300
+MAX_EXPONENT = 300
 """Maximum power of ten, within the range of a float."""
 
 DIGITS = r"(?:\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
@@ -47,7 +47,7 @@ class Number:
 def literal(text: str) -> Number | None:
     """Parse decimal or scientific notation, with thousands separators allowed; None for anything else."""
     text = text.strip().rstrip(".")
-    if not text or len(text) > LONGEST or not text.isascii():
+    if not text or len(text) > MAX_CHARS or not text.isascii():
         return None
     if found := POWER_OF_TEN.fullmatch(text):
         return _number(found["sign"], "1", int(found["ten"]), whole=False)
@@ -61,7 +61,7 @@ def literal(text: str) -> Number | None:
 
 
 def _number(sign: str, mantissa: str, exponent: int, whole: bool) -> Number | None:
-    if abs(exponent) > GREATEST_EXPONENT:
+    if abs(exponent) > MAX_EXPONENT:
         return None
     places = len(mantissa.partition(".")[2])
     value = Fraction(Decimal(mantissa)) * Fraction(10) ** exponent
@@ -71,9 +71,9 @@ def _number(sign: str, mantissa: str, exponent: int, whole: bool) -> Number | No
 
 def in_words(text: str) -> Number | None:
     """Parse twenty-five, two hundred and six, 2.25 billion, one half, two-thirds; None for anything else."""
-    spelled = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text.lower())
-    words = re.findall(r"[a-z]+|[\d.,]+", spelled)
-    if not words or len(words) > 12 or re.sub(r"[a-z\d.,\s]", "", spelled):
+    lowered = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text.lower())
+    words = re.findall(r"[a-z]+|[\d.,]+", lowered)
+    if not words or len(words) > 12 or re.sub(r"[a-z\d.,\s]", "", lowered):
         return None
     negative = words[0] in ("minus", "negative")
     value = _words(words[1:] if negative else words)
@@ -116,7 +116,7 @@ def near_enough(gold: Number, answer: Number) -> bool:
 
     A decimal gold equals every more precise number that rounds to it, within 1 % (0.53 and 10/19); one of five digits
     or more also equals the number that it truncates. An exact gold, or one with more digits than the answer, equals
-    its own rounding to three digits or more. A whole gold equals only itself, up to float error.
+    its own rounding to three digits or more. An integer gold equals only itself, up to float error.
     """
     if gold.value == answer.value:
         return True

@@ -97,30 +97,30 @@ def _same_measured(gold: str, answer: str) -> bool | None:
     left, right = quantity_of(gold), quantity_of(answer)
     if left is None or right is None:
         return None
-    (wanted, wanted_unit), (given, given_unit) = left, right
-    if not wanted_unit and not given_unit:
-        return near_enough(wanted, given)
-    if not wanted_unit or not given_unit:
-        return _same_without_unit((gold, wanted, wanted_unit), (answer, given, given_unit))
-    scale = units.factor(given_unit, wanted_unit)
+    (expected, expected_unit), (actual, actual_unit) = left, right
+    if not expected_unit and not actual_unit:
+        return near_enough(expected, actual)
+    if not expected_unit or not actual_unit:
+        return _same_without_unit((gold, expected, expected_unit), (answer, actual, actual_unit))
+    scale = units.factor(actual_unit, expected_unit)
     if scale is not None:
-        return near_enough(wanted, _times(given, scale))
-    known = units.is_unit(wanted_unit) and units.is_unit(given_unit)
-    return not known and units.same_noun(wanted_unit, given_unit) and near_enough(wanted, given)
+        return near_enough(expected, _times(actual, scale))
+    known = units.is_unit(expected_unit) and units.is_unit(actual_unit)
+    return not known and units.same_noun(expected_unit, actual_unit) and near_enough(expected, actual)
 
 
 def _same_without_unit(gold: tuple[str, Number, str], answer: tuple[str, Number, str]) -> bool:
     """Compare when one side has no unit: the other's may be omitted; percent and degrees may also be converted."""
-    (gold_text, wanted, wanted_unit), (answer_text, given, given_unit) = gold, answer
-    if units.is_degree(wanted_unit) and r"\pi" in answer_text:
-        return near_enough(wanted, _times(given, 180 / PI))
-    if units.is_degree(given_unit) and r"\pi" in gold_text:
-        return near_enough(_times(wanted, 180 / PI), given)
-    if units.is_percent(given_unit):
-        return near_enough(wanted, _times(given, Fraction(1, 100)))
-    if units.is_percent(wanted_unit):
-        return near_enough(wanted, given) or near_enough(_times(wanted, Fraction(1, 100)), given)
-    return units.may_be_dropped(wanted_unit or given_unit) and near_enough(wanted, given)
+    (gold_text, expected, expected_unit), (answer_text, actual, actual_unit) = gold, answer
+    if units.is_degree(expected_unit) and r"\pi" in answer_text:
+        return near_enough(expected, _times(actual, 180 / PI))
+    if units.is_degree(actual_unit) and r"\pi" in gold_text:
+        return near_enough(_times(expected, 180 / PI), actual)
+    if units.is_percent(actual_unit):
+        return near_enough(expected, _times(actual, Fraction(1, 100)))
+    if units.is_percent(expected_unit):
+        return near_enough(expected, actual) or near_enough(_times(expected, Fraction(1, 100)), actual)
+    return units.may_be_dropped(expected_unit or actual_unit) and near_enough(expected, actual)
 
 
 def _same_spread(gold: str, answer: str) -> bool | None:
@@ -175,12 +175,12 @@ def _closed_form(text: str) -> Number | None:
     return Number(exact, abs(exact) * Fraction(10) ** -fewest, fewest)
 
 
-def _repeating(whole: str, plain: str, period: str) -> Fraction:
-    """The value of 0.1(6), from its whole part, the digits before the period, and the period."""
+def _repeating(integer: str, plain: str, period: str) -> Fraction:
+    """The value of 0.1(6), from its integer part, the digits before the period, and the period."""
     shift = 10 ** len(plain)
-    head = Fraction(int(whole.lstrip("+-") or 0)) + Fraction(int(plain or 0), shift)
+    head = Fraction(int(integer.lstrip("+-") or 0)) + Fraction(int(plain or 0), shift)
     value = head + Fraction(int(period), (10 ** len(period) - 1) * shift)
-    return -value if whole.startswith("-") else value
+    return -value if integer.startswith("-") else value
 
 
 def _times(number: Number, scale: Fraction) -> Number:

@@ -1,4 +1,4 @@
-"""RLPR's rule, as lenient as its code: an answer in any box or tag of the response may be the right one.
+"""RLPR's rule, as lenient as its code: an answer in any box or tag of the response may be the correct one.
 
 Numbers within 1e-4 of the gold, or of 0.01 or 100 times the gold, are correct; pi may be 3.14.
 """
@@ -37,11 +37,11 @@ def thorough(gold: Gold, answer: str) -> Verdict:
     """Compare by value, with a factor of 100 accepted, else by the strict rule."""
     from icpo_cli.grading.rules.quantities import float_of
 
-    spelled = canonical(gold.answer)
-    wanted, given = float_of(spelled), float_of(canonical(answer))
-    if wanted is not None and given is not None:
-        scales = [1, 0.01, 100, *([3.14 / math.pi] if r"\pi" in spelled else [])]
-        if any(math.isclose(given[0], wanted[0] * scale, rel_tol=RELATIVE) for scale in scales):
-            said = "within 1e-4; a factor of 100 and 3.14 for pi are accepted"
-            return Verdict(VerdictKind.CORRECT, answer, RuleName.RLPR, said)
+    reference = canonical(gold.answer)
+    expected, actual = float_of(reference), float_of(canonical(answer))
+    if expected is not None and actual is not None:
+        scales = [1, 0.01, 100, *([3.14 / math.pi] if r"\pi" in reference else [])]
+        if any(math.isclose(actual[0], expected[0] * scale, rel_tol=RELATIVE) for scale in scales):
+            reason = "within 1e-4; a factor of 100 and 3.14 for pi are accepted"
+            return Verdict(VerdictKind.CORRECT, answer, RuleName.RLPR, reason)
     return strict.thorough(gold, answer)

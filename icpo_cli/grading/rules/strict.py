@@ -11,7 +11,7 @@ from icpo_cli.grading.rules.numbers import in_words, literal, near_enough
 from icpo_cli.grading.rules.words import NO, YES, phrase, plain, same_text, truth_of
 from icpo_cli.records import AnswerKind, Gold, RuleName, Verdict, VerdictKind
 
-LONGEST_ANSWER = 2000
+MAX_ANSWER_CHARS = 2000
 """Maximum characters of a final answer."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control codes, bidirectional overrides and lone surrogates: text that does not look like what it is."""
@@ -21,7 +21,7 @@ CODE = re.compile(
 
 
 def kind_of(gold: Gold) -> AnswerKind:
-    """The given kind, or the one inferred from the gold answer."""
+    """The gold's kind, or the one inferred from the gold answer."""
     if gold.kind is not None:
         return gold.kind
     text = gold.answer.strip()
@@ -47,13 +47,13 @@ def gold_problem(gold: Gold) -> str | None:
     if not text:
         return "is empty"
     if UNPRINTABLE.search(text):
-        return "holds control characters"
-    if len(text) > LONGEST_ANSWER:
-        return f"is longer than {LONGEST_ANSWER} characters"
+        return "contains control characters"
+    if len(text) > MAX_ANSWER_CHARS:
+        return f"is longer than {MAX_ANSWER_CHARS} characters"
     if kind in (AnswerKind.MATH, AnswerKind.NUMBER, AnswerKind.LIST) and not balanced(text):
         return "has unbalanced braces"
     if not text.strip("()[]{}<>|,. "):
-        return "holds nothing but brackets"
+        return "contains only brackets"
     if kind is AnswerKind.LETTER and option_of(gold) is None:
         return f"names none of the {len(gold.choices) or 26} options"
     if kind is AnswerKind.BOOL and truth_of(text) is None:
@@ -69,10 +69,10 @@ def refusal(gold: Gold, answer: str) -> Verdict | None:
         return Verdict(VerdictKind.NO_ANSWER, None, RuleName.EMPTY, "the final answer is empty")
     if answer.strip() == gold.answer.strip():
         return _correct(answer, RuleName.EXACT, "the same text as the gold answer")
-    if len(answer) > LONGEST_ANSWER:
+    if len(answer) > MAX_ANSWER_CHARS:
         return _wrong(answer, RuleName.LENGTH, f"{len(answer)} characters are not a final answer")
     if UNPRINTABLE.search(answer):
-        return _wrong(answer, RuleName.CHARACTERS, "holds control or bidirectional characters")
+        return _wrong(answer, RuleName.CHARACTERS, "contains control or bidirectional characters")
     if CODE.search(answer):
         return _wrong(answer, RuleName.CODE, "is program code, which is never executed")
     return None
@@ -86,10 +86,11 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
     kind = kind_of(gold)
     if kind in QUICK:
         return QUICK[kind](gold, answer)
-    wanted, given = literal(canonical(gold.answer)), literal(canonical(answer))
-    if wanted is not None and given is not None:
-        said = "equal numbers, or one is a rounding of the other" if near_enough(wanted, given) else "another number"
-        return (_correct if near_enough(wanted, given) else _wrong)(answer, RuleName.NUMBER, said)
+    expected, actual = literal(canonical(gold.answer)), literal(canonical(answer))
+    if expected is not None and actual is not None:
+        if near_enough(expected, actual):
+            return _correct(answer, RuleName.NUMBER, "equal numbers, or one is a rounding of the other")
+        return _wrong(answer, RuleName.NUMBER, "another number")
     return None
 
 
@@ -101,8 +102,8 @@ def thorough(gold: Gold, answer: str) -> Verdict:
     if not balanced(answer):
         return _wrong(answer, RuleName.BRACES, "has unbalanced braces")
     comparison = EquivalenceCheck()
-    for right in (gold.answer, *gold.aliases):
-        if comparison.same(right, answer, gold.ordered):
+    for reference in (gold.answer, *gold.aliases):
+        if comparison.same(reference, answer, gold.ordered):
             return _correct(answer, comparison.why, f"equal to the gold answer as {comparison.why}")
     if comparison.too_large and is_too_large(gold.answer):
         return Verdict(VerdictKind.ERROR, answer, RuleName.LIMITS, "the gold answer is too large to evaluate")
@@ -120,15 +121,15 @@ def readable(gold: Gold) -> bool:
 
 
 def _bools(gold: Gold, answer: str) -> Verdict:
-    wanted, given = truth_of(gold.answer), truth_of(canonical(answer))
-    if given is None:
+    expected, actual = truth_of(gold.answer), truth_of(canonical(answer))
+    if actual is None:
         return _wrong(answer, RuleName.BOOL, f"is none of {', '.join(sorted(YES | NO))}")
-    return (_correct if given is wanted else _wrong)(answer, RuleName.BOOL, f"reads as {given}")
+    return (_correct if actual is expected else _wrong)(answer, RuleName.BOOL, f"reads as {actual}")
 
 
 def _texts(gold: Gold, answer: str) -> Verdict | None:
-    said = [answer, *filter(None, [unlettered(answer)])]
-    if any(same_text(right, text) for right in (gold.answer, *gold.aliases) for text in said):
+    texts = [answer, *filter(None, [unlettered(answer)])]
+    if any(same_text(reference, text) for reference in (gold.answer, *gold.aliases) for text in texts):
         return _correct(answer, RuleName.TEXT, "the same words")
     return None if re.search(r"\d", gold.answer) else _wrong(answer, RuleName.TEXT, "other words")
 

@@ -17,16 +17,16 @@ from sympy.core.function import AppliedUndef
 
 from icpo_cli.grading.rules.brackets import balanced, depth_of
 
-LONGEST = 600
+MAX_CHARS = 600
 """Maximum characters of an expression."""
-DEEPEST = 24
+MAX_DEPTH = 24
 """Maximum depth of nested brackets."""
-MOST_NODES = 400
-GREATEST_LOG10 = 20_000.0
+MAX_NODES = 400
+MAX_LOG10 = 20_000.0
 """Maximum log10 of any intermediate number."""
 SYMBOL_LOG10 = 0.5
-"""Approximate log10 of the values that symbols are given."""
-MOST_TERMS = 1e5
+"""Approximate log10 of the values that replace symbols."""
+MAX_TERMS = 1e5
 PRECISION = 40
 """Decimal digits of evaluation."""
 POINTS = 4
@@ -50,7 +50,7 @@ class Unreadable(Exception):
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Any:
     """Parse a canonical text into a sympy object. Raises Unreadable or TooLarge."""
-    if len(text) > LONGEST or depth_of(text) > DEEPEST or re.search(r"\d{1000}", text):
+    if len(text) > MAX_CHARS or depth_of(text) > MAX_DEPTH or re.search(r"\d{1000}", text):
         raise TooLarge("longer or deeper than an answer may be")
     if re.search(r"\d{6,}\s*\}?\s*!|binom\{?\d{6,}", text):
         raise TooLarge("a factorial or binomial of a huge number")
@@ -110,15 +110,15 @@ def check_size(expression: Any) -> None:
             check_size(entry)
         return
     for count, _ in enumerate(sympy.preorder_traversal(expression)):
-        if count > MOST_NODES:
+        if count > MAX_NODES:
             raise TooLarge("more parts than an answer may have")
     _log10(expression)
 
 
 def _log10(expression: Any) -> float:
-    """log10 of an upper bound on a number's size. Raises TooLarge above GREATEST_LOG10."""
+    """log10 of an upper bound on a number's size. Raises TooLarge above MAX_LOG10."""
     size = _log10_of(expression)
-    if not size <= GREATEST_LOG10:
+    if not size <= MAX_LOG10:
         raise TooLarge("a number too large to evaluate")
     return size
 
@@ -140,7 +140,7 @@ def _log10_of(expression: Any) -> float:
         return n * max(math.log10(n), 1.0)
     if isinstance(expression, sympy.Sum | sympy.Product):
         terms = 10 ** max((_log10(bound) for _, *bounds in expression.limits for bound in bounds), default=0.0)
-        if terms > MOST_TERMS:
+        if terms > MAX_TERMS:
             raise TooLarge("a sum or product of too many terms")
         return sizes[0] * terms
     return sum(sizes)
@@ -156,9 +156,9 @@ def value_of(text: str) -> Any:
 
 def as_fraction(value: Any) -> Fraction:
     """A real mpmath number as a simple fraction if one matches nearly all digits, else as the exact one."""
-    whole = Fraction(mpmath.nstr(value, PRECISION - 4))
-    simple = whole.limit_denominator(10**12)
-    return simple if abs(simple - whole) < Fraction(1, 10**30) else whole
+    exact = Fraction(mpmath.nstr(value, PRECISION - 4))
+    simple = exact.limit_denominator(10**12)
+    return simple if abs(simple - exact) < Fraction(1, 10**30) else exact
 
 
 def equal_expressions(gold: str, answer: str) -> bool:

@@ -1,4 +1,4 @@
-"""TheoremQA's own rule: numbers within 4 %, whole golds by rounding, lists sorted, options by substring.
+"""TheoremQA's own rule: numbers within 4 %, integer golds by rounding, lists sorted, options by substring.
 
 Its errors are kept where they change scores (a gold of 0.0 equals only 0); its extraction is not copied.
 """
@@ -29,20 +29,20 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 
 def thorough(gold: Gold, answer: str) -> Verdict:
     """Compare numbers and lists; others by the strict rule."""
-    wanted, given = _values(gold.answer), _values(answer)
-    if wanted is None:
+    expected, actual = _values(gold.answer), _values(answer)
+    if expected is None:
         return strict.thorough(gold, answer)
-    if given is None or len(wanted) != len(given):
+    if actual is None or len(expected) != len(actual):
         return _verdict(False, answer, "a number or a list as long as the gold one")
-    whole = re.fullmatch(r"[\[(\s]*[+-]?\d+(?:\s*,\s*[+-]?\d+)*[\])\s]*", gold.answer) is not None
-    pairs = zip(sorted(wanted), sorted(given), strict=True)
+    integer = re.fullmatch(r"[\[(\s]*[+-]?\d+(?:\s*,\s*[+-]?\d+)*[\])\s]*", gold.answer) is not None
+    pairs = zip(sorted(expected), sorted(actual), strict=True)
     return _verdict(
-        all(_near(a, b, whole) for a, b in pairs), answer, "within 4 % of the gold answer, or rounding to it"
+        all(_near(a, b, integer) for a, b in pairs), answer, "within 4 % of the gold answer, or rounding to it"
     )
 
 
-def _near(gold: float, answer: float, whole: bool) -> bool:
-    if whole:
+def _near(gold: float, answer: float, integer: bool) -> bool:
+    if integer:
         return round(answer) == gold
     return math.isclose(gold, answer, rel_tol=0, abs_tol=RELATIVE * abs(gold))
 
@@ -52,10 +52,10 @@ def _values(text: str) -> list[float] | None:
     from icpo_cli.grading.rules.quantities import float_of
     from icpo_cli.grading.rules.structure import items_of
 
-    spelled = canonical(text)
-    items = items_of(spelled)
+    canonical_text = canonical(text)
+    items = items_of(canonical_text)
     values = []
-    for item in items.items if items else (spelled,):
+    for item in items.items if items else (canonical_text,):
         quantity = float_of(item)
         if quantity is None:
             return None

@@ -53,7 +53,7 @@ TAIL = re.compile(
 )
 FACTORS = ("i", "j", "e", "x", "y", "n", "k")
 """Letters that after a number are a factor, not a unit."""
-LONGEST_UNIT = 60
+MAX_UNIT_CHARS = 60
 
 
 def split_unit(text: str) -> tuple[str, str] | None:
@@ -67,7 +67,7 @@ def split_unit(text: str) -> tuple[str, str] | None:
             return text[: -len(sign)].strip(), name
     for match in re.finditer(r"(?<=[\d})!.])\s*(?=[A-Za-zµÅ%°¢\\^])|(?<=\\pi)\s+(?=[A-Za-z%])", text):
         value, unit = text[: match.start()].strip(), text[match.end() :].strip()
-        if not value or len(unit) > LONGEST_UNIT or not TAIL.fullmatch(unit) or unit in FACTORS or _continues(unit):
+        if not value or len(unit) > MAX_UNIT_CHARS or not TAIL.fullmatch(unit) or unit in FACTORS or _continues(unit):
             continue
         if "%" in unit and not is_percent(unit):
             continue
@@ -163,7 +163,7 @@ def _registry() -> pint.UnitRegistry:
 def _parsed(unit: str) -> "pint.Unit | None":
     try:
         return _registry().parse_units(_pint_syntax(unit))
-    except Exception:  # pint hands on the errors of Python's own tokenizer; each means: not a unit
+    except Exception:  # pint passes on errors of Python's tokenizer; each means: not a unit
         return None
 
 

@@ -69,13 +69,13 @@ def same_text(gold: str, answer: str) -> bool:
         bare = re.sub(r"[^A-Za-z0-9+-]", "", unicodedata.normalize("NFKC", answer).translate(QUOTES))
         if bare.casefold() == formula.casefold() or _formula(answer):
             return formula == _formula(answer) or formula == bare  # CO is not Co
-    wanted, given = phrase(gold), phrase(answer)
-    if not wanted or not given:
+    expected, actual = phrase(gold), phrase(answer)
+    if not expected or not actual:
         return plain(gold) == plain(answer) != ""
-    if wanted == given or _singular(wanted) == _singular(given) or _compact(wanted) == _compact(given):
+    if expected == actual or _singular(expected) == _singular(actual) or _compact(expected) == _compact(actual):
         return True
     head = AFTERTHOUGHT.sub("", plain(answer)) if not HEDGE.search(plain(answer)) else ""
-    return bool(head) and _singular(phrase(head)) == _singular(wanted)
+    return bool(head) and _singular(phrase(head)) == _singular(expected)
 
 
 def _singular(words: str) -> str:
