@@ -189,7 +189,7 @@ MISTAKES = {
     "the other half": (["--response=1"], "--gold: missing"),
     "both": (["good.jsonl", *PAIR], "--gold: not together with good.jsonl"),
     "a question for a file": (["good.jsonl", "--question=q"], "--question: not together with good.jsonl"),
-    "two files": (["good.jsonl", "other.jsonl"], "other.jsonl: one file at a time"),
+    "two files": (["good.jsonl", "other.jsonl"], "other.jsonl: only one file can be graded"),
     "no such file": (["nothing.jsonl"], "nothing.jsonl: no such file"),
     "a folder": (["."], ".: cannot be read: Is a directory"),
     "kind": ([*PAIR, "--kind=maths"], '--kind: unknown kind "maths"; nearest: math'),
