@@ -15,7 +15,7 @@ METRICS = ("entropy", "accuracy", "omega", "bonus/share", HELDOUT, *(f"eval/{ben
 """All metrics that the figures draw."""
 BENCHMARK_MEAN = "mean of benchmarks"
 """Name of the points that are not a metric: see _with_benchmark_mean."""
-ENTROPY = Curve("entropy", "entropy", "nats a token", smoothed=True)
+ENTROPY = Curve("entropy", "entropy", "nats per token", smoothed=True)
 HELDOUT_ACCURACY = Curve(HELDOUT, "held-out accuracy", "percent")
 TRAINING_ACCURACY = Curve("accuracy", "training accuracy", "percent", smoothed=True, factor=100)
 OMEGA = Curve("omega", "omega", "omega")
