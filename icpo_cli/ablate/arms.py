@@ -20,7 +20,7 @@ CONTROLS = {
 }
 """Control arms: their reward carries no information about the true answers, so a real gain has to exceed theirs."""
 STUDY_KEYS = {
-    "seed": "a study's seeds are given by --seeds",
+    "seed": "a study's seeds are set by --seeds",
     "name": "a study's runs are named by study, arm and seed",
     "track.parent": "the parent of a study's runs is the run of the study",
 }
@@ -32,7 +32,7 @@ class Variation:
     """Settings that turn an arm into another arm: one value of a sweep, a combination of a grid, or a control."""
 
     origin: str
-    """Where the user asked for it, for error messages."""
+    """The option or file that requests it, for error messages."""
     settings: dict[str, Any]
     control: str | None = None
 

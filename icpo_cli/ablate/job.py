@@ -39,13 +39,13 @@ def main(arguments: Sequence[str], icpo: Sequence[str] = ICPO) -> int:
     """Exit status: 0 done, 1 failed, 75 already running, 143 or 130 stopped by SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m icpo_cli.ablate.job")
     parser.add_argument("folder", type=Path, help="of the job, with its configuration")
-    parser.add_argument("--ranks", type=int, default=1, help="processes of the run, one a GPU")
+    parser.add_argument("--ranks", type=int, default=1, help="processes of the run, one per GPU")
     parser.add_argument("--parent", type=int, help="id of the starting process; save and stop when it ends")
     parser.add_argument("--wait", action="store_true", help="wait for an earlier process of the job to end")
     options = parser.parse_args(arguments)
     job = JobDir(options.folder)
     if not job.config_file.is_file():
-        parser.error(f"{job.path}: holds no {job.config_file.name}")
+        parser.error(f"{job.path}: contains no {job.config_file.name}")
     with StopSignal() as stop, ExitStack() as held:
         lock = _lock(job, held)
         if lock is None:
@@ -89,7 +89,7 @@ def _run(job: JobDir, command: Sequence[str], parent: int | None, lock: int, sto
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     with tmp.open("wb") as document, job.log.open("ab") as log:
         began = log.tell()
-        # A new session: a signal to the whole process group reaches the run once, through this process.
+        # A new session: a signal to the process group reaches the run once, through this process.
         # The run holds the lock too: while it still saves after this process was killed, no second one can start.
         process = subprocess.Popen(
             command,
@@ -156,7 +156,7 @@ def _kill_children() -> None:
 
 
 def _end_with_parent() -> None:
-    """In the process of the run: request SIGTERM when the process that started it dies in any way."""
+    """In the process of the run: request SIGTERM when the process that started it dies."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -113,7 +113,7 @@ def read_study(request: StudyRequest, fetch: bool) -> Study:
 def _seeds(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
-        raise UserError("--seeds: no seeds; give whole numbers, as in 0,1,2")
+        raise UserError("--seeds: no seeds; expected integers, as in 0,1,2")
     for part in parts:
         if not (part.isascii() and part.isdigit()):
             raise UserError(f"--seeds: '{part}' is not a whole number, 0 or more")
@@ -149,7 +149,7 @@ def _sweep(file: StudyFile, requested: Sequence[str]) -> dict[str, list[Any]]:
     for text in requested:
         key, equals, values = text.partition("=")
         if key in sweep:
-            raise UserError(f"--dial {key}: given twice; give all its values in one")
+            raise UserError(f"--dial {key}: set twice; put all its values into one")
         if not equals and key not in file.dials:
             known = f"; its dials: {', '.join(file.dials)}" if file.dials else ""
             raise UserError(f"--dial {key}: no values, and study {file.name} has none for it{known}")

@@ -86,7 +86,7 @@ class PriorRun:
     responses: dict[str, dict[Key, StoredResponse]]
     """Responses by benchmark."""
     unknown: dict[str, int]
-    """Number of given responses to questions that a benchmark does not have, by benchmark."""
+    """Number of responses in the file to questions that a benchmark does not have, by benchmark."""
 
 
 def read_prior(run: str, option: str, arguments: Sequence[str]) -> PriorRun:
@@ -118,7 +118,7 @@ def read_prior(run: str, option: str, arguments: Sequence[str]) -> PriorRun:
 
 @dataclass(frozen=True)
 class ResponsesFile:
-    """Responses made elsewhere: a file of {"id", "responses": [text, ...], "bench"?} lines."""
+    """Responses from another program: a file of {"id", "responses": [text, ...], "bench"?} lines."""
 
     responses: dict[str, dict[Key, StoredResponse]]
     """Responses by benchmark."""
@@ -136,21 +136,21 @@ def read_responses(path: Path, tasks: Sequence[Task]) -> ResponsesFile:
     evaluated = {name: {question.id for question in task.questions} for name, task in by_name.items()}
     responses: dict[str, dict[Key, StoredResponse]] = {name: {} for name in by_name}
     unknown: dict[str, list[str]] = {name: [] for name in by_name}
-    places: dict[tuple[str, str], str] = {}
+    locations: dict[tuple[str, str], str] = {}
     unused = 0
-    for place, row in _rows(path):
-        question, texts = _id_column(row, place), _responses_column(row, place)
-        candidates = list(by_name) if row.get("bench") is None else _bench_column(row["bench"], by_name, place)
+    for location, row in _rows(path):
+        question, texts = _id_column(row, location), _responses_column(row, location)
+        candidates = list(by_name) if row.get("bench") is None else _bench_column(row["bench"], by_name, location)
         matching = [name for name in candidates if question in known[name]]
         for name in matching or candidates:
-            if (name, question) in places:
-                raise UserError(f"{place}: id '{question}' appears twice, first at {places[name, question]}")
-            places[name, question] = place
+            if (name, question) in locations:
+                raise UserError(f"{location}: id '{question}' appears twice, first at {locations[name, question]}")
+            locations[name, question] = location
             if not matching:
                 unknown[name].append(question)
             elif question in evaluated[name]:
                 unused += max(0, len(texts) - by_name[name].k)
-                responses[name] |= _first_k(by_name[name], question, texts, place)
+                responses[name] |= _first_k(by_name[name], question, texts, location)
     return ResponsesFile(responses, {name: tuple(ids) for name, ids in unknown.items()}, unused)
 
 
@@ -177,11 +177,11 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _first_k(task: Task, question: str, texts: Sequence[str], place: str) -> dict[Key, StoredResponse]:
+def _first_k(task: Task, question: str, texts: Sequence[str], location: str) -> dict[Key, StoredResponse]:
     if len(texts) < task.k:
         raise UserError(
-            f"{place}: question {question} has {len(texts)} responses, where {task.name} takes k = {task.k}; "
-            f"give {task.k}, or set eval.k={max(1, len(texts))}"
+            f"{location}: question {question} has {len(texts)} responses, but {task.name} uses k = {task.k}; "
+            f"provide {task.k}, or set eval.k={max(1, len(texts))}"
         )
     return {(question, index): StoredResponse(question, index, text) for index, text in enumerate(texts[: task.k])}
 
@@ -191,26 +191,26 @@ def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
         raise UserError(f"--responses {path}: no such file")
     rows = list(READERS[".jsonl"](path))
     if not rows:
-        raise UserError(f"--responses {path}: holds no lines")
+        raise UserError(f"--responses {path}: contains no lines")
     return rows
 
 
-def _id_column(row: dict[str, Any], place: str) -> str:
+def _id_column(row: dict[str, Any], location: str) -> str:
     value = row.get("id")
     if not isinstance(value, str | int) or isinstance(value, bool):
-        raise UserError(f"{place}: 'id' must be a text, not {type(value).__name__}")
+        raise UserError(f"{location}: 'id' must be a text, not {type(value).__name__}")
     return str(value)
 
 
-def _responses_column(row: dict[str, Any], place: str) -> list[str]:
+def _responses_column(row: dict[str, Any], location: str) -> list[str]:
     texts = row.get("responses")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{place}: 'responses' must be a list of texts")
+        raise UserError(f"{location}: 'responses' must be a list of texts")
     return texts
 
 
-def _bench_column(bench: object, tasks: Mapping[str, Task], place: str) -> list[str]:
+def _bench_column(bench: object, tasks: Mapping[str, Task], location: str) -> list[str]:
     """The line's benchmark; empty if this evaluation does not include it."""
     if bench not in BENCHMARKS:
-        raise UserError(f"{place}: unknown benchmark '{bench}'{nearest(str(bench), list(BENCHMARKS))}")
+        raise UserError(f"{location}: unknown benchmark '{bench}'{nearest(str(bench), list(BENCHMARKS))}")
     return [str(bench)] if bench in tasks else []

@@ -1,6 +1,6 @@
 """The clipped objective with its KL term (Eq. 4), over the padded responses of a micro-batch.
 
-A loss is a weighted sum over tokens; the weights (`token_weight`) normalize it. They use the counts of the whole
+A loss is a weighted sum over tokens; the weights (`token_weight`) normalize it. They use the counts of the complete
 mini-batch over all ranks, so the sum over micro-batches and ranks does not depend on how the mini-batch is split.
 """
 
@@ -14,7 +14,7 @@ from icpo_cli.config.schema import Config
 
 
 class Totals(NamedTuple):
-    """Counts of a whole mini-batch, over all ranks."""
+    """Counts of a complete mini-batch, over all ranks."""
 
     responses: int
     tokens: int

@@ -253,7 +253,7 @@ MISTAKES = {
     ),
     "equal arms": ("arms: {a: {}, b: {method: grpo}, c: {method.delta: 0.4}}", "arms 'a' and 'c' are equal"),
     "arms equal in effect": ("arms: {a: {method: grpo}, b: {method.bonus: none}}", "arms 'a' and 'b' are equal"),
-    "a seed of an arm": ("arms: {a: {seed: 3}}", "toy.yaml: arm a: seed: a study's seeds are given by --seeds"),
+    "a seed of an arm": ("arms: {a: {seed: 3}}", "toy.yaml: arm a: seed: a study's seeds are set by --seeds"),
     "folders that are one": (
         "arms: {a b: {method: icpo}, a-b: {method: grpo}}",
         "arm 'a-b': its folder a-b is that of arm 'a b'",

@@ -200,13 +200,13 @@ LINES = {
     "no id": ('{"responses": ["1"]}', "given.jsonl:1: 'id' must be a text"),
     "no texts": ('{"id": "aime24/rlpr/0", "responses": "1"}', "given.jsonl:1: 'responses' must be a list of texts"),
     "no numbers": ('{"id": "aime24/rlpr/0", "responses": [1]}', "'responses' must be a list of texts"),
-    "too few": ('{"id": "aime24/rlpr/0", "responses": []}', "has 0 responses, where aime24 takes k = 1"),
+    "too few": ('{"id": "aime24/rlpr/0", "responses": []}', "has 0 responses, but aime24 uses k = 1"),
     "twice": ('{"id": "aime24/rlpr/0", "responses": ["1"]}\n' * 2, "given.jsonl:2: id 'aime24/rlpr/0' appears twice"),
     "unknown bench": (
         '{"id": "1", "bench": "aime25", "responses": ["1"]}',
         "unknown benchmark 'aime25'; nearest: aime24",
     ),
-    "empty": ("", "given.jsonl: holds no lines"),
+    "empty": ("", "given.jsonl: contains no lines"),
 }
 
 
@@ -223,7 +223,7 @@ def test_k_above_the_responses_given_names_both(sums: Path, icpo_here: Callable)
     write_lines(sums / "given.jsonl", right(*range(30)))
     done = icpo_here("eval", *GIVEN[:-1])
     assert done.status == 2
-    assert "has 1 responses, where aime24 takes k = 16; give 16, or set eval.k=1" in done.err
+    assert "has 1 responses, but aime24 uses k = 16; provide 16, or set eval.k=1" in done.err
 
 
 MISTAKES = {
