@@ -128,4 +128,4 @@ def test_a_folder_without_a_configuration_is_an_error(tmp_path: Path, capsys: py
     with pytest.raises(SystemExit) as ended:
         main([str(tmp_path)], [sys.executable])
     assert ended.value.code == 2
-    assert "holds no config.yaml" in capsys.readouterr().err
+    assert "contains no config.yaml" in capsys.readouterr().err
