@@ -155,7 +155,7 @@ class DeepSpeedLearner:
     def _update_on(
         self, groups: Sequence[Group], members: Sequence[int], advantage_of: AdvantageOf, old: LogProbs | None
     ) -> tuple[LogProbs, Update]:
-        """One optimizer step on the mini-batch `members`; also the old log-probs of its groups, in their order."""
+        """One optimizer step on the mini-batch `members`; also `old`, or if None the old log-probs of its groups."""
         longest = longest_response(groups)
         totals = self._totals(response_mask([groups[index] for index in members]))
         # The sampler's log-probs come without entropy: the update's own forward adds it to the statistics.
@@ -173,7 +173,7 @@ class DeepSpeedLearner:
             parts.append(part)
         total = self.ranks.all_reduce_sum(torch.stack(sums).double().sum(0))
         update = self._optimizer_step(total, totals.tokens if entropy_missing else None)
-        return concat(parts, original_order(order)), update
+        return concat(parts, original_order(order)) if old is None else old, update
 
     def _backward(self, stats: TokenStats, old: LogProbs, totals: Totals, advantage: Tensor) -> Tensor:
         """Loss and backward of a micro-batch; returns its terms of the update's statistics, [6]."""
