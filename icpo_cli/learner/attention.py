@@ -1,9 +1,14 @@
 """Attention over a packed row: every segment attends to itself and to its ancestors.
 
-The segments of a level are attended in one call, padded to the longest. On CPU, short key sequences have their own
-implementation (cpu/short_attention.py). Otherwise the keys of the ancestors are concatenated before a segment's own, a
-prompt's keys copied to each of its responses layer by layer, and PyTorch's scaled_dot_product_attention runs on them;
-models with soft-capped attention scores use plain matrix products.
+Four implementations:
+
+    CUDA, half precision             varlen_attention.py, FlashAttention without padding or masks
+    CPU, at most SHORT_KEYS keys     cpu/short_attention.py
+    soft-capped scores (Gemma2)      here, level by level: plain matrix products
+    otherwise                        here, level by level: PyTorch's scaled_dot_product_attention with a mask
+
+Level by level, the segments of a level are attended in one call, padded to the longest: the keys of the ancestors are
+concatenated before a segment's own, a prompt's keys copied to each of its responses layer by layer.
 """
 
 from collections.abc import Callable
@@ -19,6 +24,7 @@ from transformers.masking_utils import AttentionMaskInterface
 from icpo_cli.learner.cpu.short_attention import ShortAttention
 from icpo_cli.learner.pack import Level, broadcast_to_children
 from icpo_cli.learner.prefix_tree import PrefixTree
+from icpo_cli.learner.varlen_attention import varlen_attention
 
 NAME = "prefix_tree"
 SHORT_KEYS = 512
@@ -40,12 +46,19 @@ def prefix_tree_attention(
 ) -> tuple[Tensor, None]:
     """Attention function with the signature that transformers calls. -> [1, L, H, D]"""
     queries, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))  # [L, heads, D]
-    if query.device.type == "cpu" and softcap is None and prefix_tree.max_keys <= SHORT_KEYS:
+    if uses_varlen(query, softcap):
+        out = varlen_attention(queries, keys, values, prefix_tree.segments(), sliding_window, scaling)
+    elif query.device.type == "cpu" and softcap is None and prefix_tree.max_keys <= SHORT_KEYS:
         short = ShortAttention.apply
-        out: Tensor = short(queries, keys, values, prefix_tree, sliding_window, scaling)  # type: ignore[no-untyped-call]
+        out = short(queries, keys, values, prefix_tree, sliding_window, scaling)  # type: ignore[no-untyped-call]
     else:
         out = _by_level(queries, keys, values, prefix_tree, sliding_window, scaling, softcap)
     return out[None], None
+
+
+def uses_varlen(query: Tensor, softcap: float | None) -> bool:
+    """FlashAttention has neither float32 nor, in PyTorch, soft-capped scores."""
+    return query.device.type == "cuda" and query.dtype != torch.float32 and softcap is None
 
 
 def _by_level(

@@ -1,8 +1,9 @@
-"""Balance groups over ranks by compute cost: in every mini-batch, all ranks wait for the slowest."""
+"""Compute cost of groups, and balancing them over ranks: in every mini-batch, all ranks wait for the slowest."""
 
 from collections.abc import Sequence
 
-from icpo_cli.learner.pack import packed_length
+from icpo_cli.learner.pack import packed_length, shared_prefix
+from icpo_cli.models.sizes import Architecture
 from icpo_cli.records import Group
 
 
@@ -14,6 +15,27 @@ def cost_of(group: Group, hidden_size: int) -> float:
     prompt, lengths = len(group.prompt.tokens), [max(len(response.tokens) - 1, 0) for response in group.responses]
     pairs = prompt * (prompt + 1) / 2 + sum(length * prompt + length * (length + 1) / 2 for length in lengths)
     return packed_length(group, 0) + pairs / (6 * hidden_size)
+
+
+def forward_flops(groups: Sequence[Group], sizes: Architecture) -> float:
+    """Matmul FLOPs of a forward pass, each token counted once, also those of the prompts' shared prefix.
+
+    Body weights per token, LM head weights per response token, and attention per pair of query and key.
+    """
+    prefix = shared_prefix(groups)
+    tokens = prefix + sum(packed_length(group, prefix) for group in groups)
+    predicted = sum(len(response.tokens) for group in groups for response in group.responses)
+    pairs = prefix * (prefix + 1) / 2
+    for group in groups:
+        prompt = len(group.prompt.tokens)
+        pairs += (prompt * (prompt + 1) - prefix * (prefix + 1)) / 2
+        for response in group.responses:
+            inputs = len(response.tokens) - 1
+            pairs += inputs * prompt + inputs * (inputs + 1) / 2
+    lm_head = sizes.vocab_size * sizes.hidden_size
+    body = sizes.parameters - lm_head * (1 if sizes.tie_word_embeddings else 2)
+    attention = 4 * sizes.num_hidden_layers * sizes.num_attention_heads * sizes.head_dim * pairs
+    return 2 * body * tokens + 2 * lm_head * predicted + attention
 
 
 def balance_by_cost(costs: Sequence[float], mini_batch: int, ranks: int) -> list[list[int]]:

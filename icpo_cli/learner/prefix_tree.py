@@ -1,14 +1,24 @@
-"""Attention masks of a packed row's levels, shared by all layers of a forward."""
+"""Attention masks and segments of a packed row, shared by all layers of a forward."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from icpo_cli.learner.pack import Level
+from icpo_cli.learner.pack import Level, broadcast_to_children
 
 Mask = TypeVar("Mask")
+
+
+class Segments(NamedTuple):
+    """The N segments of a row that have tokens, as the sequences of variable-length attention."""
+
+    cu_seq_q: Tensor  # int32 [N + 1] where each segment's tokens start in the row, and the row's length
+    cu_seq_k: Tensor  # int32 [N + 1] where each segment's keys start in `key_index`, and its length
+    max_q: int
+    max_k: int
+    key_index: Tensor  # [keys] index in the row of each key that a segment sees, ancestors' first
 
 
 class PrefixTree:
@@ -55,11 +65,37 @@ class PrefixTree:
 
         return self._once(("hidden", depth, sharing, window), compute)
 
+    def segments(self) -> Segments:
+        return self._once("segments", lambda: _segments(self.levels))
+
     def _once(self, key: object, compute: Callable[[], Mask]) -> Mask:
         if key not in self._masks:
             self._masks[key] = compute()
         mask: Mask = self._masks[key]
         return mask
+
+
+def _segments(levels: Sequence[Level]) -> Segments:
+    seen: Tensor | None = None  # [S, M] index in the row of the keys that a level's segments see, any on padding
+    lengths, key_lengths, key_index = [], [], []
+    for level in levels:
+        own = torch.zeros_like(level.real, dtype=torch.long).flatten()
+        own[level.slot] = torch.arange(level.start, level.end, device=own.device)
+        own = own.view(level.real.shape)
+        seen = own if seen is None else torch.cat([broadcast_to_children(seen, len(own)), own], 1)
+        has_tokens = level.real.any(1)
+        lengths.append(level.real.sum(1)[has_tokens])
+        key_lengths.append(level.key_real.sum(1)[has_tokens])
+        key_index.append(seen[has_tokens][level.key_real[has_tokens]])
+    length, key_length = torch.cat(lengths), torch.cat(key_lengths)
+    return Segments(
+        _offsets(length), _offsets(key_length), int(length.max()), int(key_length.max()), torch.cat(key_index)
+    )
+
+
+def _offsets(lengths: Tensor) -> Tensor:
+    """[N] -> int32 [N + 1], from 0 to the sum."""
+    return torch.nn.functional.pad(lengths.cumsum(0), (1, 0)).int()
 
 
 def _visible(level: Level, window: int | None) -> Tensor:

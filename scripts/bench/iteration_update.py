@@ -14,8 +14,8 @@ import torch
 from icpo_cli.config.load import load_config
 from icpo_cli.device import device_profile
 from icpo_cli.distributed import join, leave
+from icpo_cli.learner.balance import forward_flops
 from icpo_cli.learner.deepspeed_learner import DeepSpeedLearner
-from icpo_cli.learner.pack import packed_length, shared_prefix
 from icpo_cli.models.locate import read_config
 from icpo_cli.models.sizes import Architecture
 from icpo_cli.objective.loss import policy_loss
@@ -39,27 +39,6 @@ def groups_of(job: dict[str, Any]) -> list[Group]:
         )
         for _ in range(job["prompts"])
     ]
-
-
-def forward_flops(groups: list[Group], sizes: Architecture) -> float:
-    """Matmul FLOPs of a forward pass, each token counted once, also those of the prompts' shared prefix.
-
-    Body weights per token, LM head weights per response token, and attention per pair of query and key.
-    """
-    prefix = shared_prefix(groups)
-    tokens = prefix + sum(packed_length(group, prefix) for group in groups)
-    predicted = sum(len(response.tokens) for group in groups for response in group.responses)
-    pairs = prefix * (prefix + 1) / 2
-    for group in groups:
-        prompt = len(group.prompt.tokens)
-        pairs += (prompt * (prompt + 1) - prefix * (prefix + 1)) / 2
-        for response in group.responses:
-            inputs = len(response.tokens) - 1
-            pairs += inputs * prompt + inputs * (inputs + 1) / 2
-    lm_head = sizes.vocab_size * sizes.hidden_size
-    body = sizes.parameters - lm_head * (1 if sizes.tie_word_embeddings else 2)
-    attention = 4 * sizes.num_hidden_layers * sizes.num_attention_heads * sizes.head_dim * pairs
-    return 2 * body * tokens + 2 * lm_head * predicted + attention
 
 
 def peak_flops(dtype: torch.dtype) -> float:

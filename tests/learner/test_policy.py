@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Gemma2Config, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
+from transformers import Gemma2Config, LlamaConfig, MistralConfig, PretrainedConfig, Qwen2Config, Qwen3Config
 
-from icpo_cli.learner import attention
+from icpo_cli.learner import attention, varlen_attention
 from icpo_cli.learner.cpu import chunked_ops
 from icpo_cli.learner.pack import pack
 from icpo_cli.learner.policy import Policy, load_model
@@ -28,6 +28,7 @@ SIZES = {
 CONFIGS = {
     "llama": LlamaConfig(**SIZES),
     "qwen2": Qwen2Config(**SIZES),
+    "mistral": MistralConfig(**SIZES, sliding_window=6),
     "qwen3": Qwen3Config(**SIZES, tie_word_embeddings=True),
     "gemma2": Gemma2Config(**SIZES, sliding_window=6, final_logit_softcapping=3.0, attn_logit_softcapping=2.0),
 }
@@ -81,6 +82,33 @@ def padded_reference(model: Any, groups: list[Group], temperature: float) -> lis
     return rows
 
 
+def reference_varlen_attn(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    cu_seq_q: torch.Tensor,
+    cu_seq_k: torch.Tensor,
+    max_q: int,
+    max_k: int,
+    *,
+    scale: float,
+    window_size: tuple[int, int],
+    enable_gqa: bool,
+) -> torch.Tensor:
+    """torch.nn.attention.varlen.varlen_attn as documented, one sequence at a time; causality is aligned to the end."""
+    assert enable_gqa and window_size[1] == 0 and cu_seq_q.dtype == cu_seq_k.dtype == torch.int32
+    assert (max_q, max_k) == (int(cu_seq_q.diff().max()), int(cu_seq_k.diff().max()))
+    sharing, rows = query.shape[1] // key.shape[1], []
+    for number in range(len(cu_seq_q) - 1):
+        queries, keys = slice(*cu_seq_q[number : number + 2]), slice(*cu_seq_k[number : number + 2])
+        q, k, v = query[queries], *(states[keys].repeat_interleave(sharing, 1) for states in (key, value))
+        distance = torch.arange(len(k) - len(q), len(k))[:, None] - torch.arange(len(k))
+        hidden = (distance < 0) | ((distance > window_size[0]) if window_size[0] >= 0 else False)
+        scores = torch.einsum("qhd,khd->hqk", q, k) * scale
+        rows.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(hidden, -torch.inf).softmax(-1), v))
+    return torch.cat(rows)
+
+
 def flat(policy_logprob: torch.Tensor, groups: list[Group]) -> list[torch.Tensor]:
     rows = policy_logprob.flatten(0, 1)
     lengths = [len(response.tokens) for group in groups for response in group.responses]
@@ -89,11 +117,15 @@ def flat(policy_logprob: torch.Tensor, groups: list[Group]) -> list[torch.Tensor
 
 @pytest.mark.parametrize("prefix", [(), PREFIX], ids=["no prefix", "shared prefix"])
 @pytest.mark.parametrize("size", [2, 5])
-@pytest.mark.parametrize("short_keys", [attention.SHORT_KEYS, 0], ids=["short", "PyTorch's attention"])
+@pytest.mark.parametrize("form", ["short", "by level", "varlen"])
 def test_log_probs_and_gradients_equal_those_of_padded_rows(
-    short_keys: int, size: int, prefix: tuple[int, ...], model_folder: str, monkeypatch: pytest.MonkeyPatch
+    form: str, size: int, prefix: tuple[int, ...], model_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention, "SHORT_KEYS", short_keys)
+    if form == "by level":
+        monkeypatch.setattr(attention, "SHORT_KEYS", 0)
+    if form == "varlen":  # CUDA's choice, and a kernel that runs here
+        monkeypatch.setattr(attention, "uses_varlen", lambda query, softcap: softcap is None)
+        monkeypatch.setattr(varlen_attention, "varlen_attn", reference_varlen_attn)
     monkeypatch.setattr(chunked_ops, "CACHED_VALUES", 300)  # a few rows at a time, so that chunks matter
     groups = random_groups(random.Random(1), prefix, size)
     weights = [torch.randn(14, generator=torch.Generator().manual_seed(i)) for i in range(4 * size)]
