@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from icpo_cli.cli.streams import Streams
     from icpo_cli.config.schema import Config
     from icpo_cli.distributed import Ranks
+    from icpo_cli.evaluate.score import EvalResult
     from icpo_cli.runs.run_dir import RunDir
     from icpo_cli.train.observer import Observer
     from icpo_cli.train.session import TrainResult
@@ -185,24 +186,24 @@ def _room_text(config: "Config", required_gib: float) -> str:
 
 
 def _report(config: "Config", outcome: "TrainResult", as_json: bool) -> None:
-    from icpo_cli.cli.train_display import accuracy_text
-    from icpo_cli.train.record import heldout_json
+    from icpo_cli.evaluate.table import result_text
 
-    evaluations = [outcome.evaluations[step] for step in sorted(outcome.evaluations)]
+    evaluations = dict(sorted(outcome.evaluations.items()))
+    first, last = next(iter(evaluations), 0), max(evaluations, default=0)
     if as_json:
         document: dict[str, Any] = {
             "run_id": outcome.run_id,
             "iterations": outcome.iterations,
             "checkpoint": str(outcome.checkpoint) if outcome.checkpoint else None,
             "metrics": outcome.metrics,
-            "eval": {evaluations[-1].bench: heldout_json(evaluations[-1])} if evaluations else {},
-            "eval_before": {evaluations[0].bench: heldout_json(evaluations[0])} if evaluations else {},
+            "eval": {task: _summary(result) for task, result in evaluations.get(last, {}).items()},
+            "eval_before": {task: _summary(result) for task, result in evaluations.get(first, {}).items()},
         }
         typer.echo(json.dumps(document))
     else:
-        for step in sorted({min(outcome.evaluations, default=0), max(outcome.evaluations, default=0)}):
-            if step in outcome.evaluations:
-                typer.echo(f"after {step:>4} iterations  {accuracy_text(outcome.evaluations[step])}")
+        for step in sorted({first, last}):
+            for result in evaluations.get(step, {}).values():
+                typer.echo(f"after {step:>4} iterations  {result_text(result)}")
         typer.echo(f"run         {outcome.run_id}")
         typer.echo(f"checkpoint  {outcome.checkpoint or 'none'}")
     if outcome.stopped_by:
@@ -211,3 +212,8 @@ def _report(config: "Config", outcome: "TrainResult", as_json: bool) -> None:
             f"resume with: icpo train --resume {outcome.run_id}",
             err=True,
         )
+
+
+def _summary(result: "EvalResult") -> dict[str, Any]:
+    names = ("k", "avg_at_k", "stderr", "verdicts", "response_tokens_mean", "seconds")
+    return {"n": result.questions, **{name: getattr(result, name) for name in names}}

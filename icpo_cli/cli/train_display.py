@@ -12,6 +12,7 @@ from rich.text import Text
 
 from icpo_cli.cli.display import Display, display_for, log_note, log_phase, sparkline
 from icpo_cli.evaluate.score import EvalResult
+from icpo_cli.evaluate.table import result_text
 from icpo_cli.text import printable
 
 CURVES = {"reward/verif": "reward", "accuracy": "accuracy", "entropy": "entropy", "omega": "omega"}
@@ -49,7 +50,8 @@ class TrainProgress:
         self.display.line(self._line(iteration, metrics))
 
     def evaluation(self, iteration: int, result: EvalResult) -> None:
-        text = accuracy_text(result)
+        text = result_text(result)
+        log_note(f"after {iteration} iterations: {text}")
         self._evaluations.append(f"after {iteration}: {text}")
         self.display.line(f"after {iteration} iterations: {text}")
 
@@ -86,10 +88,3 @@ class TrainProgress:
             *[Text(line) for line in self._evaluations[-4:]],
         ]
         return Panel(Group(*lines), title=Text(f"icpo train · {printable(self._name)}"), title_align="left")
-
-
-def accuracy_text(result: EvalResult) -> str:
-    return (
-        f"held-out accuracy {result.avg_at_k:.1f} % ± {result.stderr:.1f} "
-        f"({result.questions} questions, avg@{result.k})"
-    )

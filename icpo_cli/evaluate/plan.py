@@ -18,9 +18,6 @@ from icpo_cli.records import Prompt, Question
 from icpo_cli.rng import stable_hash
 
 OWN = "own"
-HELDOUT = "heldout"
-"""Name of the task of held-out questions; every other task is a benchmark."""
-HELDOUT_TITLE = "held-out accuracy"
 Key = tuple[str, int]
 """A question's id, and the index (from 0) of the response among its k."""
 
@@ -63,6 +60,8 @@ class Task:
     """The benchmark's authors ask that its questions are not published."""
     prompts: tuple[Prompt, ...] = ()
     """`questions` as the model reads them; empty where responses exist already."""
+    selects_checkpoint: bool = False
+    """The best checkpoint of a run is the one with the highest accuracy on this task."""
 
     @property
     def grid(self) -> list[list[Key]]:
@@ -159,23 +158,19 @@ def heldout_task(config: Config, prompts: Sequence[Prompt]) -> Task:
     """A training run's held-out questions, graded as its training responses are."""
     questions = tuple(Question(prompt.id, prompt.question, prompt.gold) for prompt in prompts)
     return Task(
-        name=HELDOUT,
-        title=HELDOUT_TITLE,
+        name="heldout",
+        title="held-out accuracy",
         version="1",
         available=questions,
         questions=questions,
-        k=heldout_k(config),
+        k=1 if config.eval.k is None else config.eval.k,
         grading=Grading(config.reward.extract, config.reward.rule),
         source="data.heldout",
         fingerprint=fingerprint(questions),
         own_form=lambda question: question.text,
         prompts=tuple(prompts),
+        selects_checkpoint=True,
     )
-
-
-def heldout_k(config: Config) -> int:
-    """Responses per held-out question."""
-    return 1 if config.eval.k is None else config.eval.k
 
 
 def responses_per_question(config: Config, benchmark: Benchmark) -> int:

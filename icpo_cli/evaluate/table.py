@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from icpo_cli.data.benchmarks import GROUPS
-from icpo_cli.evaluate.score import EvalResult, TaskResponses
-from icpo_cli.records import Verdict
+from icpo_cli.evaluate.plan import Task
+from icpo_cli.evaluate.score import EvalResult, MissingCounts, TaskResponses
+from icpo_cli.records import Verdict, VerdictKind
 
 HEADERS = (
     "benchmark",
@@ -82,6 +83,29 @@ def metrics_of(results: Sequence[EvalResult]) -> dict[str, float]:
         metrics |= {f"{prefix}/missing/{what}": float(count) for what, count in asdict(result.missing).items()}
     metrics |= {f"eval/{group}/avg_at_k": mean for group, mean in group_means(results).items()}
     return {name: value for name, value in metrics.items() if not math.isnan(value)}
+
+
+def logged_result(task: Task, metrics: Mapping[str, float]) -> EvalResult | None:
+    """The part of a task's result that is in the metrics; None if they have none."""
+    prefix = f"eval/{task.name}"
+    if f"{prefix}/avg_at_k" not in metrics:
+        return None
+    # Earlier versions logged less of the held-out questions, and their seconds as seconds/eval.
+    seconds = metrics.get(f"seconds/eval_{task.name}", metrics.get("seconds/eval", 0.0))
+    counts = {kind.value: metrics.get(f"{prefix}/verdict/{kind}") for kind in VerdictKind}
+    missing = {each.name: int(metrics.get(f"{prefix}/missing/{each.name}", 0)) for each in fields(MissingCounts)}
+    return EvalResult(
+        bench=task.name,
+        title=task.title,
+        n=int(metrics.get(f"{prefix}/n", len(task.questions))),
+        k=task.k,
+        avg_at_k=metrics[f"{prefix}/avg_at_k"],
+        stderr=metrics.get(f"{prefix}/stderr", math.nan),
+        verdicts={kind: int(count) for kind, count in counts.items() if count is not None},
+        missing=MissingCounts(**missing),
+        response_tokens_mean=metrics.get(f"{prefix}/response_tokens_mean", math.nan),
+        seconds=seconds,
+    )
 
 
 def response_rows(parts: Sequence[TaskResponses]) -> list[dict[str, Any]]:

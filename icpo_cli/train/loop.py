@@ -20,9 +20,7 @@ from icpo_cli.data.templates import TEMPLATES, plain_tokens
 from icpo_cli.distributed import Ranks
 from icpo_cli.errors import RunFailed
 from icpo_cli.evaluate.evaluator import Evaluator
-from icpo_cli.evaluate.plan import HELDOUT, Task
-from icpo_cli.evaluate.score import EvalResult
-from icpo_cli.evaluate.table import result_text
+from icpo_cli.evaluate.plan import Task
 from icpo_cli.grading.background import BackgroundGrader
 from icpo_cli.grading.verifier import Grading, Verifier, answers_of
 from icpo_cli.interrupt import StopSignal
@@ -41,7 +39,6 @@ from icpo_cli.train.metrics import machine_metrics, process_metrics, response_me
 from icpo_cli.train.observer import Observer, PhaseClock
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.round import (
-    Derived,
     Round,
     UpdateBatch,
     derive_round,
@@ -107,7 +104,7 @@ class Trainer:
         clock = PhaseClock(iteration, self.observer, self.stop)
         omega = omega_at(iteration, config.method, config.train.iterations)
 
-        def derive(sampled: Round, old: LogProbs) -> Derived:
+        def derive(sampled: Round, old: LogProbs) -> Round:
             return derive_round(config, sampled, old, omega, state.running_std, ranks.all_gather_cat)
 
         size = config.rollout.prompts_per_iteration // ranks.size
@@ -117,7 +114,7 @@ class Trainer:
             old = self.old_logprobs(groups, clock) if needs_logprobs_first(config) else None
             with clock.phase("reward"):
                 sampled = self.reward(iteration, groups, votes, verdicts, old)
-                rounds.append(sampled if old is None else replace(sampled, derived=derive(sampled, old)))
+                rounds.append(sampled if old is None else derive(sampled, old))
 
         selected = select_for_update(rounds, size)
         batch, outcomes = update_batch(rounds, selected), outcome_batch(rounds, selected)
@@ -125,13 +122,15 @@ class Trainer:
         def advantage_of(indices: Sequence[int], old: LogProbs) -> Tensor:
             if batch.advantage is not None:
                 return batch.advantage[indices]
-            return derive(rounds[0].select(indices), old).advantage
+            advantage = derive(rounds[0].select(indices), old).advantage
+            assert advantage is not None
+            return advantage
 
         with clock.phase("update"):
             process_updates = self.update_process_model(outcomes)
             old, updates = self.learner.update(batch.groups, advantage_of, batch.old)
         if batch.old is None:
-            rounds = [replace(rounds[0], derived=derive(rounds[0], old))]
+            rounds = [derive(rounds[0], old)]
         with clock.phase("sync"):
             probe = self.sync_weights(probe)
         statistics = update_metrics(updates) | process_metrics(process_updates)
@@ -253,22 +252,18 @@ class Trainer:
         return replace(state, iteration=iteration, skipped_in_a_row=skipped, running_std=std)
 
     def evaluate(self, iteration: int) -> float | None:
-        """Evaluate every task; returns held-out accuracy in percent, None without held-out questions."""
-        results = {task.name: self._evaluate_task(iteration, task) for task in self.tasks}
-        return results[HELDOUT].avg_at_k if HELDOUT in results else None
-
-    def _evaluate_task(self, iteration: int, task: Task) -> EvalResult:
-        is_heldout = task.name == HELDOUT
-        self.observer.phase(iteration, "eval" if is_heldout else f"eval {task.name}")
-        with self.stop.interruptible():
-            result = self.evaluator.evaluate(iteration, task)
-        if self.record is not None:
-            self.record.evaluation(iteration, result)
-            if is_heldout:
+        """Evaluate every task; returns the accuracy that selects the best checkpoint, in percent; None without one."""
+        accuracy = None
+        for task in self.tasks:
+            self.observer.phase(iteration, f"eval {task.name}")
+            with self.stop.interruptible():
+                result = self.evaluator.evaluate(iteration, task)
+            if self.record is not None:
+                self.record.evaluation(iteration, result)
                 self.observer.evaluation(iteration, result)
-            else:
-                self.observer.note(f"after {iteration} iterations: {result_text(result)}")
-        return result
+            if task.selects_checkpoint:
+                accuracy = result.avg_at_k
+        return accuracy
 
     def save(self, state: LoopState) -> None:
         """Write a checkpoint atomically: it exists only once it is complete."""

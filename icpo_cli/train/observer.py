@@ -16,13 +16,13 @@ class Observer(Protocol):
     """Receives the events of the loop, and displays or logs them."""
 
     def phase(self, iteration: int, name: str) -> None:
-        """A phase begins: rollout, reward, logprobs, update, sync, eval or save."""
+        """A phase begins: rollout, reward, logprobs, update, sync, eval TASK or save."""
 
     def iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """An iteration is complete."""
 
     def evaluation(self, iteration: int, result: EvalResult) -> None:
-        """Held-out accuracy after `iteration` iterations."""
+        """A task's result after `iteration` iterations."""
 
     def stopping(self) -> None:
         """A signal requested a stop. Called in the signal handler."""

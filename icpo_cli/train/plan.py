@@ -147,7 +147,8 @@ def _cost(run: RunDir) -> RunCost | None:
     # Not run.config(): an earlier version may have written it, and resolving 50 configurations takes seconds.
     text = run.config_file.read_text(encoding="utf-8")
     tree = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return RunCost(_sizes(tree), fmean(iterations), _mean(m["seconds/eval"] for m in entries if "seconds/eval" in m))
+    names = ("seconds/eval_heldout", "seconds/eval")  # the second: of earlier versions
+    return RunCost(_sizes(tree), fmean(iterations), _mean(m[name] for m in entries for name in names if name in m))
 
 
 def _sizes(tree: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A round of sampling, the advantages derived from it, and the groups that an update trains on."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,30 +21,18 @@ from icpo_cli.rewards.source import SourceOutput
 
 
 @dataclass(frozen=True)
-class Derived:
-    """Everything that follows from a round's rewards and old log-probs."""
-
-    old: LogProbs
-    derivation: Derivation
-    advantage: Tensor
-    """[P, G, T] float32, of each token of the texts that are trained on."""
-    keep: Sequence[bool]
-    """[P] whether `rollout.keep` lets the group into the update."""
-
-
-@dataclass(frozen=True)
 class Round:
-    """P groups of this rank, sampled together, and their rewards."""
+    """P groups of this rank, sampled together, and their rewards; `derive_round` sets the last four fields."""
 
     groups: Sequence[Group]
     rewards: Sequence[Sequence[Reward]]
     output: SourceOutput
-    derived: Derived | None = None
-    """None until the old log-probs are known."""
-
-    @property
-    def keep(self) -> Sequence[bool]:
-        return [True] * len(self.groups) if self.derived is None else self.derived.keep
+    old: LogProbs | None = None
+    derivation: Derivation | None = None
+    advantage: Tensor | None = None
+    """[P, G, T] float32, of each token of the texts that are trained on."""
+    kept: Sequence[bool] | None = None
+    """[P] whether `rollout.keep` lets the group into the update; None: it lets all."""
 
     @property
     def training_groups(self) -> Sequence[Group]:
@@ -56,8 +44,8 @@ class Round:
         """Old log-probs of the texts that are trained on."""
         if self.output.targets is not None:
             return self.output.targets.old
-        assert self.derived is not None
-        return self.derived.old
+        assert self.old is not None
+        return self.old
 
     def select(self, indices: Sequence[int]) -> "Round":
         """The groups at `indices`, before their derivation."""
@@ -83,7 +71,7 @@ def derive_round(
     omega: float,
     running_std: float | None,
     gather: Callable[[Tensor], Tensor] = lambda values: values,
-) -> Derived:
+) -> Round:
     """Confidence, preference score, final reward and advantage (Eq. 7, 9, 11, 5), and which groups to keep.
 
     Pure. `running_std`: of final rewards within a group, over past iterations. `gather`: concatenates the values of
@@ -93,8 +81,9 @@ def derive_round(
     confidence = CONFIDENCE[config.method.confidence](old.logprob.double(), old.mask)  # [P, G]
     derivation = derive(confidence, verif, omega, config.method, torch.tensor(sampled.output.decided), gather)
     correct = torch.tensor([[each.verdict.correct for each in group] for group in sampled.rewards])  # [P, G]
-    keep = KEEP[config.rollout.keep](derivation.final_reward, correct, running_std or 0.0, config.rollout)  # [P]
-    return Derived(old, derivation, _token_advantage(config, sampled, old, derivation.advantage), keep.tolist())
+    kept = KEEP[config.rollout.keep](derivation.final_reward, correct, running_std or 0.0, config.rollout)  # [P]
+    advantage = _token_advantage(config, sampled, old, derivation.advantage)
+    return replace(sampled, old=old, derivation=derivation, advantage=advantage, kept=kept.tolist())
 
 
 def _token_advantage(config: Config, sampled: Round, old: LogProbs, advantage: Tensor) -> Tensor:
@@ -114,7 +103,7 @@ def _token_advantage(config: Config, sampled: Round, old: LogProbs, advantage: T
 
 def missing(rounds: Sequence[Round], size: int) -> int:
     """How many more groups to keep this rank needs for an update of `size` groups."""
-    return size - sum(sum(each.keep) for each in rounds)
+    return size - sum(_keep(rounds))
 
 
 def select_for_update(rounds: Sequence[Round], size: int) -> list[int]:
@@ -133,12 +122,12 @@ def update_batch(rounds: Sequence[Round], indices: Sequence[int]) -> UpdateBatch
     """The selected groups, or the texts that are trained on in their place, with old log-probs and advantages."""
     groups = [group for sampled in rounds for group in sampled.training_groups]
     selected = tuple(groups[index] for index in indices)
-    derived = [sampled.derived for sampled in rounds if sampled.derived is not None]
-    if not derived:
+    advantages = [sampled.advantage for sampled in rounds if sampled.advantage is not None]
+    if not advantages:
         return UpdateBatch(selected, None, None)
     old = concat([sampled.training_logprobs for sampled in rounds], indices)
     keep = _keep(rounds)
-    advantage = concat_tensors([each.advantage for each in derived], indices)
+    advantage = concat_tensors(advantages, indices)
     advantage[torch.tensor([not keep[index] for index in indices])] = 0
     return UpdateBatch(selected, old, advantage)
 
@@ -160,10 +149,10 @@ def outcome_batch(rounds: Sequence[Round], indices: Sequence[int]) -> UpdateBatc
 
 def mean_final_std(rounds: Sequence[Round], ranks: Ranks) -> float:
     """Mean, over the groups of all ranks, of the std (ddof 1) of their final rewards."""
-    stds = torch.cat([each.derived.derivation.final_reward.std(-1) for each in rounds if each.derived is not None])
+    stds = torch.cat([each.derivation.final_reward.std(-1) for each in rounds if each.derivation is not None])
     total, count = ranks.all_reduce_sum(torch.stack([stds.sum(), torch.tensor(float(len(stds)))]))
     return float(total / count)
 
 
 def _keep(rounds: Sequence[Round]) -> list[bool]:
-    return [keep for each in rounds for keep in each.keep]
+    return [keep for each in rounds for keep in each.kept or [True] * len(each.groups)]

@@ -14,7 +14,6 @@ from icpo_cli.device import device_profile
 from icpo_cli.distributed import Ranks, join, leave
 from icpo_cli.errors import EndedAtOnce, UserError
 from icpo_cli.evaluate.evaluator import Evaluator
-from icpo_cli.evaluate.plan import heldout_k
 from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.learner.learner import Learner
@@ -49,8 +48,8 @@ class TrainResult:
     iterations: int
     checkpoint: Path | None
     metrics: dict[str, float]
-    evaluations: dict[int, EvalResult]
-    """Held-out evaluations by iteration."""
+    evaluations: dict[int, dict[str, EvalResult]]
+    """By iteration and task."""
     stopped_by: int
     """The signal that stopped the run early; 0 if it ran to its end."""
 
@@ -94,7 +93,7 @@ def run_training(
                 _record_input_parity(config, prepared, tracker)
                 observer.note(f"run {tracker.run_id} in {run.path}")
                 _report_data(config, prepared, observer)
-            record = RunRecord(tracker, heldout_k(config)) if tracker else None
+            record = RunRecord(tracker, prepared.tasks) if tracker else None
             checkpoints = run.checkpoints(config.train.keep_checkpoints)
             if ranks.first:
                 checkpoints.clear_unfinished()

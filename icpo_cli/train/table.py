@@ -8,7 +8,7 @@ from icpo_cli.objective.confidence import is_clamped
 from icpo_cli.objective.methods import Derivation
 from icpo_cli.records import AnswerKind, LogProbs, Response
 from icpo_cli.runs.parquet import Row
-from icpo_cli.train.round import Derived, Round
+from icpo_cli.train.round import Round
 
 CREDIT = "credit_"
 """Prefix of the columns with a reward source's intermediate values."""
@@ -21,14 +21,15 @@ def response_table(rounds: Sequence[Round], selected: Sequence[int]) -> list[Row
     """
     trained, start, rows = set(selected), 0, list[Row]()
     for each in rounds:
-        assert each.derived is not None
-        rows += _round_rows(each, each.derived, [start + p in trained for p in range(len(each.groups))])
+        rows += _round_rows(each, [start + p in trained for p in range(len(each.groups))])
         start += len(each.groups)
     return rows
 
 
-def _round_rows(sampled: Round, derived: Derived, trained: Sequence[bool]) -> Iterator[Row]:
-    derivation, clamped = derived.derivation, is_clamped(derived.derivation.confidence)  # [P, G]
+def _round_rows(sampled: Round, trained: Sequence[bool]) -> Iterator[Row]:
+    old, derivation = sampled.old, sampled.derivation
+    assert old is not None and derivation is not None
+    clamped = is_clamped(derivation.confidence)  # [P, G]
     for p, group in enumerate(sampled.groups):
         of_group = {
             "prompt_id": group.prompt.id,
@@ -40,7 +41,7 @@ def _round_rows(sampled: Round, derived: Derived, trained: Sequence[bool]) -> It
             "trained": trained[p],
         }
         for g in range(len(group.responses)):
-            own = _response(group.responses[g], derived.old, p, g) | _reward(sampled, p, g)
+            own = _response(group.responses[g], old, p, g) | _reward(sampled, p, g)
             yield of_group | own | _derivation(derivation, clamped, p, g)
 
 

@@ -15,7 +15,7 @@ from tests.evaluate.test_score import part_of
 from tests.train.tables import Graded, table_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "METRICS.md"
-ELSEWHERE = {"verdict/no_gold", "logprob_gap/probe", "groups/rounds", "seconds/eval"}
+ELSEWHERE = {"verdict/no_gold", "logprob_gap/probe", "groups/rounds"}
 """Logged by the loop and the record themselves."""
 CREDITS = {
     "credit/majority_share",

@@ -54,14 +54,14 @@ def test_the_second_arm_takes_the_starting_evaluation_over(arms: dict[str, Path]
     assert "taken over" not in logs["grpo"]
     assert "heldout before the first iteration: reused from shared/heldout-" in logs["icpo"]
     after = [
-        entry.metrics["seconds/eval"]
+        entry.metrics["seconds/eval_heldout"]
         for run in arms.values()
         for entry in Journal(run / "journal.jsonl").entries()
-        if entry.step == 2 and "seconds/eval" in entry.metrics
+        if entry.step == 2 and "seconds/eval_heldout" in entry.metrics
     ]
     assert len(set(after)) == 2  # each arm evaluates its own model at the end
     [shared] = (arms["grpo"].parents[1] / "shared").glob("*.json")
-    assert json.loads(shared.read_text())["numbers"]["seconds"] == first["seconds/eval"]
+    assert json.loads(shared.read_text())["numbers"]["seconds"] == first["seconds/eval_heldout"]
 
 
 def test_both_are_given_the_same(arms: dict[str, Path]) -> None:

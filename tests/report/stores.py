@@ -17,7 +17,7 @@ from icpo_cli.config.load import flatten, load_config, to_tree
 from icpo_cli.config.schema import Config, RewardConfig
 from icpo_cli.data.benchmarks import BENCHMARKS, LoadedBenchmark
 from icpo_cli.data.benchmarks.load import fingerprint
-from icpo_cli.evaluate.plan import HELDOUT, HELDOUT_TITLE, benchmark_task
+from icpo_cli.evaluate.plan import benchmark_task
 from icpo_cli.evaluate.record import EvalRequest, recorded
 from icpo_cli.evaluate.score import EvalResult, TaskResponses, score
 from icpo_cli.evaluate.store import StoredResponse
@@ -143,7 +143,7 @@ def train(
     tracker = Tracker.create(config, parent=parent)
     facts = {"data.fingerprint": "d" * 64, "data.train_prompts": "60", "verifier.version": "1", "device.type": "cpu"}
     tracker.describe(Kind.TRAIN, config, facts)
-    record = RunRecord(tracker, k=1)
+    record = RunRecord(tracker, ())
     record.evaluation(0, heldout(0))
     for iteration in range(1, iterations + 1):
         omega = omega_at(iteration, config.method, config.train.iterations)
@@ -236,7 +236,15 @@ def heldout(iteration: int) -> EvalResult:
     right = 10 + iteration
     verdicts = {kind.value: 0 for kind in VerdictKind} | {"correct": right, "wrong": 20 - right}
     return EvalResult(
-        HELDOUT, HELDOUT_TITLE, 20, 1, 5.0 * right, 11.0, verdicts=verdicts, response_tokens_mean=5.5, seconds=0.5
+        "heldout",
+        "held-out accuracy",
+        20,
+        1,
+        5.0 * right,
+        11.0,
+        verdicts=verdicts,
+        response_tokens_mean=5.5,
+        seconds=0.5,
     )
 
 

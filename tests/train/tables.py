@@ -1,7 +1,7 @@
 """Rounds and response tables from hand-written verdicts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -57,5 +57,4 @@ def round_of(
     key = SeedKey(config.seed, iteration)
     output = source_output(groups, verdicts, None, config.reward, key, old=old)  # type: ignore[arg-type]
     rewards = rewards_of(groups, verdicts, output, think, config.reward, config.rollout.max_response_tokens, key)
-    sampled = Round(groups, rewards, output)
-    return replace(sampled, derived=derive_round(config, sampled, old, omega, None))
+    return derive_round(config, Round(groups, rewards, output), old, omega, None)

@@ -66,19 +66,19 @@ def test_importance_weights_multiply_each_tokens_advantage() -> None:
     one = made("a", 3, "+-")
     ones = torch.ones(1, 2, 3)
     old = LogProbs(-0.1 + torch.tensor([[[0.5, 2.0, 8.0]]]).log() * ones, None, ones, ones)
-    derived = derive_round(config, replace(one, derived=None), old, 0.0, None)
+    derived = derive_round(config, one, old, 0.0, None)
     expected = torch.tensor([[[0.5, 2.0, 2.0], [-0.5, -2.0, -2.0]]])
-    assert torch.allclose(derived.advantage, expected, atol=1e-6)
+    assert derived.advantage is not None and torch.allclose(derived.advantage, expected, atol=1e-6)
 
 
 def test_one_round_of_all_groups_is_that_round() -> None:
     one = made("a", 3, "++", "+-")
-    assert one.derived is not None
-    keeps_all = replace(one, derived=replace(one.derived, keep=[True, True]))
+    assert one.old is not None and one.derivation is not None
+    keeps_all = replace(one, kept=[True, True])
     batch = update_batch([keeps_all], select_for_update([keeps_all], 2))
-    assert batch.old is not None and torch.equal(batch.old.logprob, one.derived.old.logprob)
+    assert batch.old is not None and torch.equal(batch.old.logprob, one.old.logprob)
     assert batch.advantage is not None
-    assert torch.equal(batch.advantage, one.derived.derivation.advantage.float()[..., None].expand(2, 2, 3))
+    assert torch.equal(batch.advantage, one.derivation.advantage.float()[..., None].expand(2, 2, 3))
 
 
 def test_the_derivation_of_some_groups_is_that_of_the_whole_round() -> None:
@@ -89,8 +89,10 @@ def test_the_derivation_of_some_groups_is_that_of_the_whole_round() -> None:
     mask = (torch.arange(11) < torch.tensor([[[11], [4]], [[7], [2]], [[1], [9]], [[5], [5]], [[11], [3]]])).float()
     logprob = -torch.rand(5, 2, 11, generator=generator) * mask
     old, indices = LogProbs(logprob, None, mask, mask), [3, 0]
-    sampled = replace(whole, derived=None)
+    sampled = Round(whole.groups, whole.rewards, whole.output)
     all_groups = derive_round(config, sampled, old, 0.7, None)
     some = derive_round(config, sampled.select(indices), select(old, indices), 0.7, None)
+    assert some.advantage is not None and all_groups.advantage is not None
+    assert some.derivation is not None and all_groups.derivation is not None
     assert torch.equal(some.advantage, all_groups.advantage[indices])
     assert torch.equal(some.derivation.bonus, all_groups.derivation.bonus[indices])
