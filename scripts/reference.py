@@ -28,7 +28,7 @@ Made by `scripts/reference` from `icpo_cli/config/schema.py`. A key is set by `k
 YAML file, which may `include:` other files; later values replace earlier ones. `icpo config show` prints a resolved
 configuration. Defaults are the paper's (Table 6); `method=NAME` sets the keys of a preset of
 `icpo_cli/config/methods/`. Rules across keys, such as `learner.mini_batch_prompts`
-dividing `rollout.prompts_per_iteration`, are in `icpo_cli/config/check.py`; they are checked before a run starts.
+dividing `rollout.prompts_per_iteration`, are in `icpo_cli/train/check.py`; they are checked before a run starts.
 """
 TABLE_HEAD = "| key | type | default | allowed | meaning |\n|---|---|---|---|---|\n"
 

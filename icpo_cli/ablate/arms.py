@@ -9,7 +9,7 @@ from typing import Any
 
 from icpo_cli.ablate.study import Arm
 from icpo_cli.ablate.study_file import FILES, StudyFile
-from icpo_cli.config.inactive_keys import inactive_keys
+from icpo_cli.config.check import inactive_keys
 from icpo_cli.config.load import Layer, file_layers, flatten, nearest, resolve, to_tree
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from icpo_cli.ablate.study import Arm, Study
-from icpo_cli.config.check import check
 from icpo_cli.config.load import diff
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
 from icpo_cli.models.locate import architecture_of
 from icpo_cli.models.sizes import check_lengths, memory_gib
 from icpo_cli.objective.omega import omega_at
+from icpo_cli.train.check import check
 from icpo_cli.train.plan import NOT_KNOWN, Estimate, estimate, past_runs
 
 SHOWN_AT = (0.0, 0.1, 0.2, 0.5, 1.0)

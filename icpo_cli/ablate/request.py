@@ -23,7 +23,7 @@ from icpo_cli.ablate.arms import (
 from icpo_cli.ablate.coarse import coarse_source
 from icpo_cli.ablate.study import PROBE, START, Arm, Study, slug
 from icpo_cli.ablate.study_file import StudyFile, read_study_file
-from icpo_cli.config.inactive_keys import inactive_keys
+from icpo_cli.config.check import inactive_keys
 from icpo_cli.config.load import (
     Layer,
     experiment_file,

@@ -17,8 +17,8 @@ def show(
     ] = None,
 ) -> None:
     """Print the configuration that `icpo train` resolves from these arguments, with all defaults."""
-    from icpo_cli.config.check import check
     from icpo_cli.config.load import load_training, to_yaml
+    from icpo_cli.train.check import check
 
     config = load_training(settings or [])
     typer.echo(to_yaml(config), nl=False)

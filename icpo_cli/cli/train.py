@@ -39,7 +39,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
 ) -> None:
     """Train a model. On Ctrl-C or SIGTERM it finishes the iteration, saves, and prints how to resume."""
-    from icpo_cli.config.check import check
+    from icpo_cli.train.check import check
     from icpo_cli.train.launch import adopt_slurm, exec_deepspeed, ranks_of_environment, run_local_ranks
 
     if nproc is not None and hostfile is not None:

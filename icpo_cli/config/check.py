@@ -1,30 +1,19 @@
-"""Checks across config keys that need neither model nor data; bounds of single keys are in the schema."""
+"""Checks across config keys of an evaluation, a judge and a data source, and the keys that have no effect.
 
+Bounds of single keys are in the schema, the checks of a training run in train/check.py.
+"""
+
+from dataclasses import fields
 from urllib.parse import urlsplit
 
-from icpo_cli.config.schema import Config, JudgeConfig, RewardConfig, SourceConfig
+from icpo_cli.config.schema import Config, JudgeConfig, MethodConfig, OmegaScheduleConfig, SourceConfig
 from icpo_cli.config.setting import check_bounds
 from icpo_cli.errors import UserError
 
-SOURCES_WITHOUT_GOLD = ("majority", "self_certainty")
-"""Values of reward.source that need no gold answers."""
-
-
-def check(config: Config, ranks: int = 1) -> None:
-    """Raise UserError for the first key with which `ranks` processes cannot train."""
-    check_evaluation(config)
-    _check_group(config)
-    _check_sampling(config)
-    _check_source(config.reward)
-    _check_golds(config)
-    _check_old_logprobs(config)
-    _check_mini_batch(config, ranks)
-    if config.method.omega.min > config.method.omega.max:
-        omega = config.method.omega
-        raise UserError(f"method.omega.min: {omega.min} is above method.omega.max {omega.max}")
-    check_source(config.data.train, "data.train")
-    if config.data.heldout is not None:
-        check_source(config.data.heldout, "data.heldout")
+BONUS_KEYS = ("confidence", "delta", "alpha", "tau", *(f"omega.{each.name}" for each in fields(OmegaScheduleConfig)))
+"""Keys under method that only a bonus uses."""
+UNUSED_BY_BONUS = {"preference": "alpha", "perplexity": "delta"}
+"""The bonus key under method that each bonus does not use."""
 
 
 def check_evaluation(config: Config) -> None:
@@ -78,81 +67,45 @@ def _check_judge_url(judge: JudgeConfig) -> None:
         raise UserError(f"reward.judge.url: {judge.url!r} must be an http:// or https:// address")
 
 
-def _check_group(config: Config) -> None:
-    if config.rollout.group_size == 1:
-        raise UserError("rollout.group_size: must be 2 or more, because every advantage in a group of 1 is 0")
-    if config.rollout.temperature == 0:
-        raise UserError("rollout.temperature: must be above 0, because greedy responses of a group are equal")
-    if config.reward.answer_weight + config.reward.format_weight == 0:
-        raise UserError("reward.answer_weight: must be above 0 if reward.format_weight is 0")
+def inactive_keys(config: Config) -> dict[str, str]:
+    """Return the dotted keys that cannot change a run of this configuration, each with the reason."""
+    inactive = {**_method(config.method), **_reward(config)}
+    if config.rollout.keep != "accuracy":
+        inactive |= {f"rollout.{key}": "rollout.keep is not accuracy" for key in ("least_accuracy", "most_accuracy")}
+    if config.reward.source != "process":
+        inactive |= {f"reward.process.{key}": "reward.source is not process" for key in ("beta", "learning_rate")}
+    if config.rollout.keep != "spread":
+        inactive |= {f"rollout.{key}": "rollout.keep is not spread" for key in ("min_std_ratio", "std_ema_decay")}
+    return inactive
 
 
-def _check_sampling(config: Config) -> None:
-    rollout, overlong = config.rollout, config.reward.overlong
-    if rollout.votes is not None and rollout.votes < rollout.group_size:
-        raise UserError(f"rollout.votes: {rollout.votes} is below rollout.group_size {rollout.group_size}")
-    if rollout.votes is not None and config.reward.source != "majority":
-        raise UserError("rollout.votes: has no effect without reward.source=majority")
-    if rollout.least_accuracy > rollout.most_accuracy:
-        raise UserError(
-            f"rollout.least_accuracy: {rollout.least_accuracy} is above rollout.most_accuracy {rollout.most_accuracy}"
-        )
-    if rollout.max_rounds > 1 and rollout.keep == "all":
-        raise UserError(f"rollout.max_rounds: {rollout.max_rounds} has no effect with rollout.keep=all")
-    if overlong.buffer_tokens > rollout.max_response_tokens:
-        raise UserError(
-            f"reward.overlong.buffer_tokens: {overlong.buffer_tokens} must be from 0 to rollout.max_response_tokens "
-            f"{rollout.max_response_tokens}"
-        )
+def _method(method: MethodConfig) -> dict[str, str]:
+    inactive = {}
+    if method.bonus == "none":
+        inactive = {f"method.{key}": f"method {method.name} has no bonus" for key in BONUS_KEYS}
+    else:
+        inactive[f"method.{UNUSED_BY_BONUS[method.bonus]}"] = f"the {method.bonus} bonus does not use it"
+    if method.bonus != "none" and method.omega.schedule in ("constant", "linear_decay"):
+        inactive["method.omega.warmup_fraction"] = f"the schedule {method.omega.schedule} has no warm-up"
+        if method.omega.schedule == "constant":
+            inactive["method.omega.min"] = "the schedule constant stays at its maximum"
+    if method.advantage.baseline == "leave_one_out":
+        inactive |= {f"method.advantage.{key}": "RLOO's advantage is not divided by a std" for key in ("std", "eps")}
+    elif method.advantage.std == "none":
+        inactive["method.advantage.eps"] = "the advantage is not divided by a std"
+    return inactive
 
 
-def _check_source(reward: RewardConfig) -> None:
-    """Raise UserError for noise or a control on verdicts if the reward has no verdicts."""
-    if reward.source in ("verifier", "process"):
-        return
-    for key in ("false_positive", "false_negative"):
-        if getattr(reward.noise, key) > 0:
-            raise UserError(f"reward.noise.{key}: has no effect, because reward.source={reward.source} has no verdicts")
-    if reward.control != "none":
-        raise UserError(f"reward.control: {reward.control} has no effect with reward.source={reward.source}")
-
-
-def _check_golds(config: Config) -> None:
-    source = config.reward.source
-    if config.data.train.answer_column is None and source not in SOURCES_WITHOUT_GOLD:
-        raise UserError(
-            f"data.train.answer_column: must not be null, because reward.source={source} needs gold answers; "
-            f"{' and '.join(SOURCES_WITHOUT_GOLD)} need none"
-        )
-    if config.data.heldout is not None and config.data.heldout.answer_column is None:
-        raise UserError("data.heldout.answer_column: must not be null, because held-out accuracy needs gold answers")
-
-
-def _check_old_logprobs(config: Config) -> None:
-    source, learner = config.reward.source, config.learner
-    if learner.old_logprobs == "sampler" and source == "self_certainty":
-        raise UserError(
-            "learner.old_logprobs: must be learner, because reward.source=self_certainty needs the learner's forward "
-            "pass"
-        )
-    if learner.importance_cap is not None and source == "likelihood":
-        raise UserError(
-            "learner.importance_cap: must be null, because reward.source=likelihood trains on texts that were not "
-            "sampled"
-        )
-
-
-def _check_mini_batch(config: Config, ranks: int) -> None:
-    prompts, mini = config.rollout.prompts_per_iteration, config.learner.mini_batch_prompts
-    if prompts % mini:
-        raise UserError(
-            f"learner.mini_batch_prompts: {mini} does not divide rollout.prompts_per_iteration {prompts}; "
-            f"nearest: {_nearest_divisor(prompts, mini)}"
-        )
-    if mini % ranks:
-        raise UserError(f"learner.mini_batch_prompts: {mini} prompts cannot be shared evenly by {ranks} ranks")
-
-
-def _nearest_divisor(total: int, number: int) -> int:
-    divisors = [each for each in range(1, total + 1) if total % each == 0]
-    return min(divisors, key=lambda each: abs(each - number))
+def _reward(config: Config) -> dict[str, str]:
+    noise, judge = config.reward.noise, config.reward.judge
+    inactive = {}
+    if noise.fraction == 0:
+        inactive["reward.noise.magnitude"] = "reward.noise.fraction is 0"
+    elif noise.magnitude == 0:
+        inactive["reward.noise.fraction"] = "reward.noise.magnitude is 0"
+    if config.reward.overlong.buffer_tokens == 0:
+        inactive["reward.overlong.penalty"] = "reward.overlong.buffer_tokens is 0"
+    if judge.mode == "off":
+        names = [field.name for field in fields(JudgeConfig) if field.name != "mode"]
+        inactive |= {f"reward.judge.{name}": "reward.judge.mode is off" for name in names}
+    return inactive

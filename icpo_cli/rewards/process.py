@@ -1,13 +1,14 @@
 """PRIME: the verdict as outcome reward, plus token rewards from a process model trained on the outcomes."""
 
-import torch
-
-from icpo_cli.objective.process import process_reward
 from icpo_cli.rewards.source import ProcessRewards, SourceInput, SourceOutput, from_verdicts
 
 
 def from_process(inputs: SourceInput) -> SourceOutput:
     """The verifier's rewards, with process rewards per token."""
+    import torch
+
+    from icpo_cli.objective.process import process_reward
+
     outcome = from_verdicts(inputs)
     assert inputs.process_logprobs is not None
     old = inputs.process_logprobs(inputs.groups)

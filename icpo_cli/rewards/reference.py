@@ -4,13 +4,16 @@ RLPR rewards the mean token probability. VeriFree rewards the likelihood, and tr
 reference answer instead of the response's own answer.
 """
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from icpo_cli.records import Group, Prompt, Response
 from icpo_cli.rewards.source import ReferenceTargets, SourceInput, SourceOutput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TAG, CLOSING_TAG = "<answer>", "</answer>"
 Encode = Callable[[str], list[int]]
@@ -84,6 +87,8 @@ def reference_texts(group: Group, encode: Encode) -> tuple[Group, list[int]]:
 
 def reference_mask(texts: Sequence[tuple[Group, list[int]]], mask: Tensor) -> Tensor:
     """1 on the reference's tokens. `texts` as from `with_reference`, `mask` of all their tokens. [P, G, T]"""
+    import torch
+
     lengths = mask.sum(-1)  # [P, G]
     counts = torch.tensor([counts for _, counts in texts], dtype=mask.dtype)  # [P, G]
     index = torch.arange(mask.shape[-1])

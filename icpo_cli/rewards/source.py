@@ -1,15 +1,19 @@
 """Reward sources: where the answer part of a reward comes from. Their interface, and the verifier as a source."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from icpo_cli.config.schema import RewardConfig
 from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.records import Group, LogProbs, Verdict
 from icpo_cli.rewards.noise import coin_of, rewarded_as_correct
 from icpo_cli.rng import SeedKey
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class SourceOutput:
     """None: the responses themselves are trained on."""
     process: ProcessRewards | None = None
 
-    def select(self, indices: Sequence[int]) -> "SourceOutput":
+    def select(self, indices: Sequence[int]) -> SourceOutput:
         """The groups at `indices`, for a source without reference targets and process rewards."""
         assert self.targets is None and self.process is None
         return SourceOutput(
@@ -95,6 +99,14 @@ class RewardSource:
     needs_process_model: bool = False
     needs_reference_tokens: bool = False
     """Inserts the gold answer's tokens after a response's reasoning, so they must fit into the context."""
+    needs_gold: bool = True
+    """If False, training data may have no gold answers."""
+    uses_verdicts: bool = False
+    """Rewards verdicts, so that noise on verdicts and reward.control have an effect."""
+    uses_votes: bool = False
+    """Reads all sampled responses of a prompt, so that rollout.votes has an effect."""
+    replaces_responses: bool = False
+    """Trains on other texts than the responses (`SourceOutput.targets`)."""
 
 
 def from_verdicts(inputs: SourceInput) -> SourceOutput:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from icpo_cli.config.check import check
 from icpo_cli.config.schema import Config, RolloutConfig
 from icpo_cli.data.prompts import PromptSet, fingerprint, load_prompts
 from icpo_cli.data.templates import plain_tokens
@@ -21,6 +20,7 @@ from icpo_cli.models.sizes import Architecture, check_cache, check_lengths
 from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
+from icpo_cli.train.check import check
 
 
 @dataclass(frozen=True)

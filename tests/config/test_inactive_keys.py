@@ -1,6 +1,6 @@
 import pytest
 
-from icpo_cli.config.inactive_keys import inactive_keys
+from icpo_cli.config.check import inactive_keys
 from icpo_cli.config.load import load_config
 
 

@@ -88,7 +88,7 @@ def test_diff_names_what_differs() -> None:
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=[str(path.relative_to(ROOT)) for path in EXPERIMENTS])
 def test_every_shipped_experiment_resolves(path: Path) -> None:
-    from icpo_cli.config.check import check
+    from icpo_cli.train.check import check
     from icpo_cli.train.plan import plan
 
     config = load_config([str(path)])

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.config.check import check, check_judge
+from icpo_cli.config.check import check_judge
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import JudgeConfig
 from icpo_cli.errors import UserError
 from icpo_cli.grading.judge.judge import Case, OpenAIJudge
 from icpo_cli.records import Verdict
+from icpo_cli.train.check import check
 from tests.grading.faulty_server import (
     MODELS,
     Action,

@@ -1,5 +1,7 @@
 """From groups of responses to rewards."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -157,3 +159,9 @@ def test_noise_belongs_to_seed_iteration_prompt_and_response(verifier: Verifier)
 def test_a_response_near_its_limit_is_punished_in_a_line(tokens: int, penalty: float) -> None:
     assert overlong_penalty(tokens, OverlongConfig(buffer_tokens=20, penalty=0.5), 100) == pytest.approx(penalty)
     assert overlong_penalty(tokens, OverlongConfig(), 100) == 0.0
+
+
+def test_the_registry_is_read_without_torch() -> None:
+    """The checks of a command read it, and importing torch takes seconds."""
+    code = "import sys, icpo_cli.train.check; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

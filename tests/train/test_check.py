@@ -1,8 +1,8 @@
 import pytest
 
-from icpo_cli.config.check import check
 from icpo_cli.config.load import load_config
 from icpo_cli.errors import UserError
+from icpo_cli.train.check import check
 
 GOOD = ["data.train.task=basic_arithmetic"]
 
