@@ -1,4 +1,10 @@
-"""Untrusted text made safe to display, and durations in words. Formats escape their own special characters."""
+"""Untrusted text made safe to display, and numbers, lists and durations in words.
+
+Formats escape their own special characters.
+"""
+
+import math
+from collections.abc import Sequence
 
 CONTROLS = [code for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
 INVISIBLE = [0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
@@ -38,6 +44,26 @@ def shortened(text: str, head: int, tail: int) -> str:
     if left_out <= 0:
         return text
     return f"{text[:head]}\n[… {left_out:,} characters left out …]\n{text[len(text) - tail :]}"
+
+
+def cut(text: str, most: int) -> str:
+    """At most `most` characters, the last of which shows that more follow."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first `most` names, and the number of all if there are more: a, b, ... (12 in all)."""
+    return ", ".join(names[:most]) + (f", ... ({len(names):,} in all)" if len(names) > most else "")
+
+
+def number(value: float, form: str = ".1f", unknown: str = "-") -> str:
+    """A number in a format; `unknown` for NaN."""
+    return unknown if math.isnan(value) else f"{value:{form}}"
+
+
+def known(value: float) -> float | None:
+    """The number for JSON; None for NaN."""
+    return None if math.isnan(value) else value
 
 
 def duration(seconds: float | None) -> str:

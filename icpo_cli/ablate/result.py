@@ -277,7 +277,7 @@ def _comparison_json(comparison: ArmComparison) -> dict[str, Any]:
         "interval": [_known(bound) for bound in paired.interval],
         "level": comparison.level,
         "p_value": _known(paired.p_value),
-        "smallest_detectable": _known(paired.minimum_detectable_effect),
+        "minimum_detectable_effect": _known(paired.minimum_detectable_effect),
         "verdict": comparison.verdict,
     }
 

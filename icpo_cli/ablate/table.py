@@ -17,17 +17,17 @@ from icpo_cli.ablate.result import (
     StudyResult,
 )
 from icpo_cli.runs.run_dir import Status
-from icpo_cli.tables.markdown import plain_table, plain_text
-from icpo_cli.tables.table import Table, text_table
-from icpo_cli.tables.table import to_csv as csv_text
+from icpo_cli.tables.document import Table, text_table
+from icpo_cli.tables.formats import plain_table, plain_text
+from icpo_cli.tables.formats import to_csv as csv_text
 
 MEASURES = {FINAL: "final", LAST_QUARTER: "last quarter"}
 HASH_DIGITS = 10
 """Digits of a hash in a table."""
 
-COMPARISON_NOTE = """p: of the paired t test, uncorrected. could show: the true difference that as many seeds of this \
-spread show in 80 % of cases. The intervals of one measure hold together; who picks from both measures is wrong up to \
-twice as often.
+COMPARISON_NOTE = """p: paired t test, uncorrected. detectable: the minimum detectable effect, which is the true \
+difference that as many seeds of this spread show in 80 % of cases. The intervals of one measure have a joint level of \
+95 %; who picks from both measures is wrong up to twice as often.
 """
 
 
@@ -57,7 +57,7 @@ def result_table(result: StudyResult) -> Table:
 
 def comparison_table(result: StudyResult) -> Table:
     """One row per comparison and measure, with the minimum detectable effect of these seeds."""
-    headers = ("arm", "against", "on", "measure", "seeds", "difference", "interval", "p", "could show", "verdict")
+    headers = ("arm", "against", "on", "measure", "seeds", "difference", "interval", "p", "detectable", "verdict")
     return text_table(headers, map(_comparison_row, result.comparisons))
 
 
@@ -85,7 +85,7 @@ def notes(result: StudyResult) -> list[str]:
         "the last quarter of a run's evaluations, which varies less."
     )
     if any(mean.over == "questions" for arm in result.arms for mean in arm.final.values()):
-        found.append("(±): of one seed, over its questions; it says nothing of other seeds.")
+        found.append("(±): of one seed, over its questions; it says nothing about other seeds.")
     if result.comparisons:
         found.append(_comparison_note(result))
     if result.input_differences:
@@ -116,7 +116,7 @@ def to_csv(result: StudyResult) -> str:
     """One line per arm, evaluation and measure; numbers are not rounded, unknown ones are empty."""
     head = [
         *("arm", "bench", "measure", "jobs", "done", "failed", "mean", "stderr", "stderr_over"),
-        *("against", "seeds", "difference", "low", "high", "level", "p_value", "smallest_detectable", "verdict"),
+        *("against", "seeds", "difference", "low", "high", "level", "p_value", "minimum_detectable_effect", "verdict"),
         *(f"seed_{seed}" for seed in result.seeds),
     ]
     measures = ("before", *MEASURES)
@@ -177,14 +177,14 @@ def _comparison_note(result: StudyResult) -> str:
     against = {arm.against for arm in result.arms} - {None}
     to = f"to {next(iter(against))}" if len(against) == 1 else "to the arm named"
     level = 100 * result.comparisons[0].level
-    each = f", {level:.4g} % each (Bonferroni)" if count > 1 else ""
+    joint = f"{level:.4g} % each, 95 % for all {count} together (Bonferroni)" if count > 1 else "95 %"
     text = (
         f"difference: {to}, in percentage points, of the final accuracy, by the seeds that both have; interval: "
-        f"Student's, over seeds; {f'all {count} hold at once' if count > 1 else 'it holds'} with 95 %{each}. "
-        "cannot be told apart: the interval holds 0, or all seeds differ by the same, which shows no spread."
+        f"Student's t, over seeds, {joint}. cannot be told apart: the interval contains 0, or all seeds have the same "
+        "difference, which shows no spread."
     )
     if any(comparison.verdict == ONE_SEED for comparison in result.comparisons):
-        text += " One seed gives no interval: how far another would differ is not known."
+        text += " One seed gives no interval: how much another seed would differ is not known."
     return text
 
 

@@ -19,12 +19,12 @@ from icpo_cli.evaluate.record import EvalOutcome
 from icpo_cli.evaluate.score import EvalComparison
 from icpo_cli.evaluate.table import partial_text, rows_of
 from icpo_cli.records import Verdict
-from icpo_cli.tables.table import text_table
+from icpo_cli.tables.document import text_table
 from icpo_cli.tables.terminal import stdout_console, to_rich
 from icpo_cli.text import printable
 
 NARROW = ("benchmark", "questions", "Avg@k", "95 % interval", "no answer", "cut off", "tokens", "")
-COMPARED = ("benchmark", "questions", "difference", "95 % interval", "p", "could show")
+COMPARED = ("benchmark", "questions", "difference", "95 % interval", "p", "detectable")
 LINE_SECONDS = 30.0
 """Time between two lines of plain progress."""
 FIRST_SHARE = 0.1

@@ -12,7 +12,7 @@ from icpo_cli.runs.files import write_text
 
 if TYPE_CHECKING:
     from icpo_cli.report.select import ReportRequest, Selection
-    from icpo_cli.report.table import Report
+    from icpo_cli.tables.document import Document
     from icpo_cli.track.read import RunStore
 
 RICH = "rich"
@@ -56,8 +56,8 @@ def report(
     kind = _format(format_, out)
     number = _table(table)
     request = _request(runs or [], rows, experiment, tag or [], mixed)
+    from icpo_cli.report.accuracy_table import accuracy_table
     from icpo_cli.report.select import select
-    from icpo_cli.report.table import table_report
     from icpo_cli.track.read import open_store
 
     opened = open_store(store)
@@ -65,14 +65,14 @@ def report(
         _write_page(opened, request, number, against, stderr, out)
         return
     selection = select(opened.runs(), request)
-    found = _baseline_report(selection, against, number) if against else table_report(selection, number or 1, stderr)
+    found = _baseline_report(selection, against, number) if against else accuracy_table(selection, number or 1, stderr)
     _print(found, kind or RICH, out)
 
 
 def _format(name: str | None, out: Path | None) -> str | None:
     """Format that --format, else the ending of --out, names; None if neither does. Raises UserError."""
     from icpo_cli.config.load import nearest
-    from icpo_cli.report.table import FORMATS
+    from icpo_cli.tables.formats import FORMATS
 
     if name is not None and name not in (RICH, *FORMATS):
         raise UserError(f"--format: unknown format '{name}'{nearest(name, [RICH, *FORMATS])}")
@@ -112,7 +112,7 @@ def _request(
     )
 
 
-def _baseline_report(selection: "Selection", name: str, number: int | None) -> "Report":
+def _baseline_report(selection: "Selection", name: str, number: int | None) -> "Document":
     """Report against all tables of the baseline, or against the requested one."""
     from icpo_cli.report.baseline import baseline_report
     from icpo_cli.report.paper import paper_rows, read_table
@@ -131,28 +131,28 @@ def _write_page(
     store: "RunStore", request: "ReportRequest", number: int | None, against: str | None, stderr: bool, folder: Path
 ) -> None:
     """Write the HTML page; without evaluations it has no tables."""
-    from icpo_cli.report.contents import has_evaluations, listed_runs, study_reports, table_reports
-    from icpo_cli.report.page import write_page
-    from icpo_cli.report.select import select
+    from icpo_cli.report.accuracy_table import accuracy_tables
+    from icpo_cli.report.page import study_tables, write_page
+    from icpo_cli.report.select import has_evaluations, listed_runs, select
 
     runs = store.runs()
-    tables: list[Report] = []
+    tables: list[Document] = []
     tabled: tuple[str, ...] = ()
     if has_evaluations(runs, request):
         selection = select(runs, request)
-        tables = table_reports(selection, number, stderr)
+        tables = accuracy_tables(selection, number, stderr)
         tables += [_baseline_report(selection, against, number)] if against else []
         tabled = selection.run_ids
     listed = listed_runs(runs, request, tabled)
-    path = write_page(store, listed, [*tables, *study_reports(store, listed)], folder)
+    path = write_page(store, listed, [*tables, *study_tables(store, listed)], folder)
     typer.echo(str(path))
 
 
-def _print(report: "Report", kind: str, out: Path | None) -> None:
-    from icpo_cli.report.table import FORMATS
+def _print(document: "Document", kind: str, out: Path | None) -> None:
+    from icpo_cli.tables.formats import FORMATS
 
     if kind != RICH:
-        text = FORMATS[kind](report)
+        text = FORMATS[kind](document)
         if out is None:
             typer.echo(text, nl=False)
         else:
@@ -163,10 +163,10 @@ def _print(report: "Report", kind: str, out: Path | None) -> None:
     from icpo_cli.tables.terminal import print_document, stdout_console
 
     if out is None:
-        print_document(report.document, stdout_console())
+        print_document(document, stdout_console())
         return
     plain = StringIO()
-    print_document(report.document, Console(file=plain, width=160, highlight=False))
+    print_document(document, Console(file=plain, width=160, highlight=False))
     _write(out, plain.getvalue())
 
 

@@ -69,7 +69,7 @@ def show(
     from icpo_cli.cli.runs_display import print_run, print_text
 
     print_run(summary, children, artifacts)
-    table = opened.artifact(found.id, str(ARTIFACTS.table_file)) if summary.kind is Kind.STUDY else None
+    table = opened.artifact(found.id, str(ARTIFACTS.table_file)) if found.kind is Kind.STUDY else None
     if table is not None:
         print_text(table.read_text(encoding="utf-8"))
 
@@ -102,7 +102,7 @@ def _summary_json(summary: "RunSummary") -> dict[str, Any]:
     return {
         "id": run.id,
         "name": run.name,
-        "kind": summary.kind.value,
+        "kind": run.kind.value,
         "experiment": run.experiment,
         "method": summary.method,
         "model": summary.model,
@@ -122,8 +122,7 @@ def _difference_json(left: "PastRun", right: "PastRun", found: "RunDifference") 
     return {
         "left": left.id,
         "right": right.id,
-        "configuration": found.configuration,
-        **found.facts,
+        **found.sections,
         "metrics": metrics,
         "left_alone": found.left_alone,
         "right_alone": found.right_alone,

@@ -1,25 +1,22 @@
 """Terminal output of `icpo runs`."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from icpo_cli.data.benchmarks import BENCHMARKS
-from icpo_cli.report.runs import HELDOUT, MEANS, ROLLOUT, RunDifference, RunSummary, changed_settings
+from icpo_cli.report.runs import RunDifference, RunSummary, accuracy_text, changed_settings
 from icpo_cli.runs.run_dir import Status
-from icpo_cli.tables.table import text_table
+from icpo_cli.tables.document import text_table
 from icpo_cli.tables.terminal import stdout_console, to_rich
 from icpo_cli.text import printable
 from icpo_cli.track.read import PastRun
 
 ID_LETTERS = 8
 """Shown of a run's id in a list."""
-TITLES = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
-TITLES |= {"general": "General", "math": "Math", HELDOUT: "held out", ROLLOUT: "in rollouts"}
 ACCURACIES = 2
 """Shown of an evaluation in a list."""
 HEADERS = ("id", "name", "kind", "method", "model", "status", "age", "iterations", "accuracy %", "")
@@ -49,7 +46,7 @@ def print_run(summary: RunSummary, children: Sequence[str], artifacts: Sequence[
     head = {
         "run": run.id,
         "name": run.name,
-        "kind": summary.kind.value,
+        "kind": run.kind.value,
         "experiment": run.experiment,
         "status": _status(run),
         "started": _date(run.start_ms),
@@ -59,7 +56,7 @@ def print_run(summary: RunSummary, children: Sequence[str], artifacts: Sequence[
         "method": summary.method or "",
         "model": summary.model or "",
         "iterations": _iterations(summary),
-        "accuracy %": _accuracy(summary.accuracy, len(summary.accuracy)),
+        "accuracy %": accuracy_text(summary.accuracy, len(summary.accuracy)),
         "partial": "yes" if summary.partial else "",
     }
     noted = changed_settings(run)
@@ -82,12 +79,11 @@ def print_text(text: str) -> None:
 def print_difference(left: PastRun, right: PastRun, found: RunDifference) -> None:
     """Print the sections in which two runs differ, then the names of those in which they are equal."""
     names = tuple(f"{run.id[:ID_LETTERS]} {_short(run.name, run)}" for run in (left, right))
-    settings = {"configuration": found.configuration, **found.facts}
     tables = {
         title: to_rich(
             text_table((title, *names), [(key, _shown(one), _shown(other)) for key, (one, other) in changed.items()])
         )
-        for title, changed in settings.items()
+        for title, changed in found.sections.items()
     }
     metrics = [
         (name, _number(one), _number(other), f"{other - one:+.6g}") for name, (one, other) in found.metrics.items()
@@ -105,13 +101,13 @@ def _row(summary: RunSummary) -> tuple[str, ...]:
     return (
         run.id[:ID_LETTERS],
         _short(run.name, run),
-        summary.kind.value,
+        run.kind.value,
         summary.method or "-",
         _short(summary.model or "-", run),
         _status(run),
         _span(int(time.time() * 1000) - run.start_ms),
         _iterations(summary) or (f"{summary.jobs_done} jobs" if summary.jobs_done else "-"),
-        _accuracy(summary.accuracy, ACCURACIES) or "-",
+        accuracy_text(summary.accuracy, ACCURACIES) or "-",
         "partial" if summary.partial else "",
     )
 
@@ -127,14 +123,6 @@ def _short(name: str, run: PastRun) -> str:
 
 def _iterations(summary: RunSummary) -> str:
     return "" if summary.iterations is None else "{}/{}".format(*summary.iterations)
-
-
-def _accuracy(accuracy: Mapping[str, float], shown: int) -> str:
-    """Accuracies by name; means of groups come before single benchmarks."""
-    named = [f"{TITLES[name]} {value:.1f}" for name, value in accuracy.items()]
-    benches = [name for name in accuracy if name not in MEANS]
-    left = len(benches) - shown if len(benches) == len(named) else 0
-    return ", ".join(named[:shown]) + (f", {left} more" if left > 0 else "")
 
 
 def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> RenderableType | None:

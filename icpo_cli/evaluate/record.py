@@ -21,8 +21,8 @@ from icpo_cli.interrupt import StopSignal
 from icpo_cli.runs.files import write_text
 from icpo_cli.runs.parquet import write_table
 from icpo_cli.runs.run_dir import Kind, RunDir, Status
-from icpo_cli.tables.markdown import plain_table
-from icpo_cli.tables.table import text_table
+from icpo_cli.tables.document import text_table
+from icpo_cli.tables.formats import plain_table
 from icpo_cli.track.tracker import Tracker
 
 

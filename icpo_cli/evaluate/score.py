@@ -206,7 +206,7 @@ class EvalComparison:
             "stderr": _finite(paired.stderr),
             "ci95": [_finite(value) for value in paired.interval],
             "p_value": _finite(paired.p_value),
-            "smallest_detectable": _finite(paired.minimum_detectable_effect),
+            "minimum_detectable_effect": _finite(paired.minimum_detectable_effect),
         }
 
 

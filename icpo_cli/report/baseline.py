@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
-from icpo_cli.report.names import method_title
-from icpo_cli.report.paper import BaselineRow, variant_key
-from icpo_cli.report.results import COLUMNS, MEANS, NORMAL_95, TITLES, UNKNOWN, EvalRow, Score
-from icpo_cli.report.select import Selection
-from icpo_cli.report.table import (
+from icpo_cli.report.accuracy_table import (
     NOTHING,
-    Report,
     footnotes_of,
     known,
     marks_of,
@@ -21,8 +16,11 @@ from icpo_cli.report.table import (
     score_json,
     variant_json,
 )
+from icpo_cli.report.names import method_title
+from icpo_cli.report.results import COLUMNS, MEANS, NORMAL_95, TITLES, UNKNOWN, EvalRow, Score
+from icpo_cli.report.select import Selection
 from icpo_cli.statistics import minimum_detectable_effect
-from icpo_cli.tables.table import Cell, Column, Document, Table
+from icpo_cli.tables.document import Cell, Column, Document, Table
 
 EQUAL, NO_INTERVAL = "cannot be told apart", "no interval"
 MINUS = "\N{MINUS SIGN}"
@@ -30,18 +28,18 @@ NAMES = ("Table", "Model", "Method", "Verifier")
 BASELINE_COLUMNS = ("table", "model", "method", "setting", "bench", "printed", "theirs")
 OUR_COLUMNS = (
     *("ours_row", "ours", "stderr", "ci95_low", "ci95_high", "partial"),
-    *("difference", "difference_ci95_low", "difference_ci95_high", "could_show", "verdict"),
+    *("difference", "difference_ci95_low", "difference_ci95_high", "minimum_detectable_effect", "verdict"),
 )
 """Columns of the CSV, after BASELINE_COLUMNS."""
 EXPLANATION = (
-    "Interval: 95 %, of ours, over questions. Difference: ours less theirs, in percentage points. Could show: the true "
-    "difference that so many questions of this spread show at the 5 % level in 80 % of cases. Where theirs comes "
-    "without an error, it is taken to have as many questions as the benchmark and our spread. A difference cannot be "
-    "told apart from none where its own 95 % interval holds 0; by chance one of twenty lies outside."
+    "Interval: 95 % interval of ours, over questions. Difference: ours minus theirs, in percentage points. Detectable: "
+    "the minimum detectable effect, which is the true difference that so many questions of this spread show at the 5 % "
+    "level in 80 % of cases. If theirs has no standard error, it gets ours, scaled to all questions of the benchmark. "
+    "Cannot be told apart: the 95 % interval of the difference contains 0; without a true difference, 1 of 20 does not."
 )
 OTHER_GRADERS = (
-    "The paper's numbers are by its own graders on its own copies of the benchmarks: a difference holds that of the "
-    "graders too."
+    "The paper's numbers come from its own graders and its own copies of the benchmarks: the difference of the graders "
+    "is part of each difference."
 )
 
 
@@ -50,7 +48,7 @@ class BaselineDifference:
     """One of our numbers less the baseline's: percentage points."""
 
     ours: EvalRow
-    theirs: BaselineRow
+    theirs: EvalRow
     column: str
     our_score: Score
     their_score: Score
@@ -71,7 +69,7 @@ class BaselineDifference:
     def notes(self) -> list[str]:
         """Known differences in grader and data."""
         notes = []
-        their_scores = dict(self.theirs.row.named_parts(self.column))
+        their_scores = dict(self.theirs.named_parts(self.column))
         for bench, score in self.ours.named_parts(self.column):
             their = their_scores[bench]
             if UNKNOWN not in (their.grader, score.grader) and their.grader != score.grader:
@@ -89,7 +87,7 @@ class BaselineDifference:
         return "higher" if self.value > 0 else "lower"
 
 
-def baseline_report(selection: Selection, baseline: Sequence[BaselineRow], name: str) -> Report:
+def baseline_report(selection: Selection, baseline: Sequence[EvalRow], name: str) -> Document:
     """Differences, then all rows of the baseline. `name`: paper, or the baseline's file."""
     found = differences(selection.rows, baseline)
     shown = _without_repeats(found)
@@ -98,42 +96,40 @@ def baseline_report(selection: Selection, baseline: Sequence[BaselineRow], name:
     data = {
         "against": name,
         "comparisons": [_difference_json(difference) for difference in found],
-        "theirs": [dict(row.columns) for row in baseline],
+        "theirs": [dict(row.printed) for row in baseline],
         "notes": notes,
     }
-    run_ids = tuple(dict.fromkeys(score.run_id for each in shown for _, score in each.ours.named_parts(each.column)))
-    document = Document(f"Compared with {_called(name)}", tables, tuple(notes))
-    return Report(document, data, tuple(_lines(baseline, found)), run_ids)
+    return Document(f"Compared with {_called(name)}", tables, tuple(notes), data, tuple(_lines(baseline, found)))
 
 
-def differences(ours: Sequence[EvalRow], baseline: Sequence[BaselineRow]) -> list[BaselineDifference]:
+def differences(ours: Sequence[EvalRow], baseline: Sequence[EvalRow]) -> list[BaselineDifference]:
     """Differences of all numbers that both have, in the order of the baseline's rows."""
-    pairs = [(our, their) for their in baseline for our in ours if variant_key(our.variant) == their.key]
+    pairs = [(our, their) for their in baseline for our in ours if our.key == their.key]
     found = [_difference(our, their, column) for our, their in pairs for column in COLUMNS]
     return [difference for difference in found if difference is not None]
 
 
-def misprints(baseline: Sequence[BaselineRow]) -> list[str]:
+def misprints(baseline: Sequence[EvalRow]) -> list[str]:
     """Printed means that differ from the mean of their row's cells."""
     found = []
     for their in baseline:
         for column in MEANS:
-            printed, mean = their.columns.get(column, "").strip(), their.row.score(column)
+            printed, mean = their.printed.get(column, "").strip(), their.score(column)
             if printed and mean is not None and abs(float(printed) - mean.avg_at_k) > 0.1 + 1e-9:
                 found.append(
-                    f"{their.row.title}: {column.capitalize()} is printed as {printed}; the mean of its cells, which "
+                    f"{their.title}: {column.capitalize()} is printed as {printed}; the mean of its cells, which "
                     f"is compared with, is {printed_value(mean.avg_at_k)}"
                 )
     return list(dict.fromkeys(found))
 
 
-def _difference(our: EvalRow, their: BaselineRow, column: str) -> BaselineDifference | None:
-    our_score, their_score = our.score(column), their.row.score(column)
+def _difference(our: EvalRow, their: EvalRow, column: str) -> BaselineDifference | None:
+    our_score, their_score = our.score(column), their.score(column)
     if our_score is None or their_score is None:
         return None
     benches = GROUPS[column] if column in MEANS else [column]
     scores = [our.scores[bench] for bench in benches]
-    errors = [_error(bench, our.scores[bench], their.row.scores[bench]) for bench in benches]
+    errors = [_error(bench, our.scores[bench], their.scores[bench]) for bench in benches]
     stderr = math.sqrt(sum(error**2 for error in errors)) / len(errors)
     return BaselineDifference(
         ours=our,
@@ -173,16 +169,16 @@ def _called(name: str) -> str:
 
 
 def _notes(
-    selection: Selection, baseline: Sequence[BaselineRow], shown: Sequence[BaselineDifference], name: str
+    selection: Selection, baseline: Sequence[EvalRow], shown: Sequence[BaselineDifference], name: str
 ) -> list[str]:
     notes = [*selection.notes]
     if shown:
         notes.append(EXPLANATION)
         notes += [OTHER_GRADERS] if name == "paper" else []
     keys = {their.key for their in baseline}
-    alone = [row.title for row in selection.rows if variant_key(row.variant) not in keys]
+    alone = [row.title for row in selection.rows if row.key not in keys]
     if alone:
-        notes.append(f"Ours that find no row there by model, method and setting: {'; '.join(alone)}.")
+        notes.append(f"Ours without a row there of the same model, method and setting: {'; '.join(alone)}.")
     return notes + [f"{text}." for text in misprints(baseline)]
 
 
@@ -193,7 +189,7 @@ def _difference_table(found: Sequence[BaselineDifference], name: str) -> Table:
     for title, group in groupby(found, key=_group_title):
         groups.append((title, tuple(_cells(each, letters) for each in group)))
     theirs = "Paper" if name == "paper" else "Theirs"
-    headings = ("Ours", "95 % interval", theirs, "Difference", "Could show")
+    headings = ("Ours", "95 % interval", theirs, "Difference", "Detectable")
     return Table(
         title=f"Ours and {'the paper’s' if name == 'paper' else 'theirs'}",
         columns=(
@@ -215,7 +211,11 @@ def _cells(each: BaselineDifference, letters: dict[str, str]) -> tuple[Cell, ...
     low, high = each.our_score.ci95
     return (
         Cell(TITLES[each.column]),
-        Cell(number_text(each.our_score.avg_at_k), marks=marks_of(each.our_score.partial, each.notes, letters)),
+        Cell(
+            number_text(each.our_score.avg_at_k),
+            marks=marks_of(each.our_score.partial, each.notes, letters),
+            run_id=each.our_score.run_id,
+        ),
         Cell(NOTHING if math.isnan(low) else f"{low:.1f} to {high:.1f}"),
         Cell(number_text(each.their_score.avg_at_k)),
         Cell(f"{each.value:+.1f}".replace("-", MINUS)),
@@ -224,9 +224,9 @@ def _cells(each: BaselineDifference, letters: dict[str, str]) -> tuple[Cell, ...
     )
 
 
-def _baseline_table(baseline: Sequence[BaselineRow], name: str) -> Table:
+def _baseline_table(baseline: Sequence[EvalRow], name: str) -> Table:
     """Every row of the baseline, with its cells as they are written there."""
-    columns = [column for column in COLUMNS if any(their.columns.get(column) for their in baseline)]
+    columns = [column for column in COLUMNS if any(their.printed.get(column) for their in baseline)]
     return Table(
         title=f"Rows of {_called(name)}",
         columns=(*(Column(text, numeric=False) for text in NAMES), *(Column(TITLES[column]) for column in columns)),
@@ -234,11 +234,11 @@ def _baseline_table(baseline: Sequence[BaselineRow], name: str) -> Table:
     )
 
 
-def _baseline_cells(their: BaselineRow, columns: Sequence[str]) -> tuple[Cell, ...]:
-    variant = their.row.variant
+def _baseline_cells(their: EvalRow, columns: Sequence[str]) -> tuple[Cell, ...]:
+    variant = their.variant
     method = method_title(variant.method) + (f" ({variant.setting})" if variant.setting else "")
-    texts = (their.table.removeprefix("table"), variant.model, method, their.columns.get("verifier", ""))
-    numbers = (their.columns.get(column) or NOTHING for column in columns)
+    texts = (their.table.removeprefix("table"), variant.model, method, their.printed.get("verifier", ""))
+    numbers = (their.printed.get(column) or NOTHING for column in columns)
     return tuple(Cell(text) for text in (*texts, *numbers))
 
 
@@ -250,19 +250,19 @@ def _difference_json(each: BaselineDifference) -> dict[str, object]:
         "theirs": each.their_score.avg_at_k,
         "difference": each.value,
         "difference_ci95": [known(bound) for bound in each.ci95],
-        "could_show": known(each.minimum_detectable_effect),
+        "minimum_detectable_effect": known(each.minimum_detectable_effect),
         "verdict": each.verdict,
         "differs": each.notes,
     }
 
 
-def _lines(baseline: Sequence[BaselineRow], found: Sequence[BaselineDifference]) -> list[tuple[object, ...]]:
+def _lines(baseline: Sequence[EvalRow], found: Sequence[BaselineDifference]) -> list[tuple[object, ...]]:
     """CSV rows: one for each number of the baseline and each of ours that it is compared with."""
     lines: list[tuple[object, ...]] = [(*BASELINE_COLUMNS, *OUR_COLUMNS)]
     for their in baseline:
-        variant = their.row.variant
+        variant = their.variant
         for column in COLUMNS:
-            score, printed = their.row.score(column), their.columns.get(column, "")
+            score, printed = their.score(column), their.printed.get(column, "")
             if score is None and not printed:
                 continue
             names = (their.table, variant.model, variant.method, variant.setting)

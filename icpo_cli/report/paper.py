@@ -8,15 +8,14 @@ import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from icpo_cli.config.load import nearest
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.errors import UserError
-from icpo_cli.report.names import family, same_method, same_model
+from icpo_cli.report.accuracy_table import SCORE_COLUMNS
+from icpo_cli.report.names import family
 from icpo_cli.report.results import MEANS, UNKNOWN, EvalRow, ModelVariant, Score
-from icpo_cli.report.table import SCORE_COLUMNS
 
 PAPER = Path(__file__).with_name("paper_tables.csv")
 NEEDED = ("model", "method")
@@ -24,34 +23,12 @@ KNOWN = (*NEEDED, "table", "family", "setting", "verifier", "printed_as", "note"
 COARSE_TABLE = "table2"
 
 
-@dataclass(frozen=True)
-class BaselineRow:
-    """One row of a baseline."""
-
-    columns: Mapping[str, str]
-    """The file's cells, unchanged."""
-    row: EvalRow
-
-    @property
-    def table(self) -> str:
-        return self.columns.get("table", "")
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Equal for rows of the same model, method and setting, ours and the baseline's."""
-        return variant_key(self.row.variant)
-
-
-def variant_key(variant: ModelVariant) -> tuple[str, str, str]:
-    return same_model(variant.model), same_method(variant.method), variant.setting
-
-
-def paper_rows() -> tuple[BaselineRow, ...]:
+def paper_rows() -> tuple[EvalRow, ...]:
     """All 42 rows of the paper's Tables 1 to 4."""
     return read_table(PAPER)
 
 
-def read_table(path: Path) -> tuple[BaselineRow, ...]:
+def read_table(path: Path) -> tuple[EvalRow, ...]:
     """Rows of a CSV file. Raises UserError, one line naming file, line and column."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -67,7 +44,7 @@ def read_table(path: Path) -> tuple[BaselineRow, ...]:
     except csv.Error as error:
         raise UserError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
     if not rows:
-        raise UserError(f"{path}: holds no rows")
+        raise UserError(f"{path}: has no rows")
     return rows
 
 
@@ -85,7 +62,7 @@ def _check_columns(path: Path, found: Sequence[str]) -> None:
         raise UserError(f"{path}: no column of a benchmark; they are called {', '.join(BENCHMARKS)}")
 
 
-def _row(location: str, columns: dict[str, str]) -> BaselineRow:
+def _row(location: str, columns: dict[str, str]) -> EvalRow:
     if None in columns or None in columns.values():
         count = "more" if None in columns else "fewer"
         raise UserError(f"{location}: has {count} cells than the first line has columns")
@@ -111,7 +88,7 @@ def _row(location: str, columns: dict[str, str]) -> BaselineRow:
         setting=columns.get("setting", "coarse" if coarse else ""),
         verifier=columns.get("verifier", "none") or "none",
     )
-    return BaselineRow(columns, EvalRow(variant, scores))
+    return EvalRow(variant, scores, columns)
 
 
 def _number(location: str, columns: Mapping[str, str], name: str) -> float | None:
@@ -120,8 +97,8 @@ def _number(location: str, columns: Mapping[str, str], name: str) -> float | Non
         return None
     # float() also accepts nan, inf and 1_0.
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE):
-        raise UserError(f"{location}: column '{name}' holds {text!r}, not a number")
+        raise UserError(f"{location}: column '{name}' is {text!r}, not a number")
     value = float(text)
     if not 0 <= value <= 100:
-        raise UserError(f"{location}: column '{name}' holds {text}; accuracies are percent, from 0 to 100")
+        raise UserError(f"{location}: column '{name}' is {text}; accuracies are percent, from 0 to 100")
     return value

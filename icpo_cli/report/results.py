@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
 from icpo_cli.report import names
@@ -67,6 +67,19 @@ class EvalRow:
     variant: ModelVariant
     scores: Mapping[str, Score]
     """By benchmark; a benchmark without an evaluation is absent."""
+    printed: Mapping[str, str] = field(default_factory=dict)
+    """The cells of a baseline's file, unchanged."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Equal for rows of the same model, method and setting, ours and the baseline's."""
+        variant = self.variant
+        return names.same_model(variant.model), names.same_method(variant.method), variant.setting
+
+    @property
+    def table(self) -> str:
+        """The paper's table that a baseline's row is from: table1; empty for other rows."""
+        return self.printed.get("table", "")
 
     @property
     def title(self) -> str:

@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from icpo_cli.config.load import flatten, load_config, nearest, preset_names, to_tree
-from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
+from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.errors import UserError
+from icpo_cli.report.results import MEANS, TITLES
 from icpo_cli.runs.run_dir import Kind
+from icpo_cli.text import some
 from icpo_cli.track.read import PastRun
 
 HELDOUT = "heldout"
 ROLLOUT = "rollout"
 """Accuracy of the training responses, for runs without held-out questions."""
-MEANS = [name for name in GROUPS if name != "all"]
-SUGGESTED = 5
-"""Runs that an error message names."""
+TITLES_OF_ACCURACY = {**TITLES, HELDOUT: "held out", ROLLOUT: "in rollouts"}
 SECTIONS = {"data": "data.", "code": "code.", "packages": "package."}
 """Prefix of the tags in each section of a difference; other tags are OTHER_TAGS."""
 OTHER_TAGS = "facts"
@@ -28,14 +28,13 @@ class RunSummary:
     """Facts that a list shows of a run; None if runs of its kind have no such fact."""
 
     run: PastRun
-    kind: Kind
     method: str | None = None
     """For an evaluation: its training run's."""
     model: str | None = None
     iterations: tuple[int, int] | None = None
     """Iterations of a training run: done, and configured."""
     accuracy: Mapping[str, float] = field(default_factory=dict)
-    """Percent: of a training run under HELDOUT or ROLLOUT, of an evaluation by benchmark and group mean."""
+    """Percent: of a training run under HELDOUT or ROLLOUT, of an evaluation by group mean and benchmark."""
     jobs_done: str | None = None
     """Done jobs of a study: 3 of 12."""
     partial: bool = False
@@ -46,9 +45,8 @@ class RunSummary:
 class RunDifference:
     """Values in which two runs differ."""
 
-    configuration: Mapping[str, Pair]
-    facts: Mapping[str, Mapping[str, Pair]]
-    """By section: data, code, packages, facts."""
+    sections: Mapping[str, Mapping[str, Pair]]
+    """Configuration, data, code, packages, facts."""
     metrics: Mapping[str, tuple[float, float]]
     """Latest values of the metrics that both runs have."""
     left_alone: Mapping[str, float]
@@ -65,8 +63,8 @@ def find_run(runs: Sequence[PastRun], name: str, option: str) -> PastRun:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"{option} {name}: several runs match: {_some(found)}; give more of the id")
-    raise UserError(f"{option} {name}: no such run in the store; newest: {_some(runs)}")
+        raise UserError(f"{option} {name}: several runs match: {_named(found)}; give more of the id")
+    raise UserError(f"{option} {name}: no such run in the store; newest: {_named(runs)}")
 
 
 def summaries(runs: Sequence[PastRun], experiment: str | None = None, kind: str | None = None) -> list[RunSummary]:
@@ -79,7 +77,7 @@ def summaries(runs: Sequence[PastRun], experiment: str | None = None, kind: str 
         raise UserError(f"--kind: unknown kind '{kind}'{nearest(kind, kinds)}")
     by_id = {run.id: run for run in runs}
     found = [_summary(run, by_id) for run in runs if experiment in (None, run.experiment)]
-    return [summary for summary in found if kind in (None, summary.kind.value)]
+    return [summary for summary in found if kind in (None, summary.run.kind.value)]
 
 
 def changed_settings(run: PastRun) -> dict[str, str]:
@@ -91,59 +89,60 @@ def changed_settings(run: PastRun) -> dict[str, str]:
 
 
 def difference(left: PastRun, right: PastRun) -> RunDifference:
-    facts: dict[str, dict[str, Pair]] = {section: {} for section in (*SECTIONS, OTHER_TAGS)}
+    sections: dict[str, dict[str, Pair]] = {"configuration": _unequal(left.params, right.params)}
+    sections |= {section: {} for section in (*SECTIONS, OTHER_TAGS)}
     for key, pair in _unequal(left.tags, right.tags).items():
         section = next((name for name, prefix in SECTIONS.items() if key.startswith(prefix)), OTHER_TAGS)
-        facts[section][key] = pair
+        sections[section][key] = pair
     pairs = {key: (left.metrics[key], right.metrics[key]) for key in sorted(left.metrics.keys() & right.metrics.keys())}
     return RunDifference(
-        configuration=_unequal(left.params, right.params),
-        facts=facts,
+        sections=sections,
         metrics={key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
         left_alone={key: value for key, value in left.metrics.items() if key not in right.metrics},
         right_alone={key: value for key, value in right.metrics.items() if key not in left.metrics},
     )
 
 
-def _some(runs: Sequence[PastRun]) -> str:
-    shown = ", ".join(f"{run.id[:12]} ({run.name})" for run in runs[:SUGGESTED])
-    return shown + (f", ... ({len(runs):,} in all)" if len(runs) > SUGGESTED else "")
+def _named(runs: Sequence[PastRun]) -> str:
+    return some([f"{run.id[:12]} ({run.name})" for run in runs])
 
 
 def _summary(run: PastRun, by_id: Mapping[str, PastRun]) -> RunSummary:
-    kind = run.kind
-    if kind is Kind.STUDY:
-        return RunSummary(run, kind, model=run.params.get("model.path"), jobs_done=run.tags.get("study.jobs_done"))
-    if kind is Kind.EVAL:
+    if run.kind is Kind.STUDY:
+        return RunSummary(run, model=run.params.get("model.path"), jobs_done=run.tags.get("study.jobs_done"))
+    if run.kind is Kind.EVAL:
         trained = by_id.get(run.parent or "")
         return RunSummary(
-            run=run,
-            kind=kind,
+            run,
             method=trained.params.get("method.name") if trained and trained.kind is Kind.TRAIN else None,
             model=run.tags.get("model.name"),
-            accuracy=_evaluated(run),
+            accuracy=accuracy_of(run),
             partial=run.tags.get("eval.partial") == "true",
         )
     wanted = run.params.get("train.iterations")
     return RunSummary(
-        run=run,
-        kind=kind,
+        run,
         method=run.params.get("method.name"),
         model=run.params.get("model.path"),
         iterations=None if wanted is None else (run.last_step, int(wanted)),
-        accuracy=_trained(run),
+        accuracy=accuracy_of(run),
     )
 
 
-def _evaluated(run: PastRun) -> dict[str, float]:
-    names = [*MEANS, *BENCHMARKS]
-    return {name: run.metrics[f"eval/{name}/avg_at_k"] for name in names if f"eval/{name}/avg_at_k" in run.metrics}
+def accuracy_of(run: PastRun) -> dict[str, float]:
+    """Latest accuracies in percent: of an evaluation by group mean and benchmark, of a training run one at most."""
+    names = [HELDOUT] if run.kind is Kind.TRAIN else [*MEANS, *BENCHMARKS]
+    found = {name: run.metrics[f"eval/{name}/avg_at_k"] for name in names if f"eval/{name}/avg_at_k" in run.metrics}
+    if run.kind is Kind.TRAIN and not found and "accuracy" in run.metrics:
+        return {ROLLOUT: 100 * run.metrics["accuracy"]}
+    return found
 
 
-def _trained(run: PastRun) -> dict[str, float]:
-    if f"eval/{HELDOUT}/avg_at_k" in run.metrics:
-        return {HELDOUT: run.metrics[f"eval/{HELDOUT}/avg_at_k"]}
-    return {ROLLOUT: 100 * run.metrics["accuracy"]} if "accuracy" in run.metrics else {}
+def accuracy_text(accuracy: Mapping[str, float], most: int) -> str:
+    """The first accuracies in words, and how many benchmarks more there are."""
+    named = [f"{TITLES_OF_ACCURACY[name]} {value:.1f}" for name, value in accuracy.items()]
+    left = 0 if set(accuracy) & set(MEANS) else len(named) - most
+    return ", ".join(named[:most]) + (f", {left} more" if left > 0 else "")
 
 
 def _unequal(left: Mapping[str, str], right: Mapping[str, str]) -> dict[str, Pair]:

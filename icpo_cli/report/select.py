@@ -33,6 +33,8 @@ from icpo_cli.track.read import PastRun
 ID_LETTERS = 8
 ROWS_NAMED = 5
 """Rows that a note names."""
+LEVELS = 2
+"""Below a study: its training runs, and their evaluations."""
 KEYS = ("family", "model", "method", "setting", "verifier", "run")
 
 
@@ -90,12 +92,41 @@ def select(runs: Sequence[PastRun], request: ReportRequest) -> Selection:
     return replace(selection, notes=(*selection.notes, *_temperatures(selection, found)))
 
 
+def has_evaluations(runs: Sequence[PastRun], request: ReportRequest) -> bool:
+    """Whether there are finished evaluations for a table, or the user asked for some explicitly."""
+    return bool(request.rows or request.tags or evaluations_of(listed_runs(runs, request, ())))
+
+
+def listed_runs(runs: Sequence[PastRun], request: ReportRequest, tabled: Sequence[str]) -> list[PastRun]:
+    """The whole store, or the requested runs with all runs above and below them.
+
+    `tabled`: ids of the evaluations in the tables. Raises UserError.
+    """
+    if request == ReportRequest(mixed=request.mixed):
+        return list(runs)
+    by_id = {run.id: run for run in runs}
+    kept = {*tabled, *(find_run(runs, name, "RUN").id for name in request.runs)}
+    if request.experiment is not None and not request.runs:
+        kept |= {run.id for run in runs if run.experiment == request.experiment}
+        if not kept:
+            known = nearest(request.experiment, sorted({run.experiment for run in runs}))
+            raise UserError(f"--experiment {request.experiment}: has no runs{known}")
+    for _ in range(LEVELS):
+        kept |= {run.id for run in runs if run.parent in kept}
+    for run_id in list(kept):
+        above = by_id[run_id].parent
+        while above in by_id:
+            kept.add(above)
+            above = by_id[above].parent
+    return [run for run in runs if run.id in kept]
+
+
 def read_rows(path: Path) -> tuple[RequestedRow, ...]:
     """Rows of a --rows file. Raises UserError, one line naming file, row and key."""
     document = read_yaml(path)
     rows = document.get("rows")
     if set(document) != {"rows"} or not isinstance(rows, list) or not rows:
-        raise UserError(f"{path}: must hold 'rows' alone, a list of {{{', '.join(KEYS)}}}")
+        raise UserError(f"{path}: must have the key 'rows' alone, a list of {{{', '.join(KEYS)}}}")
     return tuple(_read_row(f"{path}: row {number}", row) for number, row in enumerate(rows, 1))
 
 
@@ -120,9 +151,7 @@ def _read_row(location: str, row: Any) -> RequestedRow:
 def _filtered(evaluations: Sequence[PastEvaluation], request: ReportRequest) -> list[PastEvaluation]:
     """Evaluations of the requested experiment, with the requested tags."""
     if not evaluations:
-        raise UserError(
-            "the store holds no finished evaluation: `icpo eval` makes one; a study's outcome: icpo runs show"
-        )
+        raise UserError("the store has no finished evaluation: `icpo eval` makes one; a study's result: icpo runs show")
     found = list(evaluations)
     if request.experiment is not None:
         known = sorted({each.run.experiment for each in found})
@@ -190,7 +219,7 @@ def _evaluations_under(run: PastRun, found: Sequence[PastEvaluation], option: st
         if run.id == each.run.parent or (each.training and run.id in (each.training.id, each.training.parent))
     ]
     if not itself and not under:
-        elsewhere = "; its own outcome: icpo runs show, and --out DIR" if run.kind is Kind.STUDY else ""
+        elsewhere = "; its own result: icpo runs show, and --out DIR" if run.kind is Kind.STUDY else ""
         raise UserError(
             f"{option} {run.id[:ID_LETTERS]} ({run.name}): has no finished evaluation among those asked for{elsewhere}"
         )

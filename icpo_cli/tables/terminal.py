@@ -9,15 +9,15 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from icpo_cli.tables.table import LETTERS, Cell, Document, Rank, Table, text_table
+from icpo_cli.tables.document import LETTERS, Cell, Document, Highlight, Table, text_table
 from icpo_cli.text import one_line, printable
 
 WHOLE_LINES = 500
 """Width that keeps paths and keys on one line when output is piped."""
 RAISED = str.maketrans(LETTERS, "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", ",")
-STYLES = {Rank.BEST: "bold", Rank.SECOND: "underline"}
-PLAIN = {Rank.BEST: "¹", Rank.SECOND: "²"}
-"""Marks of ranks where the output has no styles."""
+STYLES = {Highlight.BEST: "bold", Highlight.SECOND: "underline"}
+PLAIN = {Highlight.BEST: "¹", Highlight.SECOND: "²"}
+"""Marks of highlights where the output has no styles."""
 WIDEST_NAME = 32
 """Characters of a name in one line; a longer one continues on the next line."""
 
@@ -33,7 +33,7 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def to_rich(table: Table, collapse_padding: bool = False) -> rich_table.Table:
-    """A table of plain texts in rich's form: no box, long cells folded. Rank, error, marks and groups are not shown."""
+    """A table of plain texts in rich's form: no box, long cells folded; highlights, marks and groups are not shown."""
     shown = rich_table.Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=collapse_padding)
     for column in table.columns:
         shown.add_column(Text(printable(column.name)), justify=_justify(column.numeric), overflow="fold")
@@ -48,12 +48,12 @@ def print_document(document: Document, console: Console) -> None:
     for table in document.tables:
         if len(document.tables) > 1:
             console.print(Text(f"\n{one_line(table.title)}", style="bold"), soft_wrap=True)
-        _print_ranked(table, console)
+        _print_highlighted(table, console)
     for note in document.notes:
         console.print(Text(f"\n{one_line(note)}"), soft_wrap=True)
 
 
-def _print_ranked(table: Table, console: Console) -> None:
+def _print_highlighted(table: Table, console: Console) -> None:
     styled = console.is_terminal
     room = [_marks_room(table, index, styled) for index in range(len(table.columns))]
     widths = [_width(table, index, width) for index, width in enumerate(room)]
@@ -69,8 +69,8 @@ def _print_ranked(table: Table, console: Console) -> None:
             for row in rows:
                 shown.add_row(*(_text(row[index], room[index], styled) for index in columns))
             console.print(shown)
-    if not styled and any(cell.rank for row in table.rows for cell in row):
-        console.print(Text(f"{PLAIN[Rank.BEST]} best, {PLAIN[Rank.SECOND]} second"))
+    if not styled and any(cell.highlight for row in table.rows for cell in row):
+        console.print(Text(f"{PLAIN[Highlight.BEST]} best, {PLAIN[Highlight.SECOND]} second"))
     for mark, note in table.footnotes:
         console.print(Text(f"{mark.translate(RAISED)} {one_line(note)}"), soft_wrap=True)
 
@@ -122,8 +122,8 @@ def _plain(cell: Cell) -> str:
 
 
 def _marks(cell: Cell, styled: bool) -> str:
-    rank = PLAIN[cell.rank] if cell.rank and not styled else ""
-    return rank + cell.marks.translate(RAISED)
+    highlight = PLAIN[cell.highlight] if cell.highlight and not styled else ""
+    return highlight + cell.marks.translate(RAISED)
 
 
 def _marks_room(table: Table, index: int, styled: bool) -> int:
@@ -132,7 +132,7 @@ def _marks_room(table: Table, index: int, styled: bool) -> int:
 
 
 def _text(cell: Cell, room: int, styled: bool) -> Text:
-    shown = Text(one_line(cell.text), style=STYLES[cell.rank] if cell.rank else "")
+    shown = Text(one_line(cell.text), style=STYLES[cell.highlight] if cell.highlight else "")
     if cell.error:
         shown.append(f" ± {one_line(cell.error)}", style="not bold not underline")
     return shown.append(_marks(cell, styled).ljust(room), style="not bold not underline")

@@ -155,7 +155,7 @@ def test_a_column_names_the_compared_arm_if_it_differs_between_rows(study: Study
     assert [row[6] for row in table.texts] == ["", "grpo", "grpo", "noisy grpo"]
     assert table.texts[1][3:6] == ("20.0 ± 0.0", "65.0 ± 7.8", "65.0 ± 7.8")
     assert table.texts[2][7:] == ("-10.0", "-10.4 to -9.6", "worse")
-    assert "98.33 % each (Bonferroni)" in " ".join(notes(result(study)))
+    assert "98.33 % each, 95 % for all 3 together (Bonferroni)" in " ".join(notes(result(study)))
 
 
 def test_csv_has_every_number_and_seed(study: Study) -> None:

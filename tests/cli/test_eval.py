@@ -141,12 +141,12 @@ def test_an_earlier_evaluation_is_graded_again_and_compared_with(sums: Path, icp
     [comparison] = worse["comparisons"]
     assert (comparison["n"], comparison["difference"]) == (30, -20.0)
     assert comparison["ci95"][0] < -20 < comparison["ci95"][1] < 0
-    assert comparison["p_value"] < 0.05 and comparison["smallest_detectable"] > 0
+    assert comparison["p_value"] < 0.05 and comparison["minimum_detectable_effect"] > 0
     again = icpo_here("eval", "--rescore", worse["run_id"], "--against", better["run_id"][:10], "--json").document
     assert again["comparisons"] == worse["comparisons"]
     assert [r | {"seconds": 0} for r in again["results"]] == [r | {"seconds": 0} for r in worse["results"]]
     shown = icpo_here("eval", "--rescore", worse["run_id"], "--against", better["run_id"]).out
-    assert "-20.0" in shown and "could show" in shown
+    assert "-20.0" in shown and "detectable" in shown
     strict = icpo_here("eval", "--rescore", worse["run_id"], "eval.extract=answer_tag", "--json").document
     assert strict["results"][0]["verdicts"]["no_answer"] == 6
 

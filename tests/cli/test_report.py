@@ -225,12 +225,12 @@ def test_against_the_paper(evaluated: Evaluated, report: Callable) -> None:
     found = {(each["ours"]["model"], each["table"], each["bench"]): each for each in document["comparisons"]}
     gpqa = found["Qwen2.5-7B", "table1", "gpqa"]
     assert gpqa["difference"] == pytest.approx(evaluated.expected["Qwen2.5-7B"]["gpqa"] - 32.4)
-    assert gpqa["verdict"] == "higher" and 0 < gpqa["could_show"] < 20
+    assert gpqa["verdict"] == "higher" and 0 < gpqa["minimum_detectable_effect"] < 20
     assert ("Qwen2.5-3B", "table3", "math") in found and ("Qwen2.5-3B", "table1", "math") not in found
     second = report("--against", "paper", "--table", "2", "--format", "json").document
     assert [row["printed_as"] for row in second["theirs"]] == ["Baseline", "+ GRPO", "+ ICPO"]
     out = report("--against", "paper").out
-    assert "Qwen2.5-7B base, Table 1" in out and "Qwen3-4B" in out and "graders too" in out
+    assert "Qwen2.5-7B base, Table 1" in out and "Qwen3-4B" in out and "its own graders" in out
 
 
 def test_a_table_against_one_of_our_own(evaluated: Evaluated, report: Callable, tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_no_store_and_no_evaluation(icpo_here: Callable, tmp_path: Path, monkeyp
     assert (done.status, done.out) == (
         2,
         "",
-    ) and "the store holds no finished evaluation: `icpo eval` makes one" in done.err
+    ) and "the store has no finished evaluation: `icpo eval` makes one" in done.err
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.errors import UserError
+from icpo_cli.report.accuracy_table import accuracy_table
 from icpo_cli.report.baseline import baseline_report, differences, misprints
 from icpo_cli.report.paper import PAPER, paper_rows, read_table
 from icpo_cli.report.select import ReportRequest, Selection, select
-from icpo_cli.report.table import FORMATS, table_report
+from icpo_cli.tables.formats import FORMATS
 from icpo_cli.track.read import PastRun
 from tests.report.runs import evaluated, trained
 
@@ -40,7 +41,7 @@ def test_all_42_rows_stand_as_they_are_in_every_format() -> None:
     report = baseline_report(selection(evaluated("e", SEVEN)), paper_rows(), "paper")
     assert len(lines) == 42 and report.data["theirs"] == lines
     cells = [line[column] for line in lines for column in list(line)[5:14]]
-    [_, rows] = report.document.tables
+    [_, rows] = report.tables
     assert [cell.text for row in rows.rows for cell in row[4:]] == [c or "–" for c in cells]
     written = csv.DictReader(io.StringIO(FORMATS["csv"](report)))
     assert [line["printed"] for line in written] == [cell for cell in cells if cell]
@@ -77,7 +78,7 @@ def test_few_questions_of_ours_do_not_widen_their_error() -> None:
     chosen = selection(evaluated("e", {"aime24": 40.0}, n=10, stderr=6.0, partial=True))
     first = differences(chosen.rows, paper_rows())[0]
     assert first.stderr == pytest.approx(math.hypot(6.0, 6.0 * math.sqrt(10 / 30)))
-    [table, _] = baseline_report(chosen, paper_rows(), "paper").document.tables
+    [table, _] = baseline_report(chosen, paper_rows(), "paper").tables
     assert table.rows[0][1].marks == "†" and table.footnotes[0][0] == "†"
 
 
@@ -107,7 +108,7 @@ def test_a_mean_is_compared_with_the_mean_of_their_cells() -> None:
 def test_a_number_that_recurs_is_shown_once_and_is_in_the_csv_each_time() -> None:
     ours = selection(trained("t", "method=grpo"), evaluated("e", {"gpqa": 40.0}, parent="t"))
     report = baseline_report(ours, paper_rows(), "paper")
-    [table, _] = report.document.tables
+    [table, _] = report.tables
     assert [(heading, len(rows)) for heading, rows in table.groups] == [("Qwen2.5-7B GRPO, Table 1", 1)]
     assert [each["table"] for each in report.data["comparisons"]] == ["table1", "table3", "table4"]
 
@@ -134,19 +135,19 @@ def test_schedules_are_compared_with_table_4() -> None:
 
 def test_ours_without_a_counterpart_are_named() -> None:
     report = baseline_report(selection(evaluated("e", {"gpqa": 1.0}, model="my-model")), paper_rows(), "paper")
-    assert len(report.document.tables) == 1 and report.data["comparisons"] == []
-    assert any("my-model base" in note for note in report.document.notes)
+    assert len(report.tables) == 1 and report.data["comparisons"] == []
+    assert any("my-model base" in note for note in report.notes)
 
 
 def test_our_own_csv_can_be_compared_with(tmp_path: Path) -> None:
     first = selection(evaluated("e", {"gpqa": 40.0, "math500": 70.0}))
-    path = theirs_from(tmp_path, FORMATS["csv"](table_report(first, 1, errors=False)))
+    path = theirs_from(tmp_path, FORMATS["csv"](accuracy_table(first, 1, errors=False)))
     now = selection(evaluated("f", {"gpqa": 43.0, "math500": 71.0}, grader="5", stderr=1.5))
     found = differences(now.rows, read_table(path))
     assert [(each.column, each.value) for each in found] == [("gpqa", 3.0), ("math500", 1.0)]
     assert found[0].stderr == pytest.approx(2.5)  # theirs is in the file: sqrt(1.5² + 2²)
     assert found[0].notes == ["Graded by verifier 5, theirs by 4."]
-    [table, _] = baseline_report(now, read_table(path), str(path)).document.tables
+    [table, _] = baseline_report(now, read_table(path), str(path)).tables
     assert table.rows[0][1].marks == "a" and table.footnotes == (("a", "Graded by verifier 5, theirs by 4."),)
 
 
@@ -154,12 +155,12 @@ HEAD = "model,method,gpqa\n"
 FILES = {
     "no file": (None, "theirs.csv: no such file"),
     "empty": ("", "theirs.csv: no column 'model'; needed"),
-    "no rows": (HEAD, "theirs.csv: holds no rows"),
+    "no rows": (HEAD, "theirs.csv: has no rows"),
     "no benchmark": ("model,method\nx,base\n", "no column of a benchmark; they are called mmlu_pro, gpqa"),
     "a column": ("model,method,gpka\nx,base,1\n", "theirs.csv: unknown column 'gpka'; nearest: gpqa"),
     "twice": ("model,method,gpqa,gpqa\nx,base,1,1\n", "two columns are called 'gpqa'"),
-    "a word": (f"{HEAD}x,base,1\ny,base,high\n", "theirs.csv:3: column 'gpqa' holds 'high', not a number"),
-    "nan": (f"{HEAD}x,base,nan\n", "theirs.csv:2: column 'gpqa' holds 'nan', not a number"),
+    "a word": (f"{HEAD}x,base,1\ny,base,high\n", "theirs.csv:3: column 'gpqa' is 'high', not a number"),
+    "nan": (f"{HEAD}x,base,nan\n", "theirs.csv:2: column 'gpqa' is 'nan', not a number"),
     "too much": (f"{HEAD}x,base,101\n", "accuracies are percent, from 0 to 100"),
     "short": (f"{HEAD}x,base\n", "theirs.csv:2: has fewer cells than the first line has columns"),
     "long": (f"{HEAD}x,base,1,2\n", "theirs.csv:2: has more cells"),

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from icpo_cli.report.accuracy_table import accuracy_table
 from icpo_cli.report.baseline import baseline_report
 from icpo_cli.report.paper import paper_rows
 from icpo_cli.report.select import ReportRequest, select
-from icpo_cli.report.table import FORMATS, Report, table_report
-from icpo_cli.tables.html import html_tables
-from icpo_cli.tables.table import Cell, Column, Document, Rank, Table, footnote_mark
+from icpo_cli.tables.document import Cell, Column, Document, Highlight, Table, footnote_mark
+from icpo_cli.tables.formats import FORMATS, html_tables
 from icpo_cli.tables.terminal import print_document
 from tests.report.runs import evaluated
 
@@ -28,14 +28,14 @@ HOSTILE = [
 ]
 
 
-def hostile_report() -> Report:
+def hostile_report() -> Document:
     runs = [
         evaluated(
             f"e{place}", {"gpqa": 30.0 + place, "aime24": 5.0}, model=name, source="responses", partial=place == 1
         )
         for place, name in enumerate(HOSTILE)
     ]
-    return table_report(select(runs, ReportRequest()), 1, errors=True)
+    return accuracy_table(select(runs, ReportRequest()), 1, errors=True)
 
 
 DOCUMENT = Document(
@@ -45,19 +45,18 @@ DOCUMENT = Document(
             "Numbers",
             (Column("Model", numeric=False), Column("GPQA", "Avg@4"), Column("Math")),
             (
-                ("First", ((Cell("x"), Cell("1.0", "0.5", Rank.BEST, "†,a"), Cell("2.0")),)),
-                ("", ((Cell("y"), Cell("0.5", rank=Rank.SECOND), Cell("–")),)),
+                ("First", ((Cell("x"), Cell("1.0", "0.5", Highlight.BEST, "†,a"), Cell("2.0")),)),
+                ("", ((Cell("y"), Cell("0.5", highlight=Highlight.SECOND), Cell("–")),)),
             ),
             (("†", "Partial."), ("a", "Other.")),
         ),
     ),
     ("A note.",),
 )
-REPORT = Report(DOCUMENT, {}, ((),), ())
 
 
 def test_markdown() -> None:
-    assert FORMATS["md"](REPORT) == (
+    assert FORMATS["md"](DOCUMENT) == (
         "# A title\n\n"
         "| Model | GPQA Avg@4 | Math |\n"
         "| --- | ---: | ---: |\n"
@@ -71,7 +70,7 @@ def test_markdown() -> None:
 
 
 def test_latex() -> None:
-    text = FORMATS["tex"](REPORT)
+    text = FORMATS["tex"](DOCUMENT)
     lines = text.splitlines()
     start = lines.index("\\toprule")
     assert lines[start : start + 9] == [
@@ -107,7 +106,7 @@ def test_plain_text_has_marks_of_its_own() -> None:
 
 def test_a_table_wider_than_the_terminal_goes_on_below() -> None:
     text = io.StringIO()
-    print_document(hostile_report().document, Console(file=text, width=80, force_terminal=True))
+    print_document(hostile_report(), Console(file=text, width=80, force_terminal=True))
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text.getvalue()).splitlines()
     assert max(len(line) for line in lines if "±" in line or line.startswith("Model")) <= 80
     headings = [line.split() for line in lines if line.startswith("Model")]
@@ -134,7 +133,7 @@ class Page(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data
+            self.rows[-1][-1] += data.strip("\n")
 
 
 def test_names_are_text_in_html() -> None:
@@ -155,7 +154,7 @@ def test_names_are_text_in_markdown() -> None:
 
 def test_on_a_page_of_runs_a_number_leads_to_its_evaluation() -> None:
     report = hostile_report()
-    links = re.findall(r'<a href="#run/(e\d)">', html_tables(report.document, links=True))
+    links = re.findall(r'<a href="#run/(e\d)">', html_tables(report, links=True))
     assert sorted(links) == sorted(["e0", "e1", "e2", "e3", "e4"] * 2)  # of two benchmarks; a mean leads nowhere
     assert "<a " not in FORMATS["html"](report)
 
@@ -168,7 +167,7 @@ def test_no_format_passes_a_terminal_escape_on(kind: str) -> None:
 
 def test_a_terminal_is_not_commanded() -> None:
     text = io.StringIO()
-    print_document(hostile_report().document, Console(file=text, width=200))
+    print_document(hostile_report(), Console(file=text, width=200))
     assert "\x1b" not in text.getvalue() and "\x07" not in text.getvalue() and "\u202e" not in text.getvalue()
     assert "[bold]rich[/bold]" in text.getvalue()
 
@@ -180,7 +179,7 @@ def test_latex_compiles_as_it_is(name: str, tmp_path: Path) -> None:
     report = {
         "hostile": hostile_report,
         "paper": lambda: baseline_report(ours, paper_rows(), "paper"),
-        "document": lambda: REPORT,
+        "document": lambda: DOCUMENT,
     }[name]()
     (tmp_path / "report.tex").write_text(FORMATS["tex"](report), encoding="utf-8")
     done = subprocess.run(

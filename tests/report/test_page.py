@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from icpo_cli.report.page import write_page
-from icpo_cli.report.table import Report
-from icpo_cli.tables.table import Cell, Column, Document, Rank, Table
+from icpo_cli.tables.document import Cell, Column, Document, Highlight, Table
 from icpo_cli.track.read import open_store
 from tests.report.stores import HOSTILE, Made, train
 
@@ -30,9 +29,9 @@ def page_folder(made_store: Made, tmp_path_factory: pytest.TempPathFactory) -> P
     """The page of the store that all tests read."""
     folder = tmp_path_factory.mktemp("page")
     store = open_store(str(made_store.folder / "mlflow.db"))
-    cells = (Cell("icpo"), Cell("61.2", rank=Rank.BEST))
+    cells = (Cell("icpo"), Cell("61.2", highlight=Highlight.BEST))
     table = Table("Table 1", (Column("Method", numeric=False), Column("MATH-500")), (("", (cells,)),))
-    write_page(store, store.runs(), [Report(Document("Table 1", (table,)))], folder)
+    write_page(store, store.runs(), [Document("Table 1", (table,))], folder)
     return folder
 
 
@@ -234,14 +233,15 @@ def test_an_evaluation_shows_its_responses_by_benchmark(opened: Callable, made_s
     responses(tab).first.locator("summary").click()
     assert "<answer>7</answer>" in responses(tab).first.locator(".opened").inner_text()
     partial = opened(made_store.eval_partial)
-    assert "40.0 AIME24 (partial)" in partial.locator("#run > .facts").inner_text()
+    assert "AIME24 40.0 (partial)" in partial.locator("#run > .facts").inner_text()
 
 
 @pytest.mark.usefixtures("without_figures")
 def test_a_report_says_what_it_left_out(made_store: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("icpo_cli.report.page.RUNS_WITH_CURVES", 3)
     store = open_store(str(made_store.folder / "mlflow.db"))
-    write_page(store, store.runs(), [Report(Document("t", ()), run_ids=(made_store.eval_grpo,))], tmp_path)
+    table = Table("t", (Column("GPQA"),), (("", ((Cell("1.0", run_id=made_store.eval_grpo),),)),))
+    write_page(store, store.runs(), [Document("t", (table,))], tmp_path)
     sentence = "Of 9 runs, 3 have their curves here and 3 some of their responses"
     assert sentence in (tmp_path / "index.html").read_text()
     with_curves = {run["id"] for run in document_of(tmp_path)["runs"] if run["responses"]}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.errors import UserError
+from icpo_cli.report.accuracy_table import accuracy_table
 from icpo_cli.report.select import ReportRequest, Selection, read_rows, select
-from icpo_cli.report.table import table_report
 from icpo_cli.track.read import PastRun
 from tests.report.runs import evaluated, run, trained
 
@@ -72,14 +72,14 @@ def test_mixed_shows_them_all_with_a_mark_and_no_rank() -> None:
         evaluated("a", {"gpqa": 31.0}, model="Qwen2.5-3B"),
         evaluated("b", {"gpqa": 32.0}, model="Qwen2.5-14B"),
     ]
-    report = table_report(select(runs, ReportRequest(mixed=True)), 1, errors=False)
+    report = accuracy_table(select(runs, ReportRequest(mixed=True)), 1, errors=False)
     rows = {row["model"]: row["cells"]["gpqa"] for row in report.data["rows"]}
     assert {model: cell["rank"] for model, cell in rows.items()} == {
         "Qwen2.5-3B": "second",
         "Qwen2.5-7B": None,
         "Qwen2.5-14B": "best",
     }
-    table = report.document.tables[0]
+    table = report.tables[0]
     assert [note for _, note in table.footnotes] == rows["Qwen2.5-7B"]["differs"]
     assert rows["Qwen2.5-7B"]["differs"] == [
         "Graded by verifier 3; unmarked ones by 4.",
@@ -94,9 +94,9 @@ def test_partial_numbers_are_marked_and_not_ranked() -> None:
         evaluated("b", {"aime24": 10.0}, model="Qwen2.5-3B"),
         evaluated("c", {"aime24": 11.0}, model="Qwen2.5-14B"),
     ]
-    [table] = table_report(select(runs, ReportRequest()), 1, errors=True).document.tables
+    [table] = accuracy_table(select(runs, ReportRequest()), 1, errors=True).tables
     cells = [row[9] for row in table.rows]
-    assert [(cell.text, cell.error, cell.marks, cell.rank and cell.rank.value) for cell in cells] == [
+    assert [(cell.text, cell.error, cell.marks, cell.highlight and cell.highlight.value) for cell in cells] == [
         ("10.0", "2.0", "", "second"),
         ("99.0", "2.0", "†", None),
         ("11.0", "2.0", "", "best"),
@@ -106,9 +106,9 @@ def test_partial_numbers_are_marked_and_not_ranked() -> None:
 
 def test_another_k_than_the_columns_is_said() -> None:
     runs = [evaluated("a", {"aime24": 9.0}, k=1), evaluated("b", {"aime24": 10.0}, model="Qwen2.5-3B")]
-    [table] = table_report(select(runs, ReportRequest()), 1, errors=False).document.tables
+    [table] = accuracy_table(select(runs, ReportRequest()), 1, errors=False).tables
     assert table.columns[9].below == "Avg@16" and table.footnotes == (("a", "Avg@1."),)
-    [alone] = table_report(select(runs[:1], ReportRequest()), 1, errors=False).document.tables
+    [alone] = accuracy_table(select(runs[:1], ReportRequest()), 1, errors=False).tables
     assert alone.columns[9].below == "Avg@1" and alone.footnotes == ()
 
 
@@ -142,8 +142,8 @@ def test_what_is_asked_for_is_shown(request_: ReportRequest, titles: list[str]) 
 
 
 MISTAKES: dict[str, tuple[list[PastRun], ReportRequest, str]] = {
-    "nothing": ([], ReportRequest(), "the store holds no finished evaluation: `icpo eval` makes one"),
-    "no evaluation": ([trained("t")], ReportRequest(), "holds no finished evaluation"),
+    "nothing": ([], ReportRequest(), "the store has no finished evaluation: `icpo eval` makes one"),
+    "no evaluation": ([trained("t")], ReportRequest(), "has no finished evaluation"),
     "no such run": (STORE, ReportRequest(runs=("nosuch",)), "RUN nosuch: no such run in the store; newest: 5555"),
     "several": (STORE, ReportRequest(runs=("e",)), "RUN e: several runs match: e1 (run e1), e2"),
     "not evaluated": ([*STORE, trained("d" * 32)], ReportRequest(runs=("ddd",)), "(run dddd"),
@@ -187,16 +187,16 @@ def test_a_file_says_which_run_fills_which_row(tmp_path: Path) -> None:
     assert second.scores["gpqa"].run_id == "e2" and second.variant.method == "icpo"
     assert third.title == "Qwen2.5-7B ICPO (coarse)" and third.scores["gpqa"].run_id == "e1"
     assert (
-        table_report(Selection((first,), select(STORE, ReportRequest()).versions), 1, False).data["rows"][0]["group"]
+        accuracy_table(Selection((first,), select(STORE, ReportRequest()).versions), 1, False).data["rows"][0]["group"]
         == "My own"
     )
 
 
 ROWS = {
     "no file": (None, "rows.yaml: no such file"),
-    "not a list": ("rows: 3", "rows.yaml: must hold 'rows' alone, a list of {family, model, method"),
-    "empty": ("rows: []", "must hold 'rows' alone"),
-    "more": ("rows: [{run: e1}]\nx: 1", "must hold 'rows' alone"),
+    "not a list": ("rows: 3", "rows.yaml: must have the key 'rows' alone, a list of {family, model, method"),
+    "empty": ("rows: []", "must have the key 'rows' alone"),
+    "more": ("rows: [{run: e1}]\nx: 1", "must have the key 'rows' alone"),
     "a key": ("rows: [{rnu: e1}]", "row 1: unknown key 'rnu'; nearest: run"),
     "no run": ("rows: [{run: e1}, {model: x}]", "row 2: 'run' must name a run"),
     "a number": ("rows: [{run: 123}]", "row 1: 'run' must name a run, or a list of them, in quotes"),

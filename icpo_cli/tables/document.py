@@ -1,18 +1,17 @@
-"""The table record that every format takes."""
+"""Tables, and the document that every format takes."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 PARTIAL_MARK = "†"
 LETTERS = "abcdefghijklmnoprstuvwxyz"
 """Letters that Unicode has as superscripts: all but q."""
 
 
-class Rank(Enum):
-    """Rank of a cell among the cells it is compared with."""
+class Highlight(Enum):
+    """The best and the second best of the cells that are compared with each other."""
 
     BEST = "best"
     SECOND = "second"
@@ -25,7 +24,7 @@ class Cell:
     text: str
     error: str = ""
     """Standard error, where it was asked for: 1.2."""
-    rank: Rank | None = None
+    highlight: Highlight | None = None
     marks: str = ""
     """Marks of its footnotes: †,a,b."""
     run_id: str = ""
@@ -69,11 +68,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Document:
-    """Tables under one title, and the notes that a reader needs for them."""
+    """Tables under one title, the notes that a reader needs for them, and the same numbers as data."""
 
     title: str
     tables: tuple[Table, ...]
     notes: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """For JSON: numbers unrounded, null if not known."""
+    lines: tuple[tuple[object, ...], ...] = ()
+    """For CSV, with the header first: numbers unrounded, empty if not known."""
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The evaluations that the numbers come from."""
+        cells = (cell for table in self.tables for row in table.rows for cell in row)
+        return tuple(dict.fromkeys(cell.run_id for cell in cells if cell.run_id))
 
 
 def text_table(
@@ -89,10 +98,3 @@ def footnote_mark(index: int) -> str:
     """Letters of a footnote, from 0: a, b, ... z, aa, ab."""
     letter = LETTERS[index % len(LETTERS)]
     return letter if index < len(LETTERS) else footnote_mark(index // len(LETTERS) - 1) + letter
-
-
-def to_csv(rows: Iterable[Sequence[object]]) -> str:
-    """CSV text of rows, the header row first; numbers are not rounded."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -1,28 +1,28 @@
 """Best and second against the marks that the paper prints."""
 
+from icpo_cli.report.accuracy_table import best_and_second, column_highlights
 from icpo_cli.report.layouts import LAYOUTS
 from icpo_cli.report.paper import paper_rows
 from icpo_cli.report.results import EvalRow, versions_of
-from icpo_cli.report.table import column_ranks, ranks
-from icpo_cli.tables.table import Rank
+from icpo_cli.tables.document import Highlight
 
-B, S = Rank.BEST, Rank.SECOND
+B, S = Highlight.BEST, Highlight.SECOND
 
 
-def marked(table: int) -> tuple[list[EvalRow], list[dict[str, Rank | None]]]:
-    rows = [their.row for their in paper_rows() if their.table == f"table{table}"]
-    return rows, column_ranks(rows, LAYOUTS[table], versions_of([row.scores for row in rows]))
+def marked(table: int) -> tuple[list[EvalRow], list[dict[str, Highlight | None]]]:
+    rows = [their for their in paper_rows() if their.table == f"table{table}"]
+    return rows, column_highlights(rows, LAYOUTS[table], versions_of([row.scores for row in rows]))
 
 
 def test_equal_as_printed_share_a_mark_and_the_second_is_the_next_lower() -> None:
-    assert ranks([76.5, 76.0, 76.2, 76.5, 76.2]) == [B, None, S, B, S]
-    assert ranks([15.80, 15.767, 14.2]) == [B, B, S]
-    assert ranks([None, 3.0, 1.0, 2.0]) == [None, B, None, S]
+    assert best_and_second([76.5, 76.0, 76.2, 76.5, 76.2]) == [B, None, S, B, S]
+    assert best_and_second([15.80, 15.767, 14.2]) == [B, B, S]
+    assert best_and_second([None, 3.0, 1.0, 2.0]) == [None, B, None, S]
 
 
 def test_of_one_value_alone_nothing_is_best() -> None:
-    assert ranks([None, 50.0]) == [None, None]
-    assert ranks([]) == []
+    assert best_and_second([None, 50.0]) == [None, None]
+    assert best_and_second([]) == []
 
 
 def test_table_4_has_the_papers_marks() -> None:

@@ -1,19 +1,13 @@
-"""Tables 1 to 4 as reports: rows in groups, scores with marks, best and second of each column, and the raw numbers."""
+"""The paper's Tables 1 to 4: rows in groups, scores with marks, best and second of each column, and the raw numbers."""
 
-import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
 from icpo_cli.report.layouts import LAYOUTS, TableLayout, heading, in_order
 from icpo_cli.report.results import COLUMNS, MEANS, TITLES, EvalRow, ModelVariant, Score, Versions
 from icpo_cli.report.select import Selection
-from icpo_cli.tables.html import to_html
-from icpo_cli.tables.latex import to_latex
-from icpo_cli.tables.markdown import to_markdown
-from icpo_cli.tables.table import PARTIAL_MARK, Cell, Column, Document, Rank, Table, footnote_mark, to_csv
+from icpo_cli.tables.document import PARTIAL_MARK, Cell, Column, Document, Highlight, Table, footnote_mark
 
 DIGITS = 1
 """Printed digits. Values equal as printed are equal, as in the paper (Gemma's Math: 15.80 and 15.77, both best)."""
@@ -25,78 +19,69 @@ SCORE_COLUMNS = ("stderr", "ci95_low", "ci95_high", "n", "k", "partial", "run", 
 """Suffixes of the CSV columns BENCH_...; a mean has only MEAN_COLUMNS."""
 MEAN_COLUMNS = ("stderr", "ci95_low", "ci95_high", "partial")
 
-
-@dataclass(frozen=True)
-class Report:
-    """Content of a report, before it has a format."""
-
-    document: Document
-    data: dict[str, Any] = field(default_factory=dict)
-    """For JSON: numbers unrounded, null if not known."""
-    lines: tuple[tuple[object, ...], ...] = ()
-    """For CSV, with the header first: numbers unrounded, empty if not known."""
-    run_ids: tuple[str, ...] = ()
-    """The evaluations that the numbers come from."""
+Highlights = dict[str, Highlight | None]
+"""A row's best and second numbers, by column."""
 
 
-FORMATS: dict[str, Callable[[Report], str]] = {
-    "md": lambda report: to_markdown(report.document),
-    "csv": lambda report: to_csv(report.lines),
-    "tex": lambda report: to_latex(report.document),
-    "html": lambda report: to_html(report.document),
-    "json": lambda report: json.dumps(report.data, indent=2) + "\n",
-}
-"""By file name ending. The terminal has its own: tables/terminal.py."""
-
-
-def table_report(selection: Selection, number: int, errors: bool) -> Report:
+def accuracy_table(selection: Selection, number: int, errors: bool) -> Document:
     """Table `number`, 1 to 4, of the rows that belong in it; `errors` adds standard errors."""
     layout, versions = LAYOUTS[number], selection.versions
     rows = sorted((row for row in selection.rows if layout.admits(row.variant)), key=lambda row: in_order(row.variant))
-    ranked = column_ranks(rows, layout, versions)
-    table = _table(layout, rows, ranked, versions, errors)
+    highlights = column_highlights(rows, layout, versions)
+    table = _table(layout, rows, highlights, versions, errors)
     notes = [*selection.notes]
     if len(rows) < len(selection.rows):
         left = len(selection.rows) - len(rows)
         notes.append(f"Not in this table, which has {layout.about}: {left} of {len(selection.rows)} rows.")
-    if any(cell.rank for row in table.rows for cell in row):
+    if any(cell.highlight for row in table.rows for cell in row):
         notes.insert(0, f"{MARKED} {UNMARKED}" if table.footnotes else MARKED)
     data = {
         "table": number,
         "title": layout.title,
         "grader": versions.grader,
-        "rows": [_row_json(row, ranks, layout, versions) for row, ranks in zip(rows, ranked, strict=True)],
+        "rows": [_row_json(row, its, layout, versions) for row, its in zip(rows, highlights, strict=True)],
         "notes": notes,
     }
-    run_ids = tuple(dict.fromkeys(score.run_id for row in rows for score in row.scores.values()))
-    document = Document(f"Table {number}: {layout.title}", (table,), tuple(notes))
-    return Report(document, data, tuple(_lines(rows, layout.columns)), run_ids)
+    title = f"Table {number}: {layout.title}"
+    return Document(title, (table,), tuple(notes), data, tuple(_lines(rows, layout.columns)))
 
 
-def ranks(values: Sequence[float | None]) -> list[Rank | None]:
+def accuracy_tables(selection: Selection, number: int | None, errors: bool) -> list[Document]:
+    """The requested table, else Table 1 and those of the others that show something it does not."""
+    variants = [row.variant for row in selection.rows]
+    shown = {
+        1: True,
+        2: any(variant.setting == "coarse" for variant in variants),
+        3: len({variant.model for variant in variants if variant.method in ("grpo", "icpo")}) > 1,
+        4: any(variant.method.startswith("icpo:") for variant in variants),
+    }
+    numbers = [each for each in shown if shown[each]] if number is None else [number]
+    return [accuracy_table(selection, each, errors) for each in numbers]
+
+
+def best_and_second(values: Sequence[float | None]) -> list[Highlight | None]:
     """Best and second of values that are compared with each other, by Table 1's rule; None takes no part.
 
-    Equal values share their rank, and the second is the next lower value however many are best. A single value is not
-    ranked.
+    Equal values are both best, and the second is the next lower value however many are best. A single value is
+    neither.
     """
     printed = [None if value is None else printed_value(value) for value in values]
     present = [value for value in printed if value is not None]
     if len(present) < 2:
         return [None] * len(values)
-    highest = sorted(set(present), reverse=True)
-    marks = dict(zip(highest, (Rank.BEST, Rank.SECOND), strict=False))
+    marks = dict(zip(sorted(set(present), reverse=True), Highlight, strict=False))
     return [None if value is None else marks.get(value) for value in printed]
 
 
-def column_ranks(rows: Sequence[EvalRow], layout: TableLayout, versions: Versions) -> list[dict[str, Rank | None]]:
-    """Each row's ranks by column, among the rows of its block that can be compared."""
-    found: list[dict[str, Rank | None]] = [{} for _ in rows]
+def column_highlights(rows: Sequence[EvalRow], layout: TableLayout, versions: Versions) -> list[Highlights]:
+    """Each row's best and second numbers, among the rows of its block that can be compared."""
+    found: list[Highlights] = [{} for _ in rows]
     for block in dict.fromkeys(layout.block(row.variant) for row in rows):
         indices = [index for index, row in enumerate(rows) if layout.block(row.variant) == block]
         for column in layout.columns:
             values = [_comparable(rows[index], column, versions) for index in indices]
-            for index, rank in zip(indices, ranks(values), strict=True):
-                found[index][column] = rank
+            for index, highlight in zip(indices, best_and_second(values), strict=True):
+                found[index][column] = highlight
     return found
 
 
@@ -152,11 +137,7 @@ def _differences(row: EvalRow, column: str, versions: Versions) -> list[str]:
 
 
 def _table(
-    layout: TableLayout,
-    rows: Sequence[EvalRow],
-    ranked: Sequence[dict[str, Rank | None]],
-    versions: Versions,
-    errors: bool,
+    layout: TableLayout, rows: Sequence[EvalRow], highlights: Sequence[Highlights], versions: Versions, errors: bool
 ) -> Table:
     headings = {
         column: ""
@@ -166,11 +147,11 @@ def _table(
     }
     letters: dict[str, str] = {}
     lines: list[tuple[ModelVariant, tuple[Cell, ...]]] = []
-    for row, rank in zip(rows, ranked, strict=True):
+    for row, its in zip(rows, highlights, strict=True):
         first = not lines or lines[-1][0].model != row.variant.model
         names = [Cell(text) for text in layout.cells(row.variant, first)]
         notes = {column: _notes(row, column, headings[column], versions) for column in layout.columns}
-        numbers = [_cell(row.score(column), rank[column], notes[column], errors, letters) for column in layout.columns]
+        numbers = [_cell(row.score(column), its[column], notes[column], errors, letters) for column in layout.columns]
         lines.append((row.variant, (*names, *numbers)))
     groups = groupby(lines, key=lambda line: layout.group(line[0]))
     return Table(
@@ -192,25 +173,25 @@ def _notes(row: EvalRow, column: str, heading: str, versions: Versions) -> list[
     return notes
 
 
-def _cell(score: Score | None, rank: Rank | None, notes: Sequence[str], errors: bool, letters: dict[str, str]) -> Cell:
+def _cell(
+    score: Score | None, highlight: Highlight | None, notes: Sequence[str], errors: bool, letters: dict[str, str]
+) -> Cell:
     if score is None:
         return Cell(NOTHING)
     return Cell(
         number_text(score.avg_at_k),
         error=number_text(score.stderr) if errors else "",
-        rank=rank,
+        highlight=highlight,
         marks=marks_of(score.partial, notes, letters),
         run_id=score.run_id,
     )
 
 
-def _row_json(
-    row: EvalRow, ranked: dict[str, Rank | None], layout: TableLayout, versions: Versions
-) -> dict[str, object]:
+def _row_json(row: EvalRow, highlights: Highlights, layout: TableLayout, versions: Versions) -> dict[str, object]:
     cells = {
         column: {
             **score_json(score, column in MEANS),
-            "rank": rank.value if (rank := ranked[column]) else None,
+            "rank": highlight.value if (highlight := highlights[column]) else None,
             "differs": _differences(row, column, versions),
         }
         for column in layout.columns
