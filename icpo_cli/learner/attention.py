@@ -3,7 +3,7 @@
 Four implementations:
 
     CUDA, half precision             varlen_attention.py, FlashAttention without padding or masks
-    CPU, at most SHORT_KEYS keys     cpu/short_attention.py
+    CPU, at most SHORT_KEYS keys     short_attention.py
     soft-capped scores (Gemma2)      here, level by level: plain matrix products
     otherwise                        here, level by level: PyTorch's scaled_dot_product_attention with a mask
 
@@ -21,9 +21,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from icpo_cli.learner.cpu.short_attention import ShortAttention
 from icpo_cli.learner.pack import Level, broadcast_to_children
 from icpo_cli.learner.prefix_tree import PrefixTree
+from icpo_cli.learner.short_attention import ShortAttention
 from icpo_cli.learner.varlen_attention import varlen_attention
 
 NAME = "prefix_tree"

@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from icpo_cli.errors import UserError
-from icpo_cli.learner import attention
-from icpo_cli.learner.cpu import chunked_ops
-from icpo_cli.learner.cpu.recompute import SelectiveRecompute
+from icpo_cli.learner import attention, layer_ops
 from icpo_cli.learner.logits import LogitOptions, token_values
 from icpo_cli.learner.pack import Packed
 from icpo_cli.learner.prefix_tree import PrefixTree
+from icpo_cli.learner.recompute import SelectiveRecompute
 
 
 class TokenStats(NamedTuple):
@@ -43,7 +42,7 @@ class Policy(nn.Module):
             )
         model.set_attn_implementation(attention.NAME)
         self._recompute = SelectiveRecompute()
-        chunked_ops.install(model, self._recompute)
+        layer_ops.install(model, self._recompute)
         if gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.model = model

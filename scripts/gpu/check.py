@@ -42,7 +42,7 @@ def main() -> int:
         lambda: check_equality(table, device),
         lambda: check_attention(table, device, varlen),
         lambda: check_sizes(table, device, peak, options.profile),
-        lambda: check_updates(table, device),
+        lambda: check_updates(table, device, peak),
     ]
     for part in parts:
         run(table, part)

@@ -14,16 +14,19 @@ from icpo_cli.config.schema import Config
 from icpo_cli.device import device_profile
 from icpo_cli.distributed import Ranks, join, leave
 from icpo_cli.learner import deepspeed_learner
+from icpo_cli.learner.balance import forward_flops
+from icpo_cli.learner.pack import packed_length, shared_prefix
 from icpo_cli.models.sizes import memory_gib
 from icpo_cli.objective.loss import policy_loss
 from icpo_cli.records import Group, LogProbs, Update
-from scripts.gpu.table import Table, peak_gib, reset_peak, synchronize
-from scripts.gpu.workload import SHAPES, Device, architecture, draw_groups, policy_of, qwen2
+from scripts.gpu.table import Table, peak_gib, reset_peak, seconds, synchronize
+from scripts.gpu.workload import SHAPES, Device, architecture, draw_groups, paper_groups, policy_of, qwen2
 
 Learner = deepspeed_learner.DeepSpeedLearner
 
 
-def check_updates(table: Table, device: Device) -> None:
+def check_updates(table: Table, device: Device, peak: float) -> None:
+    """`peak`: FLOP/s of a large matrix product."""
     shape, count = ("tiny", 8) if device.tiny else ("0.5B", 16)
     groups = draw_groups(count, 20 if device.tiny else 500, 60 if device.tiny else 2000, SHAPES[shape][-1])
     ranks, norms = join("gloo" if device.type == "cpu" else "nccl", device.type, 600), {}
@@ -33,13 +36,40 @@ def check_updates(table: Table, device: Device) -> None:
             config = _config(device, stage, checkpointing, count)
             name = f"{shape}, ZeRO {stage}{', checkpointing' if checkpointing else ''}"
             norms[name] = _check_stage(table, name, config, folder, ranks, groups, shape)
-    leave()
     first, *others = norms.values()
     table.add(
         "gradient norms of ZeRO 2 and 3, with and without checkpointing",
         "; ".join(", ".join(f"{norm:.4g}" for norm in each) for each in norms.values()),
         "equal to 5 %",
         all(math.isclose(a, b, rel_tol=0.05) for other in others for a, b in zip(first, other, strict=True)),
+    )
+    for checkpointing in (False, True):
+        _check_speed(table, device, peak, ranks, checkpointing)
+    leave()
+
+
+def _check_speed(table: Table, device: Device, peak: float, ranks: Ranks, checkpointing: bool) -> None:
+    """An update of one mini-batch with lengths like the paper's, optimizer step included."""
+    shape, count = ("tiny", 4) if device.tiny else ("1.5B", 16)
+    groups = paper_groups(count, SHAPES[shape][-1], device)
+    config = _config(device, 2, checkpointing, 2 * count)
+    before = reset_peak()
+    with tempfile.TemporaryDirectory() as folder:
+        policy_of(qwen2(shape), device, device.dtype, 1, False).model.save_pretrained(folder)
+        learner = _learner(config, folder, ranks)
+    advantage = torch.randn(count, 5, 1, generator=torch.Generator().manual_seed(3))
+    took = seconds(lambda: learner.update(groups, lambda indices, old: advantage[indices] * old.mask, None), 2)
+    mfu = 4 * forward_flops(groups, architecture(shape)) / took / peak  # the reference model's forward included
+    learner.close()
+    prefix = shared_prefix(groups)
+    tokens = prefix + sum(packed_length(group, prefix) for group in groups)
+    planned = memory_gib(config, architecture(shape), 1)
+    planned.pop("sampler_weights")
+    table.add(
+        f"an update of {tokens:,} tokens with a reference model, {shape}{', checkpointing' if checkpointing else ''}",
+        f"{took:.2f} s, MFU {mfu:.0%}, {tokens / took:,.0f} tokens/s, {peak_gib() - before:.1f} GiB",
+        f"MFU over 35 %; planned {sum(planned.values()):.1f} GiB",
+        None if device.tiny else mfu > 0.35,
     )
 
 
@@ -51,6 +81,7 @@ def _config(device: Device, stage: int, checkpointing: bool, count: int) -> Conf
         "learner.mini_batch_prompts": count // 2,
         "learner.learning_rate": 1e-5,
         "learner.micro_batch_tokens": 900 if device.tiny else 16384,
+        "learner.logit_chunk_tokens": 2048,
         "learner.gradient_checkpointing": str(checkpointing).lower(),
         "learner.kl_coef": 0.001,
         "rollout.prompts_per_iteration": count,
@@ -116,19 +147,26 @@ def _check_poison(table: Table, learner: Learner, groups: Sequence[Group], old: 
 def _check_state(
     table: Table, learner: Learner, config: Config, folder: str, ranks: Ranks, groups: Sequence[Group], old: LogProbs
 ) -> None:
-    """An update from a loaded state, with another learner, against the same update by the learner that saved it."""
+    """A loaded state against the one saved: log-probs, and gradient norms of the next updates.
+
+    On CUDA gradients are summed in an order that changes between runs, except by the deterministic algorithms.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=True)
     with tempfile.TemporaryDirectory() as state:
         learner.save_state(Path(state))
         size = sum(file.stat().st_size for file in Path(state).rglob("*.pt")) / 2**30
-        undisturbed = _update(learner, groups, old)[1]
+        logprobs, undisturbed = learner.logprobs(groups).logprob, _update(learner, groups, old)[1]
         resumed = _learner(config, folder, ranks)
         resumed.load_state(Path(state))
+        difference = float((resumed.logprobs(groups).logprob - logprobs).abs().max())
         updates = _update(resumed, groups, old)[1]
         resumed.close()
+    torch.use_deterministic_algorithms(False)
     pairs = [(a.grad_norm, b.grad_norm) for a, b in zip(undisturbed, updates, strict=True)]
     table.add(
         "  state saved, loaded, and updated again",
-        f"{size:.2f} GiB; gradient norms {', '.join(f'{a:.6g} and {b:.6g}' for a, b in pairs)}",
-        "equal to 1 %",
-        all(math.isclose(a, b, rel_tol=0.01) for a, b in pairs),
+        f"{size:.2f} GiB; log-probs differ by {difference:.1e}; "
+        f"gradient norms {', '.join(f'{a:.6g} and {b:.6g}' for a, b in pairs)}",
+        "0; equal to 0.1 %",
+        difference == 0 and all(math.isclose(a, b, rel_tol=0.001) for a, b in pairs),
     )

@@ -8,8 +8,7 @@ import pytest
 import torch
 from transformers import Gemma2Config, LlamaConfig, MistralConfig, PretrainedConfig, Qwen2Config, Qwen3Config
 
-from icpo_cli.learner import attention, varlen_attention
-from icpo_cli.learner.cpu import chunked_ops
+from icpo_cli.learner import attention, layer_ops, varlen_attention
 from icpo_cli.learner.pack import pack
 from icpo_cli.learner.policy import Policy, load_model
 from icpo_cli.records import Gold, Group, Prompt, Response
@@ -126,7 +125,7 @@ def test_log_probs_and_gradients_equal_those_of_padded_rows(
     if form == "varlen":  # CUDA's choice, and a kernel that runs here
         monkeypatch.setattr(attention, "uses_varlen", lambda query, softcap: softcap is None)
         monkeypatch.setattr(varlen_attention, "varlen_attn", reference_varlen_attn)
-    monkeypatch.setattr(chunked_ops, "CACHED_VALUES", 300)  # a few rows at a time, so that chunks matter
+    monkeypatch.setattr(layer_ops, "CACHED_VALUES", 300)  # a few rows at a time, so that chunks matter
     groups = random_groups(random.Random(1), prefix, size)
     weights = [torch.randn(14, generator=torch.Generator().manual_seed(i)) for i in range(4 * size)]
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from icpo_cli.learner.cpu.recompute import SelectiveRecompute
+from icpo_cli.learner.recompute import SelectiveRecompute
 
 
 def gradients(recomputes: bool) -> tuple[list[Tensor], bool, int]:

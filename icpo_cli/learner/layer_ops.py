@@ -1,49 +1,43 @@
-"""RMSNorm and gated MLP activation on CPU: a few rows at a time, with little stored for the backward.
+"""RMSNorm and gated MLP activation that store only their inputs for the backward.
 
-Both are row-wise. On all rows at once, every elementwise step goes through memory and autograd stores its result; on
-as many rows as fit in the cache, only the inputs are read and stored.
+On CPU both run on a few rows at a time: on all rows at once, every elementwise step would go through memory. On CUDA
+the norm is PyTorch's fused kernel, which rounds once, after the product with the weight.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import rms_norm, silu
 from transformers.activations import SiLUActivation
 
-from icpo_cli.learner.cpu.recompute import SelectiveRecompute
+from icpo_cli.learner.recompute import SelectiveRecompute
 
 CACHED_VALUES = 2**18
-"""Values of a float32 tensor processed at once."""
+"""Values of a float32 tensor processed at once on CPU."""
 
 
 def install(model: nn.Module, recompute: SelectiveRecompute) -> None:
-    """Replace the forward of Llama-like RMSNorms and SiLU-gated MLPs by these implementations for CPU tensors.
+    """Replace the forward of Llama-like RMSNorms and SiLU-gated MLPs by these implementations.
 
     Their outputs are registered with `recompute`: the inputs, from which they can be recomputed, are stored anyway.
     """
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
-            _replace(module, partial(_norm, recompute))
+            module.forward = partial(_norm, recompute, module)  # type: ignore[method-assign]
         elif isinstance(getattr(module, "act_fn", None), SiLUActivation) and hasattr(module, "gate_proj"):
-            _replace(module, partial(_gated_mlp, recompute))
-
-
-def _replace(module: nn.Module, forward: Callable[[Any, Tensor], Tensor]) -> None:
-    original = module.forward
-
-    def on_cpu(hidden: Tensor) -> Tensor:
-        result: Tensor = forward(module, hidden) if hidden.device.type == "cpu" else original(hidden)
-        return result
-
-    module.forward = on_cpu  # type: ignore[method-assign]
+            module.forward = partial(_gated_mlp, recompute, module)  # type: ignore[method-assign]
 
 
 def _norm(recompute: SelectiveRecompute, module: Any, hidden: Tensor) -> Tensor:
-    inputs = hidden.detach(), module.weight.detach(), module.variance_epsilon
-    normed: Tensor = _Norm.apply(hidden, module.weight, module.variance_epsilon)  # type: ignore[no-untyped-call]
+    # The recipe has its own copy of the weight: under ZeRO 3 a view of it would keep a layer's gathered weights.
+    inputs = hidden.detach(), module.weight.detach().clone(), module.variance_epsilon
+    if hidden.device.type == "cuda":
+        normed = rms_norm(hidden, module.weight.shape, module.weight, module.variance_epsilon)
+    else:
+        normed = _Norm.apply(hidden, module.weight, module.variance_epsilon)  # type: ignore[no-untyped-call]
     return recompute.register(normed, lambda: _normed(*inputs))
 
 
@@ -99,6 +93,8 @@ class _Gated(torch.autograd.Function):
 
 
 def _normed(hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    if hidden.device.type == "cuda":
+        return rms_norm(hidden, weight.shape, weight, epsilon)
     normed = torch.empty_like(hidden)
     for rows, out in _chunks(hidden, normed):
         torch.mul(_unit(rows, epsilon)[0].to(hidden.dtype), weight, out=out)
@@ -120,8 +116,9 @@ def _unit(rows: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
 
 
 def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same rows of each tensor, as many at a time as fit in the cache. Contiguous [..., H] -> [R, H]"""
+    """The same rows of each tensor, on CPU as many at a time as fit in the cache. Contiguous [..., H] -> [R, H]"""
     flat = [tensor.view(-1, tensor.shape[-1]) for tensor in tensors]
-    count = max(1, CACHED_VALUES // flat[0].shape[1])
+    on_cpu = flat[0].device.type == "cpu"
+    count = max(1, CACHED_VALUES // flat[0].shape[1] if on_cpu else len(flat[0]))
     for start in range(0, len(flat[0]), count):
         yield tuple(tensor[start : start + count] for tensor in flat)

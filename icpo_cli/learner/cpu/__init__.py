@@ -1,1 +1,0 @@
-"""CPU kernels of the learner: short attention, chunked elementwise operations, recomputation."""
