@@ -1,4 +1,4 @@
-"""The ranks of a run and their collectives. Every collective has the timeout of the process group."""
+"""The ranks of a run and their collectives. Every collective has the configured timeout."""
 
 import os
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 from torch._C._distributed_c10d import HashStore
+from torch.distributed import distributed_c10d
 
 T = TypeVar("T")
 
@@ -20,7 +21,8 @@ class Ranks:
 
     rank: int
     size: int
-    local_rank: int
+    local_size: int
+    """Ranks on this host."""
     device: torch.device
 
     @property
@@ -81,6 +83,8 @@ class Ranks:
 def join(backend: str, device_type: str, timeout_seconds: int) -> Ranks:
     """Join the process group that the launcher's environment variables describe; without any, a group of one rank."""
     timeout = timedelta(seconds=timeout_seconds)
+    # DeepSpeed and vLLM create groups of their own without a timeout: they get these defaults.
+    vars(distributed_c10d).update(default_pg_timeout=timeout, default_pg_nccl_timeout=timeout)
     if "WORLD_SIZE" not in os.environ:
         # DeepSpeed reads these for a single process too.
         os.environ.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0")
@@ -91,7 +95,8 @@ def join(backend: str, device_type: str, timeout_seconds: int) -> Ranks:
     device = torch.device(device_type, local_rank) if device_type == "cuda" else torch.device("cpu")
     if device_type == "cuda":
         torch.cuda.set_device(device)
-    return Ranks(dist.get_rank(), dist.get_world_size(), local_rank, device)
+    size = dist.get_world_size()
+    return Ranks(dist.get_rank(), size, int(os.environ.get("LOCAL_WORLD_SIZE", size)), device)
 
 
 def leave() -> None:

@@ -33,35 +33,35 @@ def train(
     ] = None,
     nproc: Annotated[int | None, typer.Option(metavar="N", min=1, help="Start N local ranks.")] = None,
     hostfile: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Start on the hosts of a DeepSpeed hostfile.")
+        Path | None, typer.Option(metavar="FILE", help="Start over ssh on the hosts of a file of lines HOST slots=N.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print configuration and plan; start nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
 ) -> None:
     """Train a model. On Ctrl-C or SIGTERM it finishes the iteration, saves, and prints how to resume."""
     from icpo_cli.train.check import check
-    from icpo_cli.train.launch import adopt_slurm, exec_deepspeed, ranks_of_environment, run_local_ranks
+    from icpo_cli.train.hosts import read_hostfile, run_on_hosts
+    from icpo_cli.train.launch import adopt_slurm, ranks_of_environment, run_local_ranks
 
     if nproc is not None and hostfile is not None:
         raise UserError("--nproc: cannot be combined with --hostfile, which sets the processes itself")
     adopt_slurm()
     config, resumed = _configuration(settings or [], resume)
-    ranks = nproc or ranks_of_environment()
+    hosts = read_hostfile(hostfile) if hostfile is not None else {}
+    ranks = nproc or sum(hosts.values()) or ranks_of_environment()
     check(config, ranks)
     if dry_run:
         _print_plan(config, ranks, as_json)
         return
     make_first(config.model)
     child_arguments = sys.argv[2:]
-    if hostfile is not None:
-        exec_deepspeed(hostfile, _without(child_arguments, "--hostfile"))
+    if hosts:
+        raise typer.Exit(run_on_hosts(hosts, _without(child_arguments, "--hostfile")))
     if nproc is not None and nproc > 1:
-        from icpo_cli.device import device_profile
         from icpo_cli.train.preflight import preflight
 
         preflight(config, ranks).verifier.close()
-        status = run_local_ranks(nproc, _without(child_arguments, "--nproc"), device_profile(config).type)
-        raise typer.Exit(status)
+        raise typer.Exit(run_local_ranks(nproc, _without(child_arguments, "--nproc")))
     _run_here(config, resumed, as_json)
 
 
@@ -177,7 +177,7 @@ def _time_text(config: "Config") -> str:
 
 def _room_text(config: "Config", required_gib: float) -> str:
     """For a run on CPU: the memory of this machine, and whether it is enough."""
-    from icpo_cli.ablate.launch.local import visible_gpus
+    from icpo_cli.train.launch import visible_gpus
 
     if config.train.device != "cpu" and visible_gpus():
         return ""

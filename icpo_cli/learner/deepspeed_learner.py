@@ -65,7 +65,7 @@ class DeepSpeedLearner:
         )
         if clips_in_optimizer(self._zero_stage, self._dtype):
             self._optimizer.max_grad_norm = config.learner.max_grad_norm
-        self._engine_config = deepspeed_config(config.learner, self._zero_stage, self._dtype, ranks.size)
+        self._engine_config = deepspeed_config(config.learner, self._zero_stage, self._dtype, ranks)
         self.engine: Any = deepspeed.initialize(model=policy, optimizer=self._optimizer, config=self._engine_config)[0]
         self.engine.train()
         self.reference = self._reference(model) if config.learner.kl_coef > 0 else None
@@ -282,10 +282,10 @@ class DeepSpeedLearner:
         return reference.to(self.ranks.device)
 
 
-def deepspeed_config(learner: LearnerConfig, stage: int, dtype: torch.dtype, ranks: int) -> dict[str, Any]:
+def deepspeed_config(learner: LearnerConfig, stage: int, dtype: torch.dtype, ranks: Ranks) -> dict[str, Any]:
     """DeepSpeed's configuration. `stage`: the ZeRO stage, from `learner.zero_stage` or the device's default."""
     # On one rank stage 2 partitions nothing, and copies each gradient once more than stage 1.
-    stage = 1 if stage == 2 and ranks == 1 else stage
+    stage = 1 if stage == 2 and ranks.size == 1 else stage
     low_precision = dtype == torch.bfloat16
     # DeepSpeed has no float32 gradient accumulation for bfloat16 weights without ZeRO.
     accumulated = "fp32" if stage > 0 or not low_precision else "bf16"
@@ -298,7 +298,12 @@ def deepspeed_config(learner: LearnerConfig, stage: int, dtype: torch.dtype, ran
         "gradient_clipping": 0.0 if clips_in_optimizer(stage, dtype) else learner.max_grad_norm,
         # Below ZeRO 2, each gradient is added to its float32 buffer at once, and none waits in bfloat16.
         "bf16": {"enabled": low_precision, "immediate_grad_update": low_precision},
-        "zero_optimization": {"stage": stage, "overlap_comm": False},
+        "zero_optimization": {
+            "stage": stage,
+            "overlap_comm": stage >= 2 and ranks.device.type == "cuda",
+            # On several hosts, ZeRO 3 gathers weights for the backward pass within a host.
+            "zero_hpz_partition_size": ranks.local_size if stage == 3 and ranks.local_size < ranks.size else 1,
+        },
         # Precision of the sum over micro-batches, and of the reduction over ranks.
         "data_types": {"grad_accum_dtype": accumulated},
         "communication_data_type": accumulated,

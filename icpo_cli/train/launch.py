@@ -1,16 +1,17 @@
-"""Start the ranks of a run: as local processes, through DeepSpeed's launcher, or as tasks of srun."""
+"""Start the ranks of a run as local processes, or adopt the tasks of srun. train/hosts.py starts them over ssh."""
 
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from icpo_cli.errors import EXIT_USER_ERROR, RunFailed, UserError
+from icpo_cli.errors import EXIT_USER_ERROR, RunFailed
 
 GRACE_SECONDS = 10
 """Between SIGTERM and SIGKILL for the remaining ranks."""
@@ -19,16 +20,46 @@ STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
 def adopt_slurm() -> None:
-    """Under srun, set the variables that torchrun sets. Without effect under torchrun."""
-    if "WORLD_SIZE" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) < 2:
+    """Under srun, set the variables that torchrun sets, before CUDA is used. Without effect under torchrun."""
+    slurm = os.environ
+    if "WORLD_SIZE" in slurm or int(slurm.get("SLURM_STEP_NUM_TASKS", "1")) < 2:
         return
-    os.environ.update(
-        RANK=os.environ["SLURM_PROCID"],
-        WORLD_SIZE=os.environ["SLURM_STEP_NUM_TASKS"],
-        LOCAL_RANK=os.environ["SLURM_LOCALID"],
+    local_ranks = tasks_per_node(slurm["SLURM_STEP_TASKS_PER_NODE"])[int(slurm["SLURM_NODEID"])]
+    # With --gpus-per-task=1 each task sees only its own GPU, as device 0.
+    own_device = len(visible_gpus()) == 1
+    slurm.update(
+        RANK=slurm["SLURM_PROCID"],
+        WORLD_SIZE=slurm["SLURM_STEP_NUM_TASKS"],
+        LOCAL_RANK="0" if own_device else slurm["SLURM_LOCALID"],
+        LOCAL_WORLD_SIZE=str(local_ranks),
     )
-    os.environ.setdefault("MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
-    os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000))
+    cores = int(slurm.get("SLURM_CPUS_PER_TASK", len(os.sched_getaffinity(0)) // local_ranks))
+    slurm.setdefault("OMP_NUM_THREADS", str(max(1, cores)))
+    slurm.setdefault("MASTER_ADDR", first_node(slurm["SLURM_STEP_NODELIST"]))
+    slurm.setdefault("MASTER_PORT", str(20000 + int(slurm["SLURM_JOB_ID"]) % 20000))
+
+
+def tasks_per_node(text: str) -> list[int]:
+    """The tasks of each node from SLURM's notation: 8(x2),4 is 8, 8, 4."""
+    return [int(n) for n, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text) for _ in range(int(times or 1))]
+
+
+def first_node(nodes: str) -> str:
+    """The first node of SLURM's notation: gpu[07-09,12],login1 is gpu07. Rank 0 runs on it."""
+    first = re.split(r",(?![^\[]*\])", nodes)[0]
+    return re.sub(r"\[([^],-]+)[^]]*\]", r"\1", first)
+
+
+def visible_gpus() -> list[str]:
+    """Ids of the GPUs that this process may use: CUDA_VISIBLE_DEVICES if set, else all that the driver lists."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    listed = subprocess.run(query, capture_output=True, text=True, check=False)
+    return listed.stdout.split() if listed.returncode == 0 else []
 
 
 def ranks_of_environment() -> int:
@@ -36,81 +67,91 @@ def ranks_of_environment() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def run_local_ranks(count: int, arguments: Sequence[str], device: str) -> int:
+def run_local_ranks(
+    count: int, arguments: Sequence[str], first: int = 0, group: Mapping[str, str] | None = None
+) -> int:
     """Start `count` ranks of `icpo train` on this machine, wait for them, and return their exit status.
 
+    `first`: the rank of the first; `group`: WORLD_SIZE, MASTER_ADDR and MASTER_PORT if there are ranks on other hosts.
     Raises RunFailed, naming the rank, when one fails; the other ranks are terminated within GRACE_SECONDS.
     """
-    port = _free_port()
-    ranks = [_start(rank, count, port, arguments, device) for rank in range(count)]
+    group = group or {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    ranks = [_start(local, count, first + local, group, arguments) for local in range(count)]
 
-    def forward(number: int, frame: FrameType | None) -> None:
+    def forward(number: int) -> None:
         for process in ranks:
             process.send_signal(number)
 
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        failed = _wait(ranks)
+        with forwarded_signals(forward):
+            failed = wait_for_all(ranks, 0.2)
     finally:
-        _terminate(ranks)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        terminate(ranks)
     if failed is None:
         return ranks[0].returncode
     status = ranks[failed].returncode
     if status == EXIT_USER_ERROR:
         return EXIT_USER_ERROR
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
-    raise RunFailed(f"rank {failed} {how}; the other ranks were terminated")
+    raise RunFailed(f"rank {first + failed} {how}; the other ranks were terminated")
 
 
-def exec_deepspeed(hostfile: str, arguments: Sequence[str]) -> None:
-    """Replace this process by DeepSpeed's launcher, which starts the command on every host of the hostfile."""
-    if not Path(hostfile).is_file():
-        raise UserError(f"--hostfile: {hostfile}: no such file")
-    launcher = Path(sys.executable).with_name("deepspeed")
-    command = [str(launcher), f"--hostfile={hostfile}", "--no_local_rank", "--module", "icpo_cli", "train", *arguments]
-    os.execv(launcher, command)
-
-
-def _start(rank: int, count: int, port: int, arguments: Sequence[str], device: str) -> subprocess.Popen[bytes]:
+def _start(
+    local: int, count: int, rank: int, group: Mapping[str, str], arguments: Sequence[str]
+) -> subprocess.Popen[bytes]:
     cores = sorted(os.sched_getaffinity(0))
-    own = cores[rank * len(cores) // count : (rank + 1) * len(cores) // count] or cores
+    own = cores[local * len(cores) // count : (local + 1) * len(cores) // count] or cores
     variables = {
         "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(count),
+        "LOCAL_RANK": str(local),
         "LOCAL_WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": str(len(own)),
+        **group,
     }
-    if device == "cpu":
-        variables["OMP_NUM_THREADS"] = str(len(own))
     process = subprocess.Popen(
         [sys.executable, "-m", "icpo_cli", "train", *arguments],
         env={**os.environ, **variables},
         # Ctrl-C reaches this process alone, which forwards it to each rank once.
         start_new_session=True,
     )
-    if device == "cpu":
+    if not visible_gpus():
         os.sched_setaffinity(process.pid, own)
     return process
 
 
-def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> int | None:
-    """Wait until every rank has ended, or one has failed; the failed rank, or None."""
+@contextmanager
+def forwarded_signals(forward: Callable[[int], None]) -> Iterator[None]:
+    """Within the block, `forward` is called with each SIGTERM and SIGINT of this process."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    previous = {number: signal.signal(number, lambda received, _: forward(received)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def wait_for_all(
+    processes: Sequence[subprocess.Popen[bytes]], interval: float, tick: Callable[[], None] = lambda: None
+) -> int | None:
+    """Wait until every process has ended, or one has failed; the index of the failed one, or None.
+
+    `tick` is called at every `interval` seconds.
+    """
     while True:
-        statuses = [process.poll() for process in ranks]
-        for rank, status in enumerate(statuses):
+        statuses = [process.poll() for process in processes]
+        for index, status in enumerate(statuses):
             if status not in (None, 0, *STOPPED):
-                return rank
+                return index
         if None not in statuses:
             return None
-        time.sleep(0.2)
+        tick()
+        time.sleep(interval)
 
 
-def _terminate(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
-    alive = [process for process in ranks if process.poll() is None]
+def terminate(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """SIGTERM, and after GRACE_SECONDS SIGKILL, for those that still run."""
+    alive = [process for process in processes if process.poll() is None]
     for process in alive:
         process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS

@@ -2,6 +2,8 @@
 
 import json
 import platform
+import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +14,7 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.sources import selected_by
 from icpo_cli.device import device_profile
 from icpo_cli.distributed import Ranks, join, leave
-from icpo_cli.errors import EndedAtOnce, UserError
+from icpo_cli.errors import EXIT_USER_ERROR, EndedAtOnce, UserError
 from icpo_cli.evaluate.evaluator import Evaluator
 from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.interrupt import StopSignal
@@ -85,6 +87,8 @@ def run_training(
         state = _state(checkpoint, ranks)
         tracker = _tracker(config, resumed, state if checkpoint else None) if ranks.first else None
         run = RunDir(Path(ranks.broadcast(str(tracker.run.path.resolve()) if tracker else None)))
+        with _recorded(tracker):
+            _check_shared(run, ranks)
         observer = watch(run, ranks)
         with StopSignal(observer.stopping, keep_records=True) as stop, _recorded(tracker):
             if tracker is not None:
@@ -185,6 +189,20 @@ def _recorded(tracker: Tracker | None) -> Iterator[None]:
         if tracker is not None:
             tracker.end(Status.STOPPED if isinstance(error, EndedAtOnce) else Status.FAILED)
         raise
+
+
+def _check_shared(run: RunDir, ranks: Ranks) -> None:
+    """End all ranks, with one UserError on rank 0, if the run's folder is not the same on every host."""
+    missing = ranks.all_gather(None if run.exists() else socket.gethostname())
+    by_host = [f"{host} (rank {rank})" for rank, host in enumerate(missing) if host is not None]
+    if not by_host:
+        return
+    if not ranks.first:
+        time.sleep(5)  # a launcher ends rank 0 once another rank has ended: rank 0 prints first
+        raise SystemExit(EXIT_USER_ERROR)
+    raise UserError(
+        f"train.output_dir: {run.path} does not exist on {', '.join(by_host)}: all hosts need the same shared folder"
+    )
 
 
 def _state(checkpoint: Checkpoint | None, ranks: Ranks) -> LoopState:

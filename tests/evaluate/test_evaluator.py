@@ -18,7 +18,7 @@ from icpo_cli.grading.verifier import Verifier
 from icpo_cli.records import Gold, Group, Prompt, Response
 from tests.evaluate.benchmark import make_task, with_prompts
 
-ALONE = Ranks(0, 1, 0, torch.device("cpu"))
+ALONE = Ranks(0, 1, 1, torch.device("cpu"))
 HELDOUT = [Prompt(str(n), f"{n} + 1 = ?", Gold(str(n + 1)), (7, n)) for n in range(4)]
 
 

@@ -19,7 +19,7 @@ from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.result_cache import Numbers, ResultCache, get_or_compute
 
 PROCESS = Path(__file__).with_name("sharing_process.py")
-ALONE = Ranks(0, 1, 0, torch.device("cpu"))
+ALONE = Ranks(0, 1, 1, torch.device("cpu"))
 IDENTITY = {"model": "m", "seeds": (1, 2)}
 
 

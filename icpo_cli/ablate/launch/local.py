@@ -1,7 +1,6 @@
 """Jobs on this machine, several in parallel: its cores and GPUs are divided between them."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +15,7 @@ from icpo_cli.ablate.launch.launcher import JobStatus, ended_status
 from icpo_cli.errors import UserError
 from icpo_cli.runs.job_dir import JobDir
 from icpo_cli.runs.run_dir import Status
+from icpo_cli.train.launch import visible_gpus
 
 POLL_SECONDS = 0.2
 
@@ -46,18 +46,6 @@ def shares(jobs: int, uses_gpus: bool) -> tuple[Share, ...]:
         if available and jobs > len(available):
             raise UserError(f"--jobs: {jobs} jobs at once on {len(available)} {name}; at most {len(available)}")
     return tuple(Share(_part(cores, index, jobs), _part(gpus, index, jobs)) for index in range(jobs))
-
-
-def visible_gpus() -> list[str]:
-    """Ids of the GPUs that this process may use: CUDA_VISIBLE_DEVICES if set, else all that the driver lists."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, check=False)
-    return listed.stdout.split() if listed.returncode == 0 else []
 
 
 class LocalLauncher:
