@@ -11,6 +11,7 @@ import os
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -115,7 +116,7 @@ def main() -> None:
         try:
             status = run_local_ranks(**ranks)
         except RunFailed as error:
-            print(f"icpo: {error}", file=sys.stderr)
+            print(f"{socket.gethostname()}: {error}", file=sys.stderr)
         finally:
             os._exit(status)  # the thread may be waiting for a byte
 

@@ -1,4 +1,4 @@
-"""What srun's variables become, and what a hostfile may say."""
+"""The variables that srun sets, as ranks use them, and hostfiles."""
 
 import os
 from pathlib import Path
