@@ -1,4 +1,4 @@
-"""Figures for a paper's column, in one style. The one module that imports matplotlib.
+"""Figures for a paper's column, in one style; metrics over training as panels. No other module imports matplotlib.
 
 Colours are Okabe and Ito's, which colour-blind readers can distinguish, without yellow, which is too light on white.
 Line styles and markers differ too, for grey print. Figures are drawn without pyplot, which keeps global state.
@@ -6,11 +6,12 @@ Line styles and markers differ too, for grey print. Figures are drawn without py
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -42,6 +43,14 @@ FEW_DOTS = 100
 BAR_INCHES = 0.26
 NAME_CHARACTERS = 26
 """Characters of a bar's name that fit into a line."""
+
+
+WINDOWS_A_RUN, WIDEST_WINDOW = 40, 25
+
+Points = Sequence[tuple[int, float]]
+"""(step, value), by step."""
+History = Mapping[str, Points]
+"""One run's points by metric."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,19 @@ class Panel:
     def inches(self) -> float:
         """Height."""
         return max(PANEL_INCHES, BAR_INCHES * len(self.stacks[0].names) + 0.6) if self.stacks else PANEL_INCHES
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric over the iterations: one panel."""
+
+    metric: str
+    title: str
+    unit: str
+    smoothed: bool = False
+    """Moving mean: a mean over one batch of prompts says little alone."""
+    factor: float = 1.0
+    """Multiplies the metric's values: 100 for shares in percent."""
 
 
 def draw(panels: Sequence[Panel], caption: str) -> Figure:
@@ -231,3 +253,44 @@ def _style_axes(axes: Axes, panel: Panel, characters: int) -> None:
     axes.grid(True, linewidth=0.4, color="#DDDDDD")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def curve_panel(curve: Curve, seeds: Sequence[tuple[str, Sequence[History]]], window: int) -> Panel:
+    """A line for each (label, histories of its seeds) that has the metric; its look is its index in `seeds`."""
+    window = window if curve.smoothed else 1
+    lines = []
+    for look, (label, histories) in enumerate(seeds):
+        points = [history[curve.metric] for history in histories if curve.metric in history]
+        scaled = [[(step, curve.factor * value) for step, value in each] for each in points]
+        line = over_seeds(label, look, scaled, window) if scaled else None
+        lines += [line] if line else []
+    return Panel(curve.title, "iteration", curve.unit, tuple(lines))
+
+
+def window_of(iterations: int) -> int:
+    """Iterations in the moving mean of a run of that length: a 40th of them, odd, at most 25."""
+    return min(iterations // WINDOWS_A_RUN // 2 * 2 + 1, WIDEST_WINDOW)
+
+
+def smooth(values: Sequence[float], window: int) -> list[float]:
+    """Centred moving mean over `window` (odd) values; at the ends over the values that exist."""
+    sums, half = np.concatenate([[0.0], np.cumsum(values)]), window // 2
+    spans = [(max(at - half, 0), min(at + half + 1, len(values))) for at in range(len(values))]
+    return [float((sums[end] - sums[start]) / (end - start)) for start, end in spans]
+
+
+def over_seeds(label: str, look: int, seeds: Sequence[Points], window: int) -> Line | None:
+    """Mean over seeds with a band of ± one standard error, at the steps that all seeds have; None without such steps.
+
+    With two seeds the band reaches from the lower to the higher value; with one there is no band.
+    """
+    by_step = [dict(points) for points in seeds]
+    steps = sorted(set.intersection(*map(set, by_step)))
+    if not steps:
+        return None
+    values = np.array([smooth([points[step] for step in steps], window) for points in by_step])  # [seeds, steps]
+    mean = values.mean(0)
+    if len(values) < 2:
+        return Line(label, look, steps, mean.tolist())
+    error = values.std(0, ddof=1) / math.sqrt(len(values))
+    return Line(label, look, steps, mean.tolist(), (mean - error).tolist(), (mean + error).tolist())

@@ -7,9 +7,8 @@ from typing import Any
 
 from icpo_cli.ablate.study import Job
 from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
-from icpo_cli.runs.job_dir import JobDir
 from icpo_cli.runs.journal import START
-from icpo_cli.runs.run_dir import RunDir, Status
+from icpo_cli.runs.run_dir import JobDir, RunDir, Status
 
 HELDOUT = "heldout"
 TITLES = {

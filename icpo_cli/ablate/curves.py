@@ -5,8 +5,7 @@ from pathlib import Path
 
 from icpo_cli.ablate.collect import TITLES, JobRecord, accuracy_metric, benches_of
 from icpo_cli.ablate.study import Study
-from icpo_cli.curves import Curve, History, curve_panel, window_of
-from icpo_cli.figures import draw, save
+from icpo_cli.figures import Curve, History, curve_panel, draw, save, window_of
 from icpo_cli.runs.run_dir import Status
 
 FOLDER = "curves"

@@ -1,4 +1,4 @@
-"""Process that runs one job of a study to its end: `python -m icpo_cli.ablate.job FOLDER` (files: runs/job_dir.py).
+"""Process that runs one job of a study to its end: `python -m icpo_cli.ablate.job FOLDER` (files: runs/run_dir.py).
 
 Killed at any point, it can be started again in the same way and resumes from the run's newest checkpoint.
 """
@@ -20,8 +20,7 @@ import yaml
 
 from icpo_cli.interrupt import SIGNALS, StopSignal
 from icpo_cli.runs.files import locked, publish
-from icpo_cli.runs.job_dir import JobDir
-from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.run_dir import JobDir, Status
 
 ICPO = (sys.executable, "-m", "icpo_cli")
 JOB = (sys.executable, "-m", "icpo_cli.ablate.job")

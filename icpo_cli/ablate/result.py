@@ -13,8 +13,7 @@ from typing import Any
 
 from icpo_cli.ablate.collect import JobRecord, Points, benches_of
 from icpo_cli.ablate.study import Arm, Study
-from icpo_cli.runs.job_dir import STATUSES
-from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.run_dir import JOB_STATUSES, Status
 from icpo_cli.statistics import CONFIDENCE, PairedDifference, mean_and_stderr, seed_comparison
 
 FINAL, LAST_QUARTER = "final", "last_quarter"
@@ -247,7 +246,7 @@ def _arm_json(arm: ArmResult) -> dict[str, Any]:
         "name": arm.name,
         "overrides": arm.overrides,
         "against": arm.against,
-        "jobs": {status.value: arm.statuses.get(status, 0) for status in STATUSES},
+        "jobs": {status.value: arm.statuses.get(status, 0) for status in JOB_STATUSES},
         "iterations": {"fewest": arm.iterations[0], "most": arm.iterations[1], "wanted": arm.iterations_planned},
         "before": {bench: _mean_json(mean) for bench, mean in arm.before.items()},
         FINAL: {bench: _mean_json(mean) for bench, mean in arm.final.items()},

@@ -16,8 +16,7 @@ from icpo_cli.config.load import to_yaml
 from icpo_cli.errors import RunFailed
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.runs.files import locked, write_text
-from icpo_cli.runs.job_dir import JobDir
-from icpo_cli.runs.run_dir import RunDir, Status
+from icpo_cli.runs.run_dir import JobDir, RunDir, Status
 
 POLL_SECONDS = 1.0
 REFRESH_SECONDS = 120.0

@@ -2,12 +2,18 @@
 
 import ast
 import json
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icpo_cli.text import printable
+
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from icpo_cli.report.runs import RunDifference, RunSummary
     from icpo_cli.track.read import PastRun
 
@@ -22,6 +28,15 @@ Store = Annotated[
         help="MLflow store: path of a database, or any MLflow URI. Default: mlflow.db here.",
     ),
 ]
+ID_LETTERS = 8
+"""Shown of a run's id in a list."""
+ACCURACIES = 2
+"""Shown of an evaluation in a list."""
+HEADERS = ("id", "name", "kind", "method", "model", "status", "age", "iterations", "accuracy %", "")
+MAX_CELL = 48
+"""Characters of a cell. Longer text is cut in the middle: names differ at their ends as often as at their starts."""
+RIGHT_LESS_LEFT = "right - left"
+AGES = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"))
 RUN_HELP = "Id of a run, a unique prefix of it, or a unique name."
 
 
@@ -40,9 +55,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps({"runs": [_summary_json(summary) for summary in found]}))
         return
-    from icpo_cli.cli.runs_display import print_summaries
-
-    print_summaries(found)
+    _print_summaries(found)
 
 
 @app.command("show")
@@ -66,12 +79,10 @@ def show(
         document = {"config": config, "facts": found.tags, "metrics": found.metrics, "artifacts": artifacts}
         typer.echo(json.dumps(_summary_json(summary) | head | document))
         return
-    from icpo_cli.cli.runs_display import print_run, print_text
-
-    print_run(summary, children, artifacts)
+    _print_run(summary, children, artifacts)
     table = opened.artifact(found.id, str(ARTIFACTS.table_file)) if found.kind is Kind.STUDY else None
     if table is not None:
-        print_text(table.read_text(encoding="utf-8"))
+        print("\n" + "\n".join(map(printable, table.read_text(encoding="utf-8").splitlines())))
 
 
 @app.command("diff")
@@ -91,9 +102,163 @@ def diff(
     if as_json:
         typer.echo(json.dumps(_difference_json(one, other, found)))
         return
-    from icpo_cli.cli.runs_display import print_difference
+    _print_difference(one, other, found)
 
-    print_difference(one, other, found)
+
+def _print_summaries(summaries: "Sequence[RunSummary]") -> None:
+    """Print one line for each run, for thousands of runs and for grep."""
+    from rich.cells import cell_len
+
+    if not summaries:
+        print("no runs; `icpo train` and `icpo eval` make them")
+        return
+    rows = [HEADERS, *map(_row, summaries)]
+    rows = [tuple(printable(_cut(cell)) for cell in row) for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print(
+            "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+
+
+def _print_run(summary: "RunSummary", children: Sequence[str], artifacts: Sequence[str]) -> None:
+    """Print everything recorded about a run, in sections."""
+    from icpo_cli.report.runs import accuracy_text, changed_settings
+
+    run = summary.run
+    head = {
+        "run": run.id,
+        "name": run.name,
+        "kind": run.kind.value,
+        "experiment": run.experiment,
+        "status": _status(run),
+        "started": _date(run.start_ms),
+        "ended": "" if run.end_ms is None else f"{_date(run.end_ms)}, after {_span(run.end_ms - run.start_ms)}",
+        "parent": run.parent or "",
+        "children": ", ".join(children),
+        "method": summary.method or "",
+        "model": summary.model or "",
+        "iterations": _iterations(summary),
+        "accuracy %": accuracy_text(summary.accuracy, len(summary.accuracy)),
+        "partial": "yes" if summary.partial else "",
+    }
+    noted = changed_settings(run)
+    usual = len(run.params) - len(noted)
+    note = f"{usual} more settings are the defaults of schema and method" if usual else ""
+    _print_sections(
+        _pairs("", [(key, value) for key, value in head.items() if value]),
+        _pairs("configuration", sorted(noted.items()), note),
+        _pairs("facts", sorted(run.tags.items())),
+        _pairs("newest metrics", [(name, _number(value)) for name, value in sorted(run.metrics.items())]),
+        _pairs("artifacts", [(name, "") for name in artifacts]),
+    )
+
+
+def _print_difference(left: "PastRun", right: "PastRun", found: "RunDifference") -> None:
+    """Print the sections in which two runs differ, then the names of those in which they are equal."""
+    from rich.text import Text
+
+    from icpo_cli.tables.document import text_table
+    from icpo_cli.tables.terminal import to_rich
+
+    names = tuple(f"{run.id[:ID_LETTERS]} {_short(run.name, run)}" for run in (left, right))
+    tables = {
+        title: to_rich(
+            text_table((title, *names), [(key, _shown(one), _shown(other)) for key, (one, other) in changed.items()])
+        )
+        for title, changed in found.sections.items()
+    }
+    metrics = [
+        (name, _number(one), _number(other), f"{other - one:+.6g}") for name, (one, other) in found.metrics.items()
+    ]
+    tables["metrics"] = to_rich(text_table(("metrics", *names, RIGHT_LESS_LEFT), metrics, numeric=(RIGHT_LESS_LEFT,)))
+    equal = [title for title, table in tables.items() if not table.row_count]
+    notes = [Text(f"equal: {', '.join(equal)}")] if equal else []
+    alone = len(found.left_alone) + len(found.right_alone)
+    notes += [Text(f"{alone} more metrics exist in one run only: --json shows them")] if alone else []
+    _print_sections(*[table for table in tables.values() if table.row_count], *notes)
+
+
+def _row(summary: "RunSummary") -> tuple[str, ...]:
+    from icpo_cli.report.runs import accuracy_text
+
+    run = summary.run
+    return (
+        run.id[:ID_LETTERS],
+        _short(run.name, run),
+        run.kind.value,
+        summary.method or "-",
+        _short(summary.model or "-", run),
+        _status(run),
+        _span(int(time.time() * 1000) - run.start_ms),
+        _iterations(summary) or (f"{summary.jobs_done} jobs" if summary.jobs_done else "-"),
+        accuracy_text(summary.accuracy, ACCURACIES) or "-",
+        "partial" if summary.partial else "",
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL // 2 - 1]}...{text[-(MAX_CELL // 2 - 2) :]}"
+
+
+def _short(name: str, run: "PastRun") -> str:
+    """Cut the training run's id, which is part of the names of a checkpoint and of its evaluation."""
+    return name.replace(run.parent, run.parent[:ID_LETTERS]) if run.parent else name
+
+
+def _iterations(summary: "RunSummary") -> str:
+    return "" if summary.iterations is None else "{}/{}".format(*summary.iterations)
+
+
+def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> "RenderableType | None":
+    """A section of names and values; None if there are none."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from icpo_cli.tables.document import text_table
+    from icpo_cli.tables.terminal import to_rich
+
+    if not rows:
+        return None
+    table = to_rich(text_table(("", ""), rows))
+    table.show_header = False
+    return Group(*([Text(title)] if title else []), table, *([Text(note)] if note else []))
+
+
+def _print_sections(*sections: "RenderableType | None") -> None:
+    """Print the sections with a blank line between them."""
+    from icpo_cli.tables.terminal import stdout_console
+
+    console = stdout_console()
+    for index, section in enumerate(section for section in sections if section is not None):
+        if index:
+            console.print()
+        console.print(section)
+
+
+def _status(run: "PastRun") -> str:
+    """MLflow's status, except for a run that saved after a stop request, which MLflow calls killed."""
+    from icpo_cli.runs.run_dir import Status
+
+    return "stopped" if run.status is Status.STOPPED else run.status.mlflow.lower()
+
+
+def _shown(value: str | None) -> str:
+    return "-" if value is None else value
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _date(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _span(milliseconds: int) -> str:
+    """A duration in its largest unit: 3 min, 5 h, 12 d."""
+    seconds = max(milliseconds, 0) // 1000
+    return next((f"{seconds // size} {unit}" for size, unit in AGES if seconds >= size), f"{seconds} s")
 
 
 def _summary_json(summary: "RunSummary") -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from icpo_cli.curves import Curve, Points, curve_panel, window_of
 from icpo_cli.data.benchmarks import BENCHMARKS
-from icpo_cli.figures import Panel
+from icpo_cli.figures import Curve, Panel, Points, curve_panel, window_of
 from icpo_cli.report import names
 from icpo_cli.runs.run_dir import Kind, Status
 from icpo_cli.track.read import PastRun

@@ -22,66 +22,49 @@ from icpo_cli.runs.checkpoints import iteration_of
 from icpo_cli.runs.parquet import Row, read_rows, read_table
 from icpo_cli.runs.run_dir import ARTIFACTS, Kind, matching_runs
 from icpo_cli.runs.run_dir import find_run as find_run_dir
+from icpo_cli.text import some
 from icpo_cli.track.read import DEFAULT, open_store
 
 TOLERANCE = 1e-6
 RUNS = Path(Config().train.output_dir)
-COLUMNS = (
-    "question",
-    "gold",
-    "response",
-    "text",
-    "logprob",
-    "verdict",
-    "extracted",
-    "rule",
-    "reason",
-    "reward_answer",
-    "reward_format",
-    "reward_noise",
-    "reward_overlong",
-    "reward_verif",
-    "decided",
-    "confidence",
-    "preference_score",
-    "bonus",
-    "reward_final",
-    "advantage",
-    "grpo_advantage",
-)
-MAX_NAMES = 5
-"""Prompts or iterations that an error message names."""
-
+TEXTS = ("question", "gold", "response", "text", "extracted", "verdict", "rule", "reason")
+REWARDS = ("reward_answer", "reward_format", "reward_noise", "reward_overlong", "reward_verif")
+DERIVED = {
+    "reward_verif": "reward",
+    "confidence": "confidence",
+    "preference_score": "preference_score",
+    "bonus": "bonus",
+    "reward_final": "final_reward",
+    "advantage": "advantage",
+    "grpo_advantage": "grpo_advantage",
+}
+"""Columns of the logged values, and the fields of Derivation that are compared with them."""
+COLUMNS = dict.fromkeys((*TEXTS, *REWARDS, *DERIVED, "logprob", "decided"))
 Tables = Mapping[int, Callable[[], Path | None]]
 """Functions that find an iteration's table of responses, which may be on a server."""
 
 
 @dataclass(frozen=True)
-class StoredGroup:
-    """One group of a stored iteration: G rows of its table of responses."""
+class ExplainedGroup:
+    """One stored group, its derivation, and the differences from the logged values."""
 
     run_id: str
     config: Config
     iteration: int
     prompt_id: str
     rows: tuple[Row, ...]
-    batch: tuple[tuple[float, ...], tuple[float, ...]]
-    """Final rewards and rewards of all decided groups of the iteration, for a baseline over the batch."""
-    asked: int
-    """How often the iteration sampled the prompt: twice if it spans two epochs. The rows are the first group."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A group's derivation, and its differences from the logged values."""
-
-    group: StoredGroup
+    """G rows of the iteration's table of responses: the prompt's first group."""
+    groups: int
+    """Groups of this prompt in the iteration: 2 if it spans two epochs."""
     omega: float
     derivation: Derivation
-    undecided: bool
-    """A response of the group has no verdict, so its advantages are 0."""
     largest_difference: Mapping[str, float]
     """Largest absolute difference between derived and logged values, by column."""
+
+    @property
+    def undecided(self) -> bool:
+        """A response of the group has no verdict, so its advantages are 0."""
+        return not self.rows[0]["decided"]
 
     @property
     def unequal(self) -> list[str]:
@@ -89,8 +72,8 @@ class Explained:
         return [name for name, gap in self.largest_difference.items() if not gap <= TOLERANCE]
 
 
-def stored_group(run: str, iteration: int, prompt: str | None, store: str | None) -> StoredGroup:
-    """Read a group from a run's folder, or from the store; with a `store`, from there alone.
+def explain_group(run: str, iteration: int, prompt: str | None, store: str | None) -> ExplainedGroup:
+    """Derive the advantages of a group of a run's folder, or of the store; with a `store`, of that alone.
 
     `prompt` is an id or a prefix of one. Raises UserError, which lists the prompts if none is given.
     """
@@ -108,38 +91,35 @@ def stored_group(run: str, iteration: int, prompt: str | None, store: str | None
         prompt_id = _prompt(prompts, iteration, prompt)
         indices = [index for index, each in enumerate(prompts) if each == prompt_id]
         size = config.rollout.group_size
-        rows = read_rows(table, COLUMNS, indices[:size])
+        rows = read_rows(table, list(COLUMNS), indices[:size])
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise UserError(f"{table}: cannot be read: {' '.join(str(error).split())[:200]}") from error
     decided = [row for row in responses if row["decided"]]
-    batch = tuple(row["reward_final"] for row in decided), tuple(row["reward_verif"] for row in decided)
-    return StoredGroup(run_id, config, iteration, prompt_id, tuple(rows), batch, len(indices) // size)
+    batch = _column(decided, "reward_final"), _column(decided, "reward_verif")  # for a baseline over the batch
+    omega = omega_at(iteration, config.method, config.train.iterations)
+    derivation = _derivation(config, rows, omega, torch.stack(batch))
+    gaps = {name: _gap(getattr(derivation, field), _column(rows, name)) for name, field in DERIVED.items()}
+    return ExplainedGroup(
+        run_id, config, iteration, prompt_id, tuple(rows), len(indices) // size, omega, derivation, gaps
+    )
 
 
-def explain(group: StoredGroup) -> Explained:
-    """Derive the group's advantages with the run's own configuration."""
-    method, rows = group.config.method, group.rows
+def _derivation(config: Config, rows: Sequence[Row], omega: float, batch: Tensor) -> Derivation:
+    """Derivation of one group with the run's own configuration. `batch`: [2, N]"""
     logprob, mask = _padded([row["logprob"] for row in rows])
-    confidence = CONFIDENCE[method.confidence](logprob, mask)  # [G]
-    reward = torch.tensor([_reward(group, row) for row in rows], dtype=torch.float64)  # [G]
-    omega = omega_at(group.iteration, method, group.config.train.iterations)
-    undecided = not rows[0]["decided"]
-    batch = torch.tensor(group.batch, dtype=torch.float64)  # [2, N]
-    derivation = derive(confidence, reward, omega, method, torch.tensor(not undecided), lambda _: batch)
-    derived = {
-        "reward_verif": derivation.reward,
-        "confidence": derivation.confidence,
-        "preference_score": derivation.preference_score,
-        "bonus": derivation.bonus,
-        "reward_final": derivation.final_reward,
-        "advantage": derivation.advantage,
-        "grpo_advantage": derivation.grpo_advantage,
-    }
-    gaps = {
-        name: _gap(values, torch.tensor([row[name] for row in rows], dtype=torch.float64))
-        for name, values in derived.items()
-    }
-    return Explained(group, omega, derivation, undecided, gaps)
+    confidence = CONFIDENCE[config.method.confidence](logprob, mask)  # [G]
+    weights = config.reward
+    reward = (  # R_verif from its parts (Eq. 10), [G]
+        weights.answer_weight * _column(rows, "reward_answer")
+        + weights.format_weight * _column(rows, "reward_format")
+        + _column(rows, "reward_noise")
+        + _column(rows, "reward_overlong")
+    )
+    return derive(confidence, reward, omega, config.method, torch.tensor(rows[0]["decided"]), lambda _: batch)
+
+
+def _column(rows: Sequence[Row], name: str) -> Tensor:
+    return torch.tensor([row[name] for row in rows], dtype=torch.float64)
 
 
 def _from_folder(run: str) -> tuple[str, Path, Tables]:
@@ -162,7 +142,7 @@ def _from_store(run: str, uri: str | None) -> tuple[str, Path, Tables]:
         raise UserError(f"RUN {run}: is of kind {found.kind.value}: only a training run has groups to explain")
     config = store.artifact(found.id, str(ARTIFACTS.config_file))
     if config is None:
-        raise UserError(f"RUN {run}: the store holds no {ARTIFACTS.config_file} of it on this machine")
+        raise UserError(f"RUN {run}: the store has no {ARTIFACTS.config_file} of it on this machine")
     names = [Path(name) for name in store.artifacts(found.id)]
     stored = [name for name in names if name.parent == ARTIFACTS.responses_folder]
     return found.id, config, {iteration_of(name): partial(store.artifact, found.id, str(name)) for name in stored}
@@ -170,9 +150,9 @@ def _from_store(run: str, uri: str | None) -> tuple[str, Path, Tables]:
 
 def _spans(numbers: Sequence[int]) -> str:
     """1 to 3 for consecutive numbers; else the first ones."""
-    if list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
-        return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-    return ", ".join(map(str, numbers[:MAX_NAMES])) + (", ..." if len(numbers) > MAX_NAMES else "")
+    if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return some([str(number) for number in numbers])
 
 
 def _prompt(prompts: Sequence[str], iteration: int, wanted: str | None) -> str:
@@ -187,19 +167,7 @@ def _prompt(prompts: Sequence[str], iteration: int, wanted: str | None) -> str:
         return found[0]
     shown = found or known
     problem = "several prompts match" if found else f"no prompt of iteration {iteration} matches; known"
-    more = f", ... ({len(shown):,} in all)" if len(shown) > MAX_NAMES else ""
-    raise UserError(f"--prompt {wanted}: {problem}: {', '.join(shown[:MAX_NAMES])}{more}")
-
-
-def _reward(group: StoredGroup, row: Mapping[str, float]) -> float:
-    """R_verif from its parts (Eq. 10)."""
-    weights = group.config.reward
-    return (
-        weights.answer_weight * row["reward_answer"]
-        + weights.format_weight * row["reward_format"]
-        + row["reward_noise"]
-        + row["reward_overlong"]
-    )
+    raise UserError(f"--prompt {wanted}: {problem}: {some(shown)}")
 
 
 def _padded(logprobs: list[list[float]]) -> tuple[Tensor, Tensor]:

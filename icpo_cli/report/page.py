@@ -13,8 +13,8 @@ from typing import Any
 from markupsafe import Markup
 
 import icpo_cli
-from icpo_cli.curves import History
 from icpo_cli.errors import UserError
+from icpo_cli.figures import History
 from icpo_cli.report import names
 from icpo_cli.report.curves import METRICS, Histories, ReportFigure, SettingComparison, comparisons_of
 from icpo_cli.report.figures import figures_of, save_figures

@@ -1,11 +1,19 @@
-"""Writing a run to MLflow."""
+"""Writing a run to any MLflow store and reading past runs from one, with MLflow's own client."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from mlflow.entities import Metric, Param, RunTag
+# A server that does not answer must not hold up training; records are kept and sent later.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
@@ -13,8 +21,9 @@ from icpo_cli.errors import UserError
 from icpo_cli.runs.files import atomic_create
 from icpo_cli.runs.journal import JournalEntry
 from icpo_cli.runs.run_dir import Status
-from icpo_cli.track.mlflow_runs import get_run, user_errors
+from icpo_cli.track.read import DEFAULT, SQLITE, PastRun, Points, RunStore, end_of, facts_of, mlflow_uri
 
+PAGE = 1000
 PARAMS_A_CALL = 100
 METRICS_A_CALL = 1000
 LONGEST_PARAM = 6000
@@ -48,12 +57,12 @@ class MlflowStore:
         with _usable(uri):
             found = get_run(MlflowClient(_tracking_uri(uri)), run_id)
         if found is None:
-            raise UserError(f"track.parent: {run_id}: no such run in {uri or 'mlflow.db'}")
+            raise UserError(f"track.parent: {run_id}: no such run in {uri or DEFAULT}")
 
     @classmethod
     def open(cls, uri: str | None, run_id: str) -> "MlflowStore":
         """Open an existing run and set its status to running. Raises UserError."""
-        with user_errors(f"run {run_id}: not in {uri or 'mlflow.db'}"):
+        with user_errors(f"run {run_id}: not in {uri or DEFAULT}"):
             client = MlflowClient(_tracking_uri(uri))
             client.get_run(run_id)
             client.update_run(run_id, status="RUNNING")
@@ -95,19 +104,132 @@ STORE_ERRORS = (MlflowException, OSError)
 
 
 def _usable(uri: str | None) -> AbstractContextManager[None]:
-    return user_errors(f"track.uri: {uri or 'mlflow.db'}: cannot be used")
+    return user_errors(f"track.uri: {uri or DEFAULT}: cannot be used")
 
 
 def _tracking_uri(uri: str | None) -> str:
-    if uri is not None:
-        return uri
-    database = Path("mlflow.db").resolve()
-    if not database.exists():
-        _make_database(database)
-    return f"sqlite:///{database}"
+    database = Path(DEFAULT).resolve()
+    if uri is None and not database.exists():
+        # Atomic, because a database whose creation was cut short by a kill can never be used.
+        with atomic_create(database) as tmp:
+            MlflowClient(f"{SQLITE}{tmp}").search_experiments(max_results=1)
+    return mlflow_uri(uri)
 
 
-def _make_database(path: Path) -> None:
-    """Atomic, because a database whose creation was cut short by a kill can never be used."""
-    with atomic_create(path) as tmp:
-        MlflowClient(f"sqlite:///{tmp}").search_experiments(max_results=1)
+class MlflowRuns(RunStore):
+    """Reads through MlflowClient: a server, a folder of files, another database."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        with reading(uri):
+            self._client = MlflowClient(uri)
+
+    def runs(self) -> list[PastRun]:
+        with reading(self._uri):
+            experiments = {each.experiment_id: each.name for each in self._client.search_experiments()}
+            found = [_past(run, experiments[run.info.experiment_id]) for run in self._all_runs(list(experiments))]
+        return sorted(found, key=lambda run: (-run.start_ms, run.id))
+
+    def history(self, run_id: str, metrics: Sequence[str]) -> dict[str, Points]:
+        with reading(self._uri):
+            points = {key: self._points(run_id, key) for key in dict.fromkeys(metrics)}
+        return {key: found for key, found in points.items() if found}
+
+    def _artifact_root(self, run_id: str) -> str | None:
+        with reading(self._uri):
+            run = get_run(self._client, run_id)
+        return run.info.artifact_uri if run else None
+
+    def _all_runs(self, experiments: list[str]) -> Iterator[Run]:
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(experiments, max_results=PAGE, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _points(self, run_id: str, key: str) -> Points:
+        """The points of one metric; empty if the run lacks it or was deleted meanwhile."""
+        try:
+            history = self._client.get_metric_history(run_id, key)
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+            return ()
+        finite = [point for point in history if _is_finite(point.value)]
+        ordered = sorted(finite, key=lambda point: (point.step, point.timestamp, point.value))
+        return tuple({point.step: point.value for point in ordered}.items())
+
+
+def _past(run: Run, experiment: str) -> PastRun:
+    tags = run.data.tags
+    return PastRun(
+        id=run.info.run_id,
+        name=run.info.run_name,
+        experiment=experiment,
+        status=Status.of_mlflow(run.info.status),
+        start_ms=run.info.start_time,
+        end_ms=end_of(run.info.status, run.info.end_time),
+        parent=tags.get(MLFLOW_PARENT_RUN_ID),
+        params=run.data.params,
+        tags=facts_of(tags),
+        metrics={key: value for key, value in run.data.metrics.items() if _is_finite(value)},
+        last_step=max((metric.step for metric in run.data._metric_objs), default=0),
+    )
+
+
+def _is_finite(value: float) -> bool:
+    """MLflow stores infinity as the greatest finite float."""
+    return math.isfinite(value) and abs(value) < sys.float_info.max
+
+
+def get_run(client: MlflowClient, run_id: str) -> Run | None:
+    """The run of that id; None if the store has none."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
+        return None
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Whether MLflow says that the run or artifact does not exist."""
+    return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
+
+
+def reading(uri: str) -> AbstractContextManager[None]:
+    return user_errors(f"{uri}: cannot be read as an MLflow store")
+
+
+@contextmanager
+def user_errors(what: str) -> Iterator[None]:
+    """Turns any error of the block into a UserError that begins with `what`."""
+    try:
+        yield
+    except Exception as error:  # stores raise errors of SQLAlchemy, HTTP and the file system
+        raise UserError(f"{what}: {' '.join(str(error).split())[:300] or type(error).__name__}") from error
+
+
+def remote_names(uri: str, run_id: str) -> list[str]:
+    """The paths of all artifacts of a run that are files, sorted. Raises UserError."""
+    with reading(uri):
+        client = MlflowClient(uri)
+        folders, names = [""], list[str]()
+        while folders:
+            for each in client.list_artifacts(run_id, folders.pop() or None):
+                (folders if each.is_dir else names).append(each.path)
+        return sorted(names)
+
+
+def download(uri: str, run_id: str, path: str, into: Path) -> Path | None:
+    """Download an artifact below `into`; None if it does not exist. Raises UserError."""
+    with reading(uri):
+        client = MlflowClient(uri)
+        parent = str(Path(path).parent)
+        if all(each.path != path for each in client.list_artifacts(run_id, None if parent == "." else parent)):
+            return None
+        folder = into / run_id
+        folder.mkdir(exist_ok=True)
+        return Path(client.download_artifacts(run_id, path, str(folder)))

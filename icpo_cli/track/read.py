@@ -85,7 +85,7 @@ class RunStore(ABC):
         """The paths of all files among the run's artifacts, sorted."""
         folders = self._folders(run_id)
         if folders is None:
-            from icpo_cli.track.mlflow_runs import remote_names
+            from icpo_cli.track.mlflow_store import remote_names
 
             return remote_names(self._uri, run_id)
         folder = next((folder for folder in folders if folder.is_dir()), None)
@@ -99,7 +99,7 @@ class RunStore(ABC):
         """
         folders = self._folders(run_id)
         if folders is None:
-            from icpo_cli.track.mlflow_runs import download
+            from icpo_cli.track.mlflow_store import download
 
             return download(self._uri, run_id, path, Path(self._downloads.name))
         return next((folder / path for folder in folders if (folder / path).exists()), None)
@@ -134,7 +134,7 @@ def open_store(uri: str | None) -> RunStore:
         return SqliteRuns(Path(name))
     if ":" not in uri and not Path(uri).is_dir():
         raise UserError(f"{uri}: no such MLflow store: give a database, a folder or a server's address")
-    from icpo_cli.track.mlflow_runs import MlflowRuns
+    from icpo_cli.track.mlflow_store import MlflowRuns
 
     return MlflowRuns(uri)
 

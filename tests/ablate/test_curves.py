@@ -10,8 +10,7 @@ from icpo_cli.ablate import curves
 from icpo_cli.ablate.collect import collect
 from icpo_cli.ablate.curves import TRAINING, caption_of, draw_curves
 from icpo_cli.ablate.study import Study
-from icpo_cli.curves import smooth
-from icpo_cli.figures import Panel
+from icpo_cli.figures import Panel, smooth
 from tests.ablate.studies import finish, job_of, jobs, make_study, write_run
 
 NAMES = ("a$b_{", "_c $\\frac", "x\ny")

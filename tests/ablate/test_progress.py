@@ -8,8 +8,7 @@ import pytest
 from icpo_cli.ablate.collect import JobView, Progress, ProgressReader
 from icpo_cli.ablate.study import Job
 from icpo_cli.config.schema import Config, TrainConfig
-from icpo_cli.runs.job_dir import JobDir
-from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.run_dir import JobDir, Status
 
 
 def line(step: int, **metrics: float) -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from icpo_cli.runs.job_dir import JobDir
-from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.run_dir import JobDir, Status
 
 
 @dataclass(frozen=True)

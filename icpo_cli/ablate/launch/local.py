@@ -13,8 +13,7 @@ from typing import Self, TypeVar
 from icpo_cli.ablate.job import DONE, JOB, STOPPED
 from icpo_cli.ablate.launch.launcher import JobStatus, ended_status
 from icpo_cli.errors import UserError
-from icpo_cli.runs.job_dir import JobDir
-from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.run_dir import JobDir, Status
 from icpo_cli.train.launch import visible_gpus
 
 POLL_SECONDS = 0.2

@@ -22,8 +22,7 @@ from icpo_cli.ablate.launch.launcher import JobStatus, ended_status
 from icpo_cli.config.load import nearest
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.runs.files import write_text
-from icpo_cli.runs.job_dir import JobDir
-from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.run_dir import JobDir, Status
 
 MAX_TIME_LIMITS = 1000
 """Requeues after a time limit, which submitit counts down: high enough that a study always continues."""
