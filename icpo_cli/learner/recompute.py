@@ -48,7 +48,8 @@ class SelectiveRecompute:
     def _pack(self, saved: Tensor) -> Tensor | tuple[_Recomputed, Size]:
         known = self._known.get(saved.data_ptr())
         if known is None or known.numel != saved.numel():  # another tensor, or a view of a part
-            return saved
+            # An output with its history would hold its own operation. A leaf may be a weight: ZeRO 3 replaces it.
+            return saved if saved.is_leaf else saved.detach()
         known.users += 1
         return known, saved.shape
 

@@ -75,7 +75,7 @@ def check_trl_form(table: Table, device: Device, policy: Policy, groups: Sequenc
     before = reset_peak()
     own_seconds = seconds(lambda: learn(policy, packed), 2)
     own_gib = peak_gib() - before
-    own = float(policy(packed, 1.0).logprob.sum())
+    own = float(policy(packed, 1.0).logprob.sum().detach())
     policy.model.set_attn_implementation("sdpa")
     policy.zero_grad(set_to_none=True)
     before = reset_peak()

@@ -93,7 +93,7 @@ def _check_stage(
     table: Table, name: str, config: Config, folder: str, ranks: Ranks, groups: Sequence[Group], shape: str
 ) -> list[float]:
     """Two updates with one ZeRO stage; returns their gradient norms."""
-    reset_peak()
+    before = reset_peak()
     learner = _learner(config, folder, ranks)
     old = learner.logprobs(groups)
     _, updates = _update(learner, groups, old)
@@ -102,7 +102,7 @@ def _check_stage(
     planned.pop("sampler_weights")
     table.add(
         f"two updates, {name}",
-        f"log-ratio of the first {updates[0].log_ratio:.1e}, {peak_gib():.1f} GiB",
+        f"log-ratio of the first {updates[0].log_ratio:.1e}, {peak_gib() - before:.1f} GiB",
         f"0; planned {sum(planned.values()):.1f} GiB",
         updates[0].log_ratio == 0 and not updates[0].skipped and all(with_weights),
     )

@@ -40,6 +40,17 @@ def test_gradients_are_the_same_and_the_tensor_is_gone_in_between() -> None:
     assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
 
 
+def test_a_forward_without_a_backward_is_freed() -> None:
+    """softmax saves its own output: packed with its history, it would be in a reference cycle."""
+    leaf = torch.randn(3, 3, requires_grad=True)
+    recompute = SelectiveRecompute()
+    with recompute.saved_tensors():
+        weights = (leaf * 2).softmax(-1)
+    alive = weakref.ref(weights)
+    del weights
+    assert alive() is None
+
+
 def test_a_view_of_a_part_is_stored_as_any_other_tensor() -> None:
     leaf = torch.arange(6.0).view(3, 2).requires_grad_()
     weight = torch.ones(2, 2, requires_grad=True)
