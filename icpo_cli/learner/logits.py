@@ -15,7 +15,7 @@ from torch import Tensor
 CACHED_VALUES = 2**20
 """Float32 logits processed at once on CPU."""
 ALIGNMENT = 64
-"""Blocks of the vocabulary are multiples of it: otherwise cuBLAS has only kernels of a third of the speed."""
+"""On CUDA, blocks of the vocabulary are multiples of it: otherwise cuBLAS has only kernels of a third of the speed."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class _TokenValues(torch.autograd.Function):
         grad_hidden = torch.zeros_like(hidden, dtype=torch.float32)  # accumulates over blocks
         grad_weight = torch.empty_like(weight)
         block_size = ctx.buffer_size // len(target) if len(target) else len(weight)
-        if block_size < len(weight):
+        if hidden.device.type == "cuda" and block_size < len(weight):
             block_size = max(1, block_size // ALIGNMENT) * ALIGNMENT
         buffer = hidden.new_empty(len(target) * min(block_size, len(weight)))
         for block in _slices(len(weight), block_size):
