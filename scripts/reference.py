@@ -38,7 +38,8 @@ def command_sections(command: typer.core.TyperCommand, context: typer.Context) -
     subcommands = getattr(command, "commands", {})
     if not subcommands:
         yield f"## {context.command_path}\n\n```text\n{command.get_help(context).strip()}\n```\n"
-    for name, child in subcommands.items():
+    for name in subcommands:
+        _, child, _ = command.resolve_command(context, [name])
         yield from command_sections(child, type(context)(child, info_name=name, parent=context))
 
 

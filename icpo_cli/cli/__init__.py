@@ -1,1 +1,1 @@
-"""One thin Typer module per command; nothing heavy is imported until a command runs."""
+"""One module per command, imported when the command is called; engines are imported when it runs."""

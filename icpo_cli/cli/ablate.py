@@ -3,18 +3,31 @@
 import json
 import os
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icpo_cli.ablate.coarse import select_coarse
+from icpo_cli.ablate.launch import launcher_factory, slurm_script
+from icpo_cli.ablate.launch.local import shares
+from icpo_cli.ablate.launch.slurm import slurm_settings
+from icpo_cli.ablate.plan import Machine, PlannedArm, StudyPlan, check_study, omega_curve, plan
+from icpo_cli.ablate.request import StudyRequest, read_study
+from icpo_cli.ablate.study import Study
+from icpo_cli.cli.display import BARS
 from icpo_cli.cli.model import make_first
 from icpo_cli.errors import RunFailed, UserError
+from icpo_cli.runs.run_dir import RunDir
+from icpo_cli.text import duration, printable
 
 if TYPE_CHECKING:
-    from icpo_cli.ablate.plan import Machine
     from icpo_cli.ablate.run import StudyEnd
-    from icpo_cli.ablate.study import Study
+
+WIDTH, ROWS = 48, 3
+"""Size of a chart in characters."""
 
 
 def ablate(
@@ -51,10 +64,6 @@ def ablate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
 ) -> None:
     """Compare configurations over seeds. The same command resumes a study that was interrupted."""
-    from icpo_cli.ablate.launch import launcher_factory
-    from icpo_cli.ablate.plan import check_study
-    from icpo_cli.ablate.request import StudyRequest, read_study
-
     request = StudyRequest(study, settings or [], seeds, dial or [], grid, control or [], probe)
     read = read_study(request, fetch=not dry_run)
     new_launcher = launcher_factory(read, launcher, slurm or [])
@@ -76,12 +85,8 @@ def ablate(
     _report(run_study(read, new_launcher, jobs, StudyProgress(sys.stderr, read.name)), as_json)
 
 
-def _machine(study: "Study", launcher: str, slurm: list[str], jobs: int | None) -> "Machine":
+def _machine(study: Study, launcher: str, slurm: list[str], jobs: int | None) -> Machine:
     """Resources of each run. Raises UserError if there are too few for `jobs` parallel runs."""
-    from icpo_cli.ablate.launch.local import shares
-    from icpo_cli.ablate.launch.slurm import slurm_settings
-    from icpo_cli.ablate.plan import Machine
-
     devices = {arm.config.train.device for arm in study.arms}
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs: {jobs} jobs at once; at least 1")
@@ -93,37 +98,28 @@ def _machine(study: "Study", launcher: str, slurm: list[str], jobs: int | None) 
     return Machine(max(1, len(share.gpus)), None if share.gpus else len(share.cores), jobs or 1)
 
 
-def _selected(study: "Study") -> dict[str, int] | None:
+def _selected(study: Study) -> dict[str, int] | None:
     """Number of prompts of the --probe run by reason; None without it. Raises UserError if it selects nothing."""
     if study.probe_run is None:
         return None
-    import tempfile
-
-    from icpo_cli.ablate.coarse import select_coarse
-    from icpo_cli.runs.run_dir import RunDir
 
     with tempfile.TemporaryDirectory() as folder:
         return select_coarse(RunDir(Path(study.probe_run)), Path(folder)).counts
 
 
-def _script(study: "Study", launcher: str, slurm: list[str], jobs: int | None) -> str | None:
-    from icpo_cli.ablate.launch import slurm_script
-
+def _script(study: Study, launcher: str, slurm: list[str], jobs: int | None) -> str | None:
     return slurm_script(study, slurm, jobs) if launcher == "slurm" else None
 
 
 def _print_plan(
-    study: "Study", machine: "Machine", selected: dict[str, int] | None, script: str | None, as_json: bool
+    study: Study, machine: Machine, selected: dict[str, int] | None, script: str | None, as_json: bool
 ) -> None:
-    from icpo_cli.ablate.plan import plan
-    from icpo_cli.cli.ablate_plan import plan_text
-
     planned = plan(study, machine, selected)
     if as_json:
         document = planned.document()
         typer.echo(json.dumps(document if script is None else {**document, "script": script}))
         return
-    typer.echo(plan_text(planned))
+    typer.echo(_plan_text(planned))
     if script is not None:
         typer.echo(f"\nthe batch script\n\n{script}")
 
@@ -146,3 +142,85 @@ def _report(end: "StudyEnd", as_json: bool) -> None:
             f"{first.job.arm} seed {first.job.seed} {first.status}: {first.reason}{more}; "
             "the same command retries them"
         )
+
+
+def _plan_text(plan: StudyPlan) -> str:
+    study = plan.study
+    seeds = ", ".join(map(str, study.seeds))
+    lines = [
+        f"study {study.name}: {study.about}",
+        f"{len(plan.arms)} arms, seeds {seeds}: {plan.runs} runs in {study.folder}",
+        f"one after another {duration(plan.seconds)}",
+    ]
+    if plan.seconds_at_once != plan.seconds:
+        lines[-1] += f", {plan.machine.at_once} at once {duration(plan.seconds_at_once)}"
+    lines += [f"  {basis}" for basis in dict.fromkeys(planned.estimate.basis for planned in plan.arms)]
+    memory = [planned.memory_gib for planned in plan.arms if planned.memory_gib is not None]
+    if memory and plan.machine.at_once is not None:
+        most = max(memory) * plan.machine.ranks * plan.machine.at_once
+        lines.append(f"memory with {plan.machine.at_once} at once: {_gib(most)}, without key-value cache")
+    if plan.probe_estimate is not None:
+        lines.append(_probe_line(plan, plan.probe_estimate.seconds))
+    top = max((planned.arm.config.method.omega.max for planned in plan.arms if planned.omega), default=0.0)
+    for planned in plan.arms:
+        lines += ["", *_arm_lines(planned, top)]
+    return "\n".join(printable(line.rstrip()) for line in lines)
+
+
+def _area(values: Sequence[float], top: float, rows: int) -> list[str]:
+    """An area chart of values from 0 to `top`, as text rows from top to bottom."""
+    steps = [round(value / (top or 1.0) * rows * len(BARS)) for value in values]
+    return ["".join(_block(step - row * len(BARS)) for step in steps) for row in reversed(range(rows))]
+
+
+def _block(step: int) -> str:
+    """One character of a column that rises `step` eighths above the lower edge of the row."""
+    return " " if step <= 0 else BARS[min(step, len(BARS)) - 1]
+
+
+def _probe_line(plan: StudyPlan, seconds: float | None) -> str:
+    if plan.study.probe_run is not None:
+        counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in (plan.selected or {}).items())
+        return f"data from probe {plan.study.probe_run}: {counts}"
+    count = plan.probe_iterations
+    iterations = "its epochs give the number of iterations" if count is None else f"{count} iterations"
+    return f"probe first: {iterations}, {duration(seconds)}; its uniform groups are the arms' data"
+
+
+def _arm_lines(planned: PlannedArm, top: float) -> list[str]:
+    arm = planned.arm
+    compared = "base" if arm.against is None else f"against {arm.against}"
+    memory = "unknown" if planned.memory_gib is None else _gib(planned.memory_gib)
+    lines = [
+        f"{arm.name}  ({compared})",
+        f"  {planned.iterations:,} iterations, {duration(planned.estimate.seconds)} per run, memory {memory} per rank",
+    ]
+    width = max((len(key) for key in planned.differs), default=0)
+    lines += [f"  {key:<{width}}  {_value(old)} → {_value(new)}" for key, (old, new) in planned.differs.items()]
+    return lines + (_omega_lines(planned, top) if planned.omega else ["  no omega: the method has no bonus"])
+
+
+def _omega_lines(planned: PlannedArm, top: float) -> list[str]:
+    """A chart of omega with axes, and its values at some iterations."""
+    chart = _area(_curve(planned), top, ROWS)
+    scale = [f"{top:g}", *[""] * (ROWS - 2), "0"]
+    margin = max(len(text) for text in scale)
+    lines = [f"  omega {text:>{margin}} │{row}" for text, row in zip(scale, chart, strict=True)]
+    lines[1:] = [line.replace("omega", "     ", 1) for line in lines[1:]]
+    last = str(planned.iterations)
+    lines.append(f"          {' ' * margin}0{last:>{WIDTH - 1}}")
+    return [*lines, "  " + ", ".join(f"{value:.4g} at {point}" for point, value in planned.omega.items())]
+
+
+def _curve(planned: PlannedArm) -> list[float]:
+    points = [round(column * planned.iterations / (WIDTH - 1)) for column in range(WIDTH)]
+    curve = omega_curve(planned.arm.config, points)
+    return [curve[point] for point in points] if curve else []
+
+
+def _gib(size: float) -> str:
+    return f"{size:.1f} GiB" if size >= 0.1 else "under 0.1 GiB"
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,38 +13,29 @@ from icpo_cli.config.load import nearest
 from icpo_cli.errors import UserError
 from icpo_cli.grading.verifier import Answer
 from icpo_cli.records import AnswerKind, Gold
+from icpo_cli.text import cut
 
 STANDARD_INPUT = "-"
 
 
-@dataclass(frozen=True)
-class AnswerLine:
-    """One line of the file."""
-
-    label: str
-    """Its id column, or the number of the line."""
-    answer: Answer
+LabelledAnswer = tuple[str, Answer]
+"""The id column of a line, or its number; and its answer."""
 
 
-@dataclass(frozen=True)
-class AnswerFile:
-    """A file of answers that can be read more than once."""
+def answers_in(name: str, stream: IO[bytes], kind: AnswerKind | None) -> Iterator[LabelledAnswer]:
+    """Every line that is not blank, from the first one on. Raises UserError naming file, line, column and mistake.
 
-    name: str
-    stream: IO[bytes]
-    kind: AnswerKind | None
-    """Kind of the gold answers on lines without a kind column."""
-
-    def rows(self) -> Iterator[AnswerLine]:
-        """Every line that is not blank. Raises UserError naming file, line, column and mistake."""
-        self.stream.seek(0)
-        for number, line in enumerate(self.stream, 1):
-            if line.strip():
-                yield _row(f"{self.name}:{number}", _columns(f"{self.name}:{number}", line), number, self.kind)
+    `kind`: of the gold answers on lines without a kind column.
+    """
+    stream.seek(0)
+    for number, line in enumerate(stream, 1):
+        if line.strip():
+            place = f"{name}:{number}"
+            yield _answer(place, _columns(place, line), number, kind)
 
 
 @contextmanager
-def opened(name: str, kind: AnswerKind | None) -> Iterator[AnswerFile]:
+def opened(name: str) -> Iterator[IO[bytes]]:
     """Open the named file, or standard input; one that is not seekable is copied to a temporary file.
 
     The file is read twice: first to check and count its lines, then to grade them.
@@ -61,7 +51,7 @@ def opened(name: str, kind: AnswerKind | None) -> Iterator[AnswerFile]:
             kept = files.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(stream, kept)
             stream = kept
-        yield AnswerFile("standard input" if name == STANDARD_INPUT else name, stream, kind)
+        yield stream
 
 
 def kind_named(place: str, name: str) -> AnswerKind:
@@ -87,7 +77,7 @@ def _columns(place: str, line: bytes) -> dict[str, Any]:
     return columns
 
 
-def _row(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | None) -> AnswerLine:
+def _answer(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | None) -> LabelledAnswer:
     for name in ("gold", "response"):
         if name not in columns:
             raise UserError(f"{place}: no column '{name}' among {_quoted(list(columns))}")
@@ -103,7 +93,7 @@ def _row(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | No
         ordered,
     )
     answer = Answer(_required(place, columns, "response"), gold, _text(place, columns, "question") or "")
-    return AnswerLine(_text(place, columns, "id") or str(number), answer)
+    return _text(place, columns, "id") or str(number), answer
 
 
 def _required(place: str, columns: dict[str, Any], name: str) -> str:
@@ -131,5 +121,4 @@ def _texts(place: str, columns: dict[str, Any], name: str) -> tuple[str, ...]:
 
 def _quoted(value: Any) -> str:
     """The value as JSON, cut to 80 characters."""
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    return cut(json.dumps(value), 80)

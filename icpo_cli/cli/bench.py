@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from icpo_cli.data.benchmarks import Benchmark
-    from icpo_cli.records import Question
+from icpo_cli.config.load import load_config, nearest
+from icpo_cli.data.benchmarks import BENCHMARKS, Benchmark
+from icpo_cli.data.benchmarks.load import find, how_to_get
+from icpo_cli.errors import UserError
+from icpo_cli.records import Question
+from icpo_cli.tables.terminal import print_table
+from icpo_cli.text import printable
 
 app = typer.Typer(help="The benchmarks, and their questions as a model sees them.", no_args_is_help=True)
 
@@ -24,10 +28,6 @@ NOT_SHOWN = "Its questions are not shown: its authors ask that they are not publ
 @app.command("list")
 def list_(settings: Settings = None, as_json: AsJson = False) -> None:
     """List the benchmarks: questions, responses per question, and whether the data is here."""
-    from icpo_cli.data.benchmarks import BENCHMARKS
-    from icpo_cli.data.benchmarks.load import find
-    from icpo_cli.tables.terminal import print_table
-
     data_dir = data_folder(settings or [])
     files = {name: find(benchmark, data_dir) for name, benchmark in BENCHMARKS.items()}
     here = {name: None if file is None else file.origin for name, file in files.items()}
@@ -52,11 +52,6 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a benchmark's properties, its pitfalls, and its first questions as a model sees them."""
-    from icpo_cli.config.load import nearest
-    from icpo_cli.data.benchmarks import BENCHMARKS
-    from icpo_cli.data.benchmarks.load import find
-    from icpo_cli.errors import UserError
-
     if name not in BENCHMARKS:
         raise UserError(f"unknown benchmark '{name}'{nearest(name, list(BENCHMARKS))}")
     benchmark = BENCHMARKS[name]
@@ -74,15 +69,11 @@ def show(
 
 def data_folder(settings: list[str]) -> Path | None:
     """eval.data_dir of the configuration that the arguments give."""
-    from icpo_cli.config.load import load_config
-
     data_dir = load_config(settings).eval.data_dir
     return None if data_dir is None else Path(data_dir).expanduser()
 
 
-def _facts(benchmark: "Benchmark", here: str | None) -> dict[str, Any]:
-    from icpo_cli.data.benchmarks.load import how_to_get
-
+def _facts(benchmark: Benchmark, here: str | None) -> dict[str, Any]:
     return {
         "name": benchmark.name,
         "title": benchmark.title,
@@ -106,7 +97,7 @@ def _facts(benchmark: "Benchmark", here: str | None) -> dict[str, Any]:
     }
 
 
-def _question(benchmark: "Benchmark", question: "Question") -> dict[str, Any]:
+def _question(benchmark: Benchmark, question: Question) -> dict[str, Any]:
     """A question for display; only the id for a confidential benchmark."""
     if benchmark.confidential:
         return {"id": question.id}
@@ -120,7 +111,7 @@ def _question(benchmark: "Benchmark", question: "Question") -> dict[str, Any]:
     }
 
 
-def _print_facts(benchmark: "Benchmark", facts: dict[str, Any]) -> None:
+def _print_facts(benchmark: Benchmark, facts: dict[str, Any]) -> None:
     say = typer.echo
     say(f"{benchmark.title} ({benchmark.name}): {benchmark.about}")
     say(f"  questions  {benchmark.count:,}, Avg@{benchmark.k}, group {benchmark.group}, version {benchmark.version}")
@@ -138,8 +129,6 @@ def _print_facts(benchmark: "Benchmark", facts: dict[str, Any]) -> None:
 
 
 def _print_question(question: dict[str, Any]) -> None:
-    from icpo_cli.text import printable
-
     typer.echo(f"\n{printable(question['id'])}")
     if "text" in question:
         for line in str(question["own_form"]).split("\n"):

@@ -4,7 +4,11 @@ from typing import Annotated
 
 import typer
 
+from icpo_cli.config.load import diff as differences
+from icpo_cli.config.load import load_config, load_training, to_yaml
 from icpo_cli.errors import UserError
+from icpo_cli.tables.terminal import print_table
+from icpo_cli.train.check import check
 
 app = typer.Typer(help="Print and compare resolved configurations.", no_args_is_help=True)
 
@@ -17,9 +21,6 @@ def show(
     ] = None,
 ) -> None:
     """Print the configuration that `icpo train` resolves from these arguments, with all defaults."""
-    from icpo_cli.config.load import load_training, to_yaml
-    from icpo_cli.train.check import check
-
     config = load_training(settings or [])
     typer.echo(to_yaml(config), nl=False)
     try:
@@ -35,10 +36,6 @@ def diff(
     shared: Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Keys set in both.")] = None,
 ) -> None:
     """Print the keys in which two configurations differ; nothing if they are equal."""
-    from icpo_cli.config.load import diff as differences
-    from icpo_cli.config.load import load_config
-    from icpo_cli.tables.terminal import print_table
-
     changed = differences(load_config([left, *(shared or [])]), load_config([right, *(shared or [])]))
     if changed:
         print_table(("key", left, right), [(key, str(old), str(new)) for key, (old, new) in changed.items()])

@@ -4,17 +4,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from icpo_cli.ablate.study_file import is_study_file
 from icpo_cli.cli.bench import AsJson, Settings, data_folder
+from icpo_cli.config.check import check_source
+from icpo_cli.config.load import experiment_file, is_override, load_config
+from icpo_cli.config.schema import Config, JudgeConfig
+from icpo_cli.data.benchmarks import BENCHMARKS, Benchmark, resolve_names
+from icpo_cli.data.benchmarks.load import Unavailable, find, how_to_get, obtain
+from icpo_cli.data.check import DataCheck, check_data
+from icpo_cli.data.sources import how_to_get_source, load_questions, source_here, source_name
 from icpo_cli.errors import RunFailed, UserError
-
-if TYPE_CHECKING:
-    from icpo_cli.config.schema import Config
-    from icpo_cli.data.benchmarks import Benchmark
-    from icpo_cli.data.check import DataCheck
+from icpo_cli.grading.verifier import Verifier
+from icpo_cli.tables.terminal import print_table
+from icpo_cli.text import printable
 
 app = typer.Typer(help="Data sets: list, fetch and check.", no_args_is_help=True)
 
@@ -25,8 +31,6 @@ REPEATS_SHOWN = 3
 @app.command("list")
 def list_(settings: Settings = None, as_json: AsJson = False) -> None:
     """List the data sets of the configurations (no FILE: all shipped ones) and benchmarks, and where they are."""
-    from icpo_cli.tables.terminal import print_table
-
     data_sets = _configured(_configs(settings or [])) + _benchmarks(data_folder(settings or []))
     if as_json:
         typer.echo(json.dumps({"data_sets": data_sets}))
@@ -52,8 +56,6 @@ def prepare(
     as_json: AsJson = False,
 ) -> None:
     """Fetch missing data sets from the hub, into eval.data_dir if that is set, else into the user's cache."""
-    from icpo_cli.data.benchmarks import BENCHMARKS, resolve_names
-
     requested, settings = _split(names or [])
     config = _config(settings)
     folder = data_folder(settings)
@@ -80,11 +82,6 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Load the training data (no FILE: the quickstart's) and the local benchmarks; count, and find overlap."""
-    from icpo_cli.config.check import check_source
-    from icpo_cli.config.schema import JudgeConfig
-    from icpo_cli.data.check import check_data
-    from icpo_cli.grading.verifier import Verifier
-
     config = _config(settings or [])
     check_source(config.data.train, "data.train")
     with Verifier(replace(config.reward, judge=JudgeConfig())) as verifier:  # golds need no judge
@@ -102,10 +99,8 @@ def _some(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _configured(configs: "Mapping[str, Config]") -> list[dict[str, Any]]:
+def _configured(configs: Mapping[str, Config]) -> list[dict[str, Any]]:
     """The training and held-out data of the named configurations: where each set is, and how to get it."""
-    from icpo_cli.data.sources import how_to_get_source, source_here, source_name
-
     rows: dict[str, dict[str, Any]] = {}
     for name, config in configs.items():
         for source in (config.data.train, config.data.heldout):
@@ -119,9 +114,6 @@ def _configured(configs: "Mapping[str, Config]") -> list[dict[str, Any]]:
 
 def _benchmarks(data_dir: Path | None) -> list[dict[str, Any]]:
     """The same for the benchmarks."""
-    from icpo_cli.data.benchmarks import BENCHMARKS
-    from icpo_cli.data.benchmarks.load import find, how_to_get
-
     return [
         {
             "data_set": name,
@@ -133,11 +125,8 @@ def _benchmarks(data_dir: Path | None) -> list[dict[str, Any]]:
     ]
 
 
-def _configs(settings: Sequence[str]) -> "dict[str, Config]":
+def _configs(settings: Sequence[str]) -> dict[str, Config]:
     """Configurations by name: each FILE with the key=value overrides; without files, every shipped experiment."""
-    from icpo_cli.ablate.study_file import is_study_file
-    from icpo_cli.config.load import experiment_file, is_override, load_config
-
     overrides = [setting for setting in settings if is_override(setting)]
     files = {setting: setting for setting in settings if not is_override(setting)}
     if not files:
@@ -150,24 +139,18 @@ def _configs(settings: Sequence[str]) -> "dict[str, Config]":
     return {name: load_config([file, *overrides]) for name, file in files.items()}
 
 
-def _config(settings: Sequence[str]) -> "Config":
-    from icpo_cli.config.load import experiment_file, is_override, load_config
-
+def _config(settings: Sequence[str]) -> Config:
     files = any(not is_override(setting) for setting in settings)
     return load_config(settings if files else [str(experiment_file("quickstart.yaml")), *settings])
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split arguments into data set names and settings (key=value or a YAML file)."""
-    from icpo_cli.config.load import is_override
-
     settings = [a for a in arguments if is_override(a) or Path(a).suffix in (".yaml", ".yml")]
     return [argument for argument in arguments if argument not in settings], settings
 
 
-def _prepare_benchmark(benchmark: "Benchmark", folder: Path | None) -> dict[str, str | None]:
-    from icpo_cli.data.benchmarks.load import Unavailable, find, how_to_get, obtain
-
+def _prepare_benchmark(benchmark: Benchmark, folder: Path | None) -> dict[str, str | None]:
     found = find(benchmark, folder)
     if found is not None:
         found.load()
@@ -180,9 +163,7 @@ def _prepare_benchmark(benchmark: "Benchmark", folder: Path | None) -> dict[str,
     return {"name": benchmark.name, "status": "fetched", "where": f"from {loaded.source}", "how": ""}
 
 
-def _prepare_training(config: "Config") -> dict[str, str | None]:
-    from icpo_cli.data.sources import how_to_get_source, load_questions, source_here, source_name
-
+def _prepare_training(config: Config) -> dict[str, str | None]:
     source = config.data.train
     status = "here" if source_here(source) else "fetched"
     try:
@@ -193,10 +174,7 @@ def _prepare_training(config: "Config") -> dict[str, str | None]:
     return {"name": "train", "status": status, "where": f"{source_name(source)}, {len(questions):,} rows", "how": ""}
 
 
-def _print_check(result: "DataCheck") -> None:
-    from icpo_cli.tables.terminal import print_table
-    from icpo_cli.text import printable
-
+def _print_check(result: DataCheck) -> None:
     rows = [
         (
             part.name,
@@ -225,7 +203,7 @@ def _print_check(result: "DataCheck") -> None:
         typer.echo(_no_overlap(result))
 
 
-def _no_overlap(result: "DataCheck") -> str:
+def _no_overlap(result: DataCheck) -> str:
     if not result.overlapping:
         return "nothing was compared: no benchmark's data is on this machine"
     return f"the training data shares no {result.n} consecutive words with {', '.join(result.overlapping)}"

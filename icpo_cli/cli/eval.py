@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icpo_cli.cli.model import make_first
+from icpo_cli.cli.streams import Streams
+from icpo_cli.config.check import check_evaluation
+from icpo_cli.config.load import load_config, to_tree, to_yaml
+from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
+from icpo_cli.evaluate.inputs import PriorRun, model_under_test, read_prior
+from icpo_cli.evaluate.plan import forecast
+from icpo_cli.runs.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from icpo_cli.config.schema import Config
     from icpo_cli.evaluate.generate import EvalObserver
-    from icpo_cli.evaluate.inputs import PriorRun
     from icpo_cli.evaluate.record import EvalOutcome
-    from icpo_cli.runs.run_dir import RunDir
 
     Run = Callable[[Callable[[RunDir], EvalObserver]], EvalOutcome]
 
@@ -52,7 +56,6 @@ def evaluate(
     if dry_run:
         _print_plan(arguments, bench or [], model, as_json)
         return
-    from icpo_cli.evaluate.inputs import read_prior
 
     # Before any library is imported that reads it.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -75,11 +78,6 @@ def _check_sources(model: str | None, responses: Path | None, rescore: str | Non
 
 
 def _print_plan(arguments: list[str], bench: list[str], model: str | None, as_json: bool) -> None:
-    from icpo_cli.config.check import check_evaluation
-    from icpo_cli.config.load import load_config, to_tree, to_yaml
-    from icpo_cli.evaluate.inputs import model_under_test
-    from icpo_cli.evaluate.plan import forecast
-
     config = model_under_test(model, arguments)[1] if model is not None else load_config(arguments)
     check_evaluation(config)
     planned = forecast(config, _names(bench, config))
@@ -102,13 +100,11 @@ def _evaluation(
     model: str | None,
     responses: Path | None,
     rescore: str | None,
-    against: "PriorRun | None",
+    against: PriorRun | None,
     export: Path | None,
 ) -> "Run":
     """The evaluation to run, given an observer. Raises UserError on a mistake in its configuration or model name."""
-    from icpo_cli.config.load import load_config
     from icpo_cli.evaluate import session
-    from icpo_cli.evaluate.inputs import model_under_test, read_prior
     from icpo_cli.evaluate.record import EvalRequest
 
     if rescore is not None:
@@ -126,7 +122,7 @@ def _evaluation(
     return lambda watch: session.evaluate_model(settings, subject, EvalRequest(watch, benchmarks, against, export))
 
 
-def _names(bench: list[str], config: "Config") -> tuple[str, ...]:
+def _names(bench: list[str], config: Config) -> tuple[str, ...]:
     """Names of benchmarks: those of --bench, otherwise those of the configuration."""
     if not bench and not config.eval.benchmarks:
         raise UserError("--bench: name a benchmark of `icpo bench list`, or general, math or all")
@@ -136,11 +132,10 @@ def _names(bench: list[str], config: "Config") -> tuple[str, ...]:
 def _watched(run: "Run", title: str) -> "EvalOutcome":
     """Run it with the output of libraries in the evaluation's log and progress on the terminal."""
     from icpo_cli.cli.eval_display import EvalProgress
-    from icpo_cli.cli.streams import Streams
 
     with Streams() as streams, ExitStack() as views:
 
-        def watch(run: "RunDir") -> "EvalObserver":
+        def watch(run: RunDir) -> "EvalObserver":
             streams.log_to(run.eval_log)
             progress = EvalProgress(streams.err, title)
             views.enter_context(progress.display)

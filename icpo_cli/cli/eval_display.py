@@ -1,6 +1,5 @@
 """Progress of an evaluation: plain lines, or a panel on a terminal; and the tables printed at its end."""
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from icpo_cli.evaluate.table import partial_text, rows_of
 from icpo_cli.records import Verdict
 from icpo_cli.tables.document import text_table
 from icpo_cli.tables.terminal import stdout_console, to_rich
-from icpo_cli.text import printable
+from icpo_cli.text import number, printable, some
 
 NARROW = ("benchmark", "questions", "Avg@k", "95 % interval", "no answer", "cut off", "tokens", "")
 COMPARED = ("benchmark", "questions", "difference", "95 % interval", "p", "detectable")
@@ -134,10 +133,10 @@ def print_outcome(outcome: EvalOutcome) -> None:
         console.print(_table(COMPARED, [_comparison_row(comparison) for comparison in outcome.comparisons]))
     for result in outcome.results:
         if result.missing_ids and result.missing.responses:
-            console.print(Text(f"{result.title}: no responses to {_some(result.missing_ids)}"))
+            console.print(Text(f"{result.title}: no responses to {some(result.missing_ids)}"))
     for bench, ids in outcome.unknown.items():
         if ids:
-            console.print(Text(printable(f"{bench}: responses to {len(ids):,} unknown ids: {_some(ids)}")))
+            console.print(Text(printable(f"{bench}: responses to {len(ids):,} unknown ids: {some(ids)}")))
     for how_to_get in outcome.missing.values():
         console.print(Text(printable(f"missing: {how_to_get}")), soft_wrap=True)
     for name, value in {"run": outcome.run_id, "folder": outcome.folder, "exported": outcome.exported}.items():
@@ -167,16 +166,8 @@ def _comparison_row(comparison: EvalComparison) -> tuple[str, ...]:
     return (
         comparison.title,
         f"{paired.n:,}",
-        _signed(paired.difference),
-        f"{_signed(low)} to {_signed(high)}",
-        "-" if math.isnan(paired.p_value) else f"{paired.p_value:.3f}",
-        "-" if math.isnan(paired.minimum_detectable_effect) else f"{paired.minimum_detectable_effect:.1f}",
+        number(paired.difference, "+.1f"),
+        f"{number(low, '+.1f')} to {number(high, '+.1f')}",
+        number(paired.p_value, ".3f"),
+        number(paired.minimum_detectable_effect),
     )
-
-
-def _signed(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:+.1f}"
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:5]) + (f", ... ({len(ids):,} in all)" if len(ids) > 5 else "")

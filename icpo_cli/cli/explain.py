@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icpo_cli.cli.runs import Store
+from icpo_cli.config.schema import MethodConfig
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.text import printable
 
 if TYPE_CHECKING:
-    from icpo_cli.config.schema import MethodConfig
     from icpo_cli.objective.methods import Derivation
     from icpo_cli.report.explain import ExplainedGroup
 
@@ -79,7 +79,7 @@ def _explain_run(run: str, iteration: int | None, prompt: str | None, store: str
         )
 
 
-def _explain_given(logprob: str, reward: str, method: "MethodConfig", omega: float, as_json: bool) -> None:
+def _explain_given(logprob: str, reward: str, method: MethodConfig, omega: float, as_json: bool) -> None:
     confidences, rewards = _numbers("--logprob", logprob), _numbers("--reward", reward)
     if len(confidences) != len(rewards):
         raise UserError(f"--reward: {len(rewards)} rewards for {len(confidences)} responses")
@@ -100,9 +100,7 @@ def _explain_given(logprob: str, reward: str, method: "MethodConfig", omega: flo
         _print_steps(derivation, method, omega)
 
 
-def _method(delta: float, tau: float) -> "MethodConfig":
-    from icpo_cli.config.schema import MethodConfig
-
+def _method(delta: float, tau: float) -> MethodConfig:
     for name, value in (("--delta", delta), ("--tau", tau)):
         if not (value > 0 and math.isfinite(value)):
             raise UserError(f"{name}: {value} must be positive and finite")
@@ -139,7 +137,7 @@ def _derivation_json(derivation: "Derivation") -> dict[str, Any]:
     return {"order": _order_of(derivation), **numbers}
 
 
-def _print_steps(derivation: "Derivation", method: "MethodConfig", omega: float) -> None:
+def _print_steps(derivation: "Derivation", method: MethodConfig, omega: float) -> None:
     """Print the steps of the paper's Tables 7 and 8: order, pairs, scores, rewards, advantages."""
     from icpo_cli.objective.confidence import LOG_PROB_CEILING
 

@@ -5,18 +5,22 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import islice
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from icpo_cli.cli.answers import STANDARD_INPUT, LabelledAnswer, answers_in, kind_named, opened
+from icpo_cli.config.load import Layer, is_override, load_config
+from icpo_cli.config.schema import RewardConfig
 from icpo_cli.errors import UserError
-from icpo_cli.records import count_kinds
-
-if TYPE_CHECKING:
-    from icpo_cli.cli.answers import AnswerLine
-    from icpo_cli.config.schema import RewardConfig
-    from icpo_cli.grading.verifier import Answer, Grading, Verifier
-    from icpo_cli.records import Verdict
+from icpo_cli.grading.extraction import EXTRACTORS
+from icpo_cli.grading.verifier import Answer, Grading, Verifier
+from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind, count_kinds
+from icpo_cli.tables.terminal import print_table
+from icpo_cli.text import cut, printable
 
 Graded = tuple[str, "Verdict"]
 """A response's id, or the number of its line, and the verdict on it."""
@@ -71,11 +75,6 @@ def grade(
 
     Values that begin with a minus sign need the equals sign: --gold=-5.
     """
-    from icpo_cli.cli.answers import kind_named, opened
-    from icpo_cli.config.load import is_override
-    from icpo_cli.grading.verifier import Answer, Grading, Verifier
-    from icpo_cli.records import Gold
-
     files = [argument for argument in arguments or [] if not is_override(argument)]
     settings = [argument for argument in arguments or [] if is_override(argument)]
     pair = {"--gold": gold, "--response": response, "--question": question, "--choices": choices}
@@ -89,13 +88,14 @@ def grade(
             verdict = _verdicts(verifier, [answer], grading)[0]
         _print_document(iter([("", verdict)])) if as_json else _print_one(verdict)
         return
-    with opened(files[0], answer_kind) as source:
-        total = sum(1 for _ in source.rows())
+    name = "standard input" if files[0] == STANDARD_INPUT else files[0]
+    with opened(files[0]) as stream:
+        total = sum(1 for _ in answers_in(name, stream, answer_kind))
         if total == 0:
-            raise UserError(f"{source.name}: has no lines")
+            raise UserError(f"{name}: has no lines")
         progress = _bar if sys.stderr.isatty() and not (as_json and sys.stdout.isatty()) else _tenths
         with Verifier(config) as verifier, progress(total) as done:
-            graded = _graded(source.rows(), verifier, grading, done)
+            graded = _graded(answers_in(name, stream, answer_kind), verifier, grading, done)
             counts = _print_document(graded) if as_json else _print_lines(graded)
     if not as_json:
         _print_counts(counts)
@@ -116,10 +116,8 @@ def _check_asked(files: Sequence[str], pair: Sequence[str]) -> None:
         raise UserError(f"{missing[0]}: missing; one response is graded with both --gold and --response")
 
 
-def _reward_config(settings: Sequence[str], options: dict[str, str | None], judge: str | None) -> "RewardConfig":
+def _reward_config(settings: Sequence[str], options: dict[str, str | None], judge: str | None) -> RewardConfig:
     """The reward configuration from settings and options; settings take precedence."""
-    from icpo_cli.config.load import Layer, load_config
-
     layers = [Layer("icpo grade", {"reward": {"extract": "auto"}})]
     layers += [Layer(f"--{name}", {"reward": {name: value}}) for name, value in options.items() if value is not None]
     if judge is not None:
@@ -132,24 +130,19 @@ def _reward_config(settings: Sequence[str], options: dict[str, str | None], judg
 
 
 def _graded(
-    rows: "Iterator[AnswerLine]", verifier: "Verifier", grading: "Grading", done: Callable[[int], None]
+    answers: Iterator[LabelledAnswer], verifier: Verifier, grading: Grading, done: Callable[[int], None]
 ) -> Iterator[Graded]:
     """Grade batch by batch; `done` receives the count of graded responses."""
-    from itertools import islice
-
     count = 0
-    while batch := list(islice(rows, BATCH)):
-        verdicts = _verdicts(verifier, [row.answer for row in batch], grading)
+    while batch := list(islice(answers, BATCH)):
+        verdicts = _verdicts(verifier, [answer for _, answer in batch], grading)
         count += len(batch)
         done(count)
-        yield from zip((row.label for row in batch), verdicts, strict=True)
+        yield from zip((label for label, _ in batch), verdicts, strict=True)
 
 
-def _verdicts(verifier: "Verifier", answers: "Sequence[Answer]", grading: "Grading") -> "list[Verdict]":
+def _verdicts(verifier: Verifier, answers: Sequence[Answer], grading: Grading) -> list[Verdict]:
     """One verdict per answer, in order; ERROR for a gold answer that training would leave out."""
-    from icpo_cli.grading.extraction import EXTRACTORS
-    from icpo_cli.records import RuleName, Verdict, VerdictKind
-
     golds = list(dict.fromkeys(answer.gold for answer in answers))
     problems = dict(zip(golds, verifier.check_golds(golds), strict=True))
     usable = iter(verifier.verify([answer for answer in answers if problems[answer.gold] is None], grading))
@@ -165,9 +158,6 @@ def _verdicts(verifier: "Verifier", answers: "Sequence[Answer]", grading: "Gradi
 
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Results on the same terminal scroll above the bar; results to a file must not pass through rich.
     redirect = sys.stdout.isatty()
@@ -203,12 +193,10 @@ def _print_document(graded: Iterator[Graded]) -> Counter[str]:
 
 def _print_lines(graded: Iterator[Graded]) -> Counter[str]:
     """One line per response."""
-    from icpo_cli.text import printable
-
     counts: Counter[str] = Counter()
     for label, verdict in graded:
-        shown = "-" if verdict.extracted is None else _shortened(verdict.extracted, LONGEST_SHOWN)
-        reason = _shortened(verdict.reason, 2 * LONGEST_SHOWN)
+        shown = "-" if verdict.extracted is None else cut(verdict.extracted, LONGEST_SHOWN)
+        reason = cut(verdict.reason, 2 * LONGEST_SHOWN)
         # print, not typer.echo, which would bypass the progress bar.
         print(f"{_coloured(verdict.kind, 9)}  {printable(f'{label}  {shown}  ({verdict.rule}: {reason})')}")
         counts[verdict.kind] += 1
@@ -216,8 +204,6 @@ def _print_lines(graded: Iterator[Graded]) -> Counter[str]:
 
 
 def _print_counts(counts: Counter[str]) -> None:
-    from icpo_cli.tables.terminal import print_table
-
     rows = [
         (kind, f"{count:,}", f"{count / counts.total():.1%}") for kind, count in count_kinds(counts.elements()).items()
     ]
@@ -225,10 +211,8 @@ def _print_counts(counts: Counter[str]) -> None:
     print_table(("verdict", "responses", "share"), rows)
 
 
-def _print_one(verdict: "Verdict") -> None:
-    from icpo_cli.text import printable
-
-    extracted = "nothing" if verdict.extracted is None else _shortened(verdict.extracted, 10 * LONGEST_SHOWN)
+def _print_one(verdict: Verdict) -> None:
+    extracted = "nothing" if verdict.extracted is None else cut(verdict.extracted, 10 * LONGEST_SHOWN)
     print(f"verdict    {_coloured(verdict.kind, 0)}")
     print(f"extracted  {printable(extracted)}")
     print(f"rule       {printable(verdict.rule)}")
@@ -241,14 +225,10 @@ def _coloured(kind: str, width: int) -> str:
     return typer.style(text, fg=COLOURS.get(kind)) if sys.stdout.isatty() else text
 
 
-def _result(verdict: "Verdict") -> dict[str, Any]:
+def _result(verdict: Verdict) -> dict[str, Any]:
     return {
         "verdict": verdict.kind,
         "extracted": verdict.extracted,
         "rule": verdict.rule,
         "reason": verdict.reason,
     }
-
-
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,12 +1,14 @@
 """`icpo model`: models that icpo can build."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from icpo_cli.config.schema import ModelConfig
+from icpo_cli.cli.streams import Streams
+from icpo_cli.config.schema import ModelConfig
+from icpo_cli.models.locate import get as get_model
+from icpo_cli.models.locate import is_made
 
 app = typer.Typer(help="Models that icpo can build.", no_args_is_help=True)
 
@@ -27,18 +29,13 @@ def main() -> None:
     """Keep `get` a subcommand while it is the only one."""
 
 
-def make_first(model: "ModelConfig") -> None:
+def make_first(model: ModelConfig) -> None:
     """Build a named model that is missing, with progress messages, before steps that would wait silently for it."""
-    from icpo_cli.models.locate import is_made
-
     if not is_made(model):
         typer.echo(f"building the model {model.path}, once", err=True)
         _built(model.path)
 
 
 def _built(name: str) -> Path:
-    from icpo_cli.cli.streams import Streams
-    from icpo_cli.models.locate import get as get_model
-
     with Streams() as streams:  # keep output of the conversion libraries out of stdout
         return get_model(name, lambda text: print(text, file=streams.err, flush=True))

@@ -2,18 +2,23 @@
 
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from icpo_cli.cli.runs import Store
+from icpo_cli.config.load import nearest
 from icpo_cli.errors import UserError
+from icpo_cli.report.accuracy_table import accuracy_table, accuracy_tables
+from icpo_cli.report.layouts import LAYOUTS
+from icpo_cli.report.paper import paper_rows, read_table
+from icpo_cli.report.select import ReportRequest, Selection, has_evaluations, listed_runs, read_rows, select
 from icpo_cli.runs.files import write_text
-
-if TYPE_CHECKING:
-    from icpo_cli.report.select import ReportRequest, Selection
-    from icpo_cli.tables.document import Document
-    from icpo_cli.track.read import RunStore
+from icpo_cli.tables.document import Document
+from icpo_cli.tables.formats import FORMATS
+from icpo_cli.tables.terminal import print_document, stdout_console
+from icpo_cli.track.read import RunStore, open_store
 
 RICH = "rich"
 
@@ -56,9 +61,6 @@ def report(
     kind = _format(format_, out)
     number = _table(table)
     request = _request(runs or [], rows, experiment, tag or [], mixed)
-    from icpo_cli.report.accuracy_table import accuracy_table
-    from icpo_cli.report.select import select
-    from icpo_cli.track.read import open_store
 
     opened = open_store(store)
     if kind is None and out is not None:
@@ -71,9 +73,6 @@ def report(
 
 def _format(name: str | None, out: Path | None) -> str | None:
     """Format that --format, else the ending of --out, names; None if neither does. Raises UserError."""
-    from icpo_cli.config.load import nearest
-    from icpo_cli.tables.formats import FORMATS
-
     if name is not None and name not in (RICH, *FORMATS):
         raise UserError(f"--format: unknown format '{name}'{nearest(name, [RICH, *FORMATS])}")
     if name is None and out is not None:
@@ -85,18 +84,12 @@ def _format(name: str | None, out: Path | None) -> str | None:
 
 
 def _table(number: int | None) -> int | None:
-    from icpo_cli.report.layouts import LAYOUTS
-
     if number is not None and number not in LAYOUTS:
         raise UserError(f"--table: {number}: no such table; allowed: {', '.join(map(str, LAYOUTS))}")
     return number
 
 
-def _request(
-    runs: list[str], rows: Path | None, experiment: str | None, tags: list[str], mixed: bool
-) -> "ReportRequest":
-    from icpo_cli.report.select import ReportRequest, read_rows
-
+def _request(runs: list[str], rows: Path | None, experiment: str | None, tags: list[str], mixed: bool) -> ReportRequest:
     if runs and rows is not None:
         raise UserError("--rows: not together with RUN: the file names its runs")
     pairs = [tag.partition("=") for tag in tags]
@@ -112,10 +105,9 @@ def _request(
     )
 
 
-def _baseline_report(selection: "Selection", name: str, number: int | None) -> "Document":
+def _baseline_report(selection: Selection, name: str, number: int | None) -> Document:
     """Report against all tables of the baseline, or against the requested one."""
     from icpo_cli.report.baseline import baseline_report
-    from icpo_cli.report.paper import paper_rows, read_table
 
     if name != "paper" and not Path(name).exists():
         raise UserError(f"--against {name}: no such file, and not 'paper'")
@@ -128,12 +120,10 @@ def _baseline_report(selection: "Selection", name: str, number: int | None) -> "
 
 
 def _write_page(
-    store: "RunStore", request: "ReportRequest", number: int | None, against: str | None, stderr: bool, folder: Path
+    store: RunStore, request: ReportRequest, number: int | None, against: str | None, stderr: bool, folder: Path
 ) -> None:
     """Write the HTML page; without evaluations it has no tables."""
-    from icpo_cli.report.accuracy_table import accuracy_tables
     from icpo_cli.report.page import study_tables, write_page
-    from icpo_cli.report.select import has_evaluations, listed_runs, select
 
     runs = store.runs()
     tables: list[Document] = []
@@ -148,9 +138,7 @@ def _write_page(
     typer.echo(str(path))
 
 
-def _print(document: "Document", kind: str, out: Path | None) -> None:
-    from icpo_cli.tables.formats import FORMATS
-
+def _print(document: Document, kind: str, out: Path | None) -> None:
     if kind != RICH:
         text = FORMATS[kind](document)
         if out is None:
@@ -158,9 +146,6 @@ def _print(document: "Document", kind: str, out: Path | None) -> None:
         else:
             _write(out, text)
         return
-    from rich.console import Console
-
-    from icpo_cli.tables.terminal import print_document, stdout_console
 
     if out is None:
         print_document(document, stdout_console())

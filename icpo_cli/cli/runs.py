@@ -5,17 +5,27 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.text import Text
 
+from icpo_cli.report.runs import (
+    RunDifference,
+    RunSummary,
+    accuracy_text,
+    changed_settings,
+    difference,
+    find_run,
+    summaries,
+)
+from icpo_cli.runs.run_dir import ARTIFACTS, Kind, Status
+from icpo_cli.tables.document import text_table
+from icpo_cli.tables.terminal import stdout_console, to_rich
 from icpo_cli.text import printable
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from icpo_cli.report.runs import RunDifference, RunSummary
-    from icpo_cli.track.read import PastRun
+from icpo_cli.track.read import PastRun, open_store
 
 app = typer.Typer(help="List past runs, show one, compare two.", no_args_is_help=True)
 
@@ -48,9 +58,6 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List runs at a glance, newest first."""
-    from icpo_cli.report.runs import summaries
-    from icpo_cli.track.read import open_store
-
     found = summaries(open_store(store).runs(), experiment, kind)
     if as_json:
         typer.echo(json.dumps({"runs": [_summary_json(summary) for summary in found]}))
@@ -63,10 +70,6 @@ def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)], store: Store = None, as_json: AsJson = False
 ) -> None:
     """Show a run: its configuration, facts, newest metrics and artifacts."""
-    from icpo_cli.report.runs import find_run, summaries
-    from icpo_cli.runs.run_dir import ARTIFACTS, Kind
-    from icpo_cli.track.read import open_store
-
     opened = open_store(store)
     runs = opened.runs()
     found = find_run(runs, run, "RUN")
@@ -93,9 +96,6 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Show the differences between two runs: configuration, data, code, packages, metrics."""
-    from icpo_cli.report.runs import difference, find_run
-    from icpo_cli.track.read import open_store
-
     runs = open_store(store).runs()
     one, other = find_run(runs, left, "LEFT"), find_run(runs, right, "RIGHT")
     found = difference(one, other)
@@ -105,10 +105,8 @@ def diff(
     _print_difference(one, other, found)
 
 
-def _print_summaries(summaries: "Sequence[RunSummary]") -> None:
+def _print_summaries(summaries: Sequence[RunSummary]) -> None:
     """Print one line for each run, for thousands of runs and for grep."""
-    from rich.cells import cell_len
-
     if not summaries:
         print("no runs; `icpo train` and `icpo eval` make them")
         return
@@ -121,10 +119,8 @@ def _print_summaries(summaries: "Sequence[RunSummary]") -> None:
         )
 
 
-def _print_run(summary: "RunSummary", children: Sequence[str], artifacts: Sequence[str]) -> None:
+def _print_run(summary: RunSummary, children: Sequence[str], artifacts: Sequence[str]) -> None:
     """Print everything recorded about a run, in sections."""
-    from icpo_cli.report.runs import accuracy_text, changed_settings
-
     run = summary.run
     head = {
         "run": run.id,
@@ -154,12 +150,8 @@ def _print_run(summary: "RunSummary", children: Sequence[str], artifacts: Sequen
     )
 
 
-def _print_difference(left: "PastRun", right: "PastRun", found: "RunDifference") -> None:
+def _print_difference(left: PastRun, right: PastRun, found: RunDifference) -> None:
     """Print the sections in which two runs differ, then the names of those in which they are equal."""
-    from rich.text import Text
-
-    from icpo_cli.tables.document import text_table
-    from icpo_cli.tables.terminal import to_rich
 
     names = tuple(f"{run.id[:ID_LETTERS]} {_short(run.name, run)}" for run in (left, right))
     tables = {
@@ -179,9 +171,7 @@ def _print_difference(left: "PastRun", right: "PastRun", found: "RunDifference")
     _print_sections(*[table for table in tables.values() if table.row_count], *notes)
 
 
-def _row(summary: "RunSummary") -> tuple[str, ...]:
-    from icpo_cli.report.runs import accuracy_text
-
+def _row(summary: RunSummary) -> tuple[str, ...]:
     run = summary.run
     return (
         run.id[:ID_LETTERS],
@@ -201,22 +191,17 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL // 2 - 1]}...{text[-(MAX_CELL // 2 - 2) :]}"
 
 
-def _short(name: str, run: "PastRun") -> str:
+def _short(name: str, run: PastRun) -> str:
     """Cut the training run's id, which is part of the names of a checkpoint and of its evaluation."""
     return name.replace(run.parent, run.parent[:ID_LETTERS]) if run.parent else name
 
 
-def _iterations(summary: "RunSummary") -> str:
+def _iterations(summary: RunSummary) -> str:
     return "" if summary.iterations is None else "{}/{}".format(*summary.iterations)
 
 
-def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> "RenderableType | None":
+def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> RenderableType | None:
     """A section of names and values; None if there are none."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from icpo_cli.tables.document import text_table
-    from icpo_cli.tables.terminal import to_rich
 
     if not rows:
         return None
@@ -225,10 +210,8 @@ def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> "Rend
     return Group(*([Text(title)] if title else []), table, *([Text(note)] if note else []))
 
 
-def _print_sections(*sections: "RenderableType | None") -> None:
+def _print_sections(*sections: RenderableType | None) -> None:
     """Print the sections with a blank line between them."""
-    from icpo_cli.tables.terminal import stdout_console
-
     console = stdout_console()
     for index, section in enumerate(section for section in sections if section is not None):
         if index:
@@ -236,10 +219,8 @@ def _print_sections(*sections: "RenderableType | None") -> None:
         console.print(section)
 
 
-def _status(run: "PastRun") -> str:
+def _status(run: PastRun) -> str:
     """MLflow's status, except for a run that saved after a stop request, which MLflow calls killed."""
-    from icpo_cli.runs.run_dir import Status
-
     return "stopped" if run.status is Status.STOPPED else run.status.mlflow.lower()
 
 
@@ -261,7 +242,7 @@ def _span(milliseconds: int) -> str:
     return next((f"{seconds // size} {unit}" for size, unit in AGES if seconds >= size), f"{seconds} s")
 
 
-def _summary_json(summary: "RunSummary") -> dict[str, Any]:
+def _summary_json(summary: RunSummary) -> dict[str, Any]:
     run = summary.run
     done, planned = summary.iterations or (None, None)
     return {
@@ -282,7 +263,7 @@ def _summary_json(summary: "RunSummary") -> dict[str, Any]:
     }
 
 
-def _difference_json(left: "PastRun", right: "PastRun", found: "RunDifference") -> dict[str, Any]:
+def _difference_json(left: PastRun, right: PastRun, found: RunDifference) -> dict[str, Any]:
     metrics = {name: {"left": a, "right": b, "difference": b - a} for name, (a, b) in found.metrics.items()}
     return {
         "left": left.id,

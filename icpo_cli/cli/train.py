@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icpo_cli.ablate.launch.local import shares
 from icpo_cli.cli.model import make_first
+from icpo_cli.cli.streams import Streams
+from icpo_cli.config.load import load_training, to_tree, to_yaml
+from icpo_cli.config.schema import Config
 from icpo_cli.errors import EndedAtOnce, UserError
+from icpo_cli.runs.run_dir import RunDir
+from icpo_cli.text import duration
+from icpo_cli.train.check import check
+from icpo_cli.train.hosts import read_hostfile, run_on_hosts
+from icpo_cli.train.launch import adopt_slurm, ranks_of_environment, run_local_ranks, visible_gpus
+from icpo_cli.train.plan import estimate, past_runs, plan
 
 if TYPE_CHECKING:
-    from icpo_cli.cli.streams import Streams
-    from icpo_cli.config.schema import Config
     from icpo_cli.distributed import Ranks
     from icpo_cli.evaluate.score import EvalResult
-    from icpo_cli.runs.run_dir import RunDir
     from icpo_cli.train.observer import Observer
     from icpo_cli.train.session import TrainResult
 
@@ -39,10 +46,6 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
 ) -> None:
     """Train a model. On Ctrl-C or SIGTERM it finishes the iteration, saves, and prints how to resume."""
-    from icpo_cli.train.check import check
-    from icpo_cli.train.hosts import read_hostfile, run_on_hosts
-    from icpo_cli.train.launch import adopt_slurm, ranks_of_environment, run_local_ranks
-
     if nproc is not None and hostfile is not None:
         raise UserError("--nproc: cannot be combined with --hostfile, which sets the processes itself")
     adopt_slurm()
@@ -65,9 +68,7 @@ def train(
     _run_here(config, resumed, as_json)
 
 
-def _configuration(settings: list[str], resume: str | None) -> "tuple[Config, RunDir | None]":
-    from icpo_cli.config.load import load_training
-
+def _configuration(settings: list[str], resume: str | None) -> tuple[Config, RunDir | None]:
     if resume is not None:
         from icpo_cli.train.session import resumed_config
 
@@ -75,10 +76,8 @@ def _configuration(settings: list[str], resume: str | None) -> "tuple[Config, Ru
     return load_training(settings), None
 
 
-def _run_here(config: "Config", resumed: "RunDir | None", as_json: bool) -> None:
+def _run_here(config: Config, resumed: RunDir | None, as_json: bool) -> None:
     """Run this process as one rank."""
-    from icpo_cli.cli.streams import Streams
-
     # Must be set before a library that reads it is imported.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with Streams() as streams, ExitStack() as views:
@@ -93,13 +92,12 @@ def _run_here(config: "Config", resumed: "RunDir | None", as_json: bool) -> None
         raise typer.Exit(128 + outcome.stopped_by)
 
 
-def _train(config: "Config", resumed: "RunDir | None", streams: "Streams", views: ExitStack) -> "TrainResult":
+def _train(config: Config, resumed: RunDir | None, streams: Streams, views: ExitStack) -> "TrainResult":
     from icpo_cli.cli.train_display import TrainProgress
-    from icpo_cli.train.launch import ranks_of_environment
     from icpo_cli.train.preflight import preflight
     from icpo_cli.train.session import run_training
 
-    def watch(run: "RunDir", ranks: "Ranks") -> "Observer":
+    def watch(run: RunDir, ranks: "Ranks") -> "Observer":
         streams.log_to(run.log(ranks.rank))
         progress = TrainProgress(streams.err if ranks.first else None, config.name, config.train.iterations)
         views.enter_context(progress.display)
@@ -109,7 +107,7 @@ def _train(config: "Config", resumed: "RunDir | None", streams: "Streams", views
     return run_training(config, prepared, resumed, watch)
 
 
-def _stopped_at_once(streams: "Streams") -> str:
+def _stopped_at_once(streams: Streams) -> str:
     text = "stopped at once: the current iteration is lost, saved checkpoints are kept"
     return f"{text}; resume with: icpo train --resume {streams.path.parent.name}" if streams.path else text
 
@@ -135,10 +133,7 @@ def _without(arguments: list[str], option: str) -> list[str]:
     return kept
 
 
-def _print_plan(config: "Config", ranks: int, as_json: bool) -> None:
-    from icpo_cli.config.load import to_tree, to_yaml
-    from icpo_cli.train.plan import plan
-
+def _print_plan(config: Config, ranks: int, as_json: bool) -> None:
     planned = plan(config, ranks)
     if as_json:
         typer.echo(json.dumps({"config": to_tree(config), "plan": dataclasses.asdict(planned)}))
@@ -163,29 +158,23 @@ def _print_plan(config: "Config", ranks: int, as_json: bool) -> None:
             typer.echo(f"             {size_gib:8.2f}  {part}")
 
 
-def _time_text(config: "Config") -> str:
+def _time_text(config: Config) -> str:
     """Estimated duration of the run on this machine, and the basis of the estimate."""
-    from icpo_cli.ablate.launch.local import shares
-    from icpo_cli.text import duration
-    from icpo_cli.train.plan import estimate, past_runs
-
     [machine] = shares(1, uses_gpus=config.train.device != "cpu")
     past = past_runs(Path(config.train.output_dir), Path("studies"))
     found = estimate(config, past, None if machine.gpus else len(machine.cores))
     return f"{duration(found.seconds)} ({found.basis})"
 
 
-def _room_text(config: "Config", required_gib: float) -> str:
+def _room_text(config: Config, required_gib: float) -> str:
     """For a run on CPU: the memory of this machine, and whether it is enough."""
-    from icpo_cli.train.launch import visible_gpus
-
     if config.train.device != "cpu" and visible_gpus():
         return ""
     available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return f"; this machine has {available:.1f}{', too little' if required_gib > available else ''}"
 
 
-def _report(config: "Config", outcome: "TrainResult", as_json: bool) -> None:
+def _report(config: Config, outcome: "TrainResult", as_json: bool) -> None:
     from icpo_cli.evaluate.table import result_text
 
     evaluations = dict(sorted(outcome.evaluations.items()))

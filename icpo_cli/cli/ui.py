@@ -16,6 +16,7 @@ import typer
 
 from icpo_cli.cli.runs import Store
 from icpo_cli.errors import RunFailed, UserError
+from icpo_cli.track.read import mlflow_uri, open_store
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.2
@@ -26,8 +27,6 @@ def ui(
     port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Port of the local web server.")] = 5000,
 ) -> None:
     """Open MLflow's web interface on the store. Ctrl-C ends it."""
-    from icpo_cli.track.read import mlflow_uri, open_store
-
     uri = mlflow_uri(store)
     if uri.startswith(("http://", "https://")):
         typer.echo(f"{uri} is a server with an interface of its own")

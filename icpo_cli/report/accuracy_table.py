@@ -1,6 +1,5 @@
 """The paper's Tables 1 to 4: rows in groups, scores with marks, best and second of each column, and the raw numbers."""
 
-import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -8,6 +7,7 @@ from icpo_cli.report.layouts import LAYOUTS, TableLayout, heading, in_order
 from icpo_cli.report.results import COLUMNS, MEANS, TITLES, EvalRow, ModelVariant, Score, Versions
 from icpo_cli.report.select import Selection
 from icpo_cli.tables.document import PARTIAL_MARK, Cell, Column, Document, Highlight, Table, footnote_mark
+from icpo_cli.text import known, number
 
 DIGITS = 1
 """Printed digits. Values equal as printed are equal, as in the paper (Gemma's Math: 15.80 and 15.77, both best)."""
@@ -90,7 +90,7 @@ def printed_value(value: float) -> float:
 
 
 def number_text(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.{DIGITS}f}"
+    return number(value, f".{DIGITS}f", NOTHING)
 
 
 def variant_json(variant: ModelVariant) -> dict[str, str]:
@@ -108,10 +108,6 @@ def score_json(score: Score, mean: bool) -> dict[str, object]:
     if not mean:
         found |= {"n": score.n, "k": score.k, "run": score.run_id, "grader": score.grader, "data": score.data}
     return found
-
-
-def known(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def marks_of(partial: bool, notes: Sequence[str], letters: dict[str, str]) -> str:

@@ -9,7 +9,6 @@ from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
 from icpo_cli.report.accuracy_table import (
     NOTHING,
     footnotes_of,
-    known,
     marks_of,
     number_text,
     printed_value,
@@ -21,6 +20,7 @@ from icpo_cli.report.results import COLUMNS, MEANS, NORMAL_95, TITLES, UNKNOWN, 
 from icpo_cli.report.select import Selection
 from icpo_cli.statistics import minimum_detectable_effect
 from icpo_cli.tables.document import Cell, Column, Document, Table
+from icpo_cli.text import known
 
 EQUAL, NO_INTERVAL = "cannot be told apart", "no interval"
 MINUS = "\N{MINUS SIGN}"

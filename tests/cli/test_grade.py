@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from icpo_cli.cli import grade as command
-from icpo_cli.cli.answers import AnswerLine
+from icpo_cli.cli.answers import LabelledAnswer
 from icpo_cli.config.schema import RewardConfig
 from icpo_cli.grading.verifier import Answer, Grading, Verifier
 from icpo_cli.records import Gold, count_kinds
@@ -132,11 +132,11 @@ def test_batches_join_to_one_document(icpo_here: Callable, tmp_path: Path, monke
 def test_no_more_than_a_batch_is_read_ahead() -> None:
     taken = 0
 
-    def rows() -> Iterator[AnswerLine]:
+    def rows() -> Iterator[LabelledAnswer]:
         nonlocal taken
         for number in range(10 * command.BATCH):
             taken += 1
-            yield AnswerLine(str(number), Answer(str(number), Gold(str(number))))
+            yield str(number), Answer(str(number), Gold(str(number)))
 
     with Verifier(RewardConfig()) as verifier:
         graded = command._graded(rows(), verifier, Grading("auto"), lambda count: None)
