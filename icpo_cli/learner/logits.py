@@ -76,9 +76,9 @@ class _TokenValues(torch.autograd.Function):
         hidden, weight, target, log_sum = ctx.saved_tensors
         grad_hidden = torch.zeros_like(hidden, dtype=torch.float32)  # accumulates over blocks
         grad_weight = torch.empty_like(weight)
-        block_size = ctx.buffer_size // len(target) if len(target) else len(weight)
-        if hidden.device.type == "cuda" and block_size < len(weight):
-            block_size = max(1, block_size // ALIGNMENT) * ALIGNMENT
+        block_size = max(1, ctx.buffer_size // len(target)) if len(target) else len(weight)
+        if hidden.device.type == "cuda":
+            block_size = -(-block_size // ALIGNMENT) * ALIGNMENT
         buffer = hidden.new_empty(len(target) * min(block_size, len(weight)))
         for block in _slices(len(weight), block_size):
             size = block.stop - block.start
