@@ -6,7 +6,7 @@ Symbols in shapes: P prompts of this rank, G responses per group, T tokens of th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -143,6 +143,18 @@ class RuleName(StrEnum):
 
 UNDECIDED = frozenset((VerdictKind.TIMEOUT, VerdictKind.ERROR, VerdictKind.NO_GOLD))
 """Kinds that carry no information about the answer."""
+
+
+UNIFORM = ("all_right", "all_wrong")
+"""Outcomes of a group in which all GRPO advantages are 0."""
+
+
+def group_outcome(kinds: Sequence[VerdictKind]) -> str:
+    """The outcome of a group: all_right, all_wrong, mixed, or undecided. A missing answer counts as wrong."""
+    if any(kind in UNDECIDED for kind in kinds):
+        return "undecided"
+    right = sum(kind is VerdictKind.CORRECT for kind in kinds)
+    return "all_right" if right == len(kinds) else "mixed" if right else "all_wrong"
 
 
 @dataclass(frozen=True)

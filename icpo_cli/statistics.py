@@ -44,6 +44,15 @@ class PairedDifference:
     minimum_detectable_effect: float
     """True difference that as many pairs of this spread detect with 80 % power."""
 
+    def document(self) -> dict[str, float | None]:
+        """The numbers without count and interval, as JSON."""
+        return {
+            "difference": known(self.difference),
+            "stderr": known(self.stderr),
+            "p_value": known(self.p_value),
+            "minimum_detectable_effect": known(self.minimum_detectable_effect),
+        }
+
 
 def accuracy_by_question(correct: ArrayLike) -> Array:
     """[Q] percent; NaN for a question without responses."""
@@ -203,6 +212,11 @@ def minimum_detectable_effect(spread: float, n: int, level: float = CONFIDENCE) 
     if n < 2 or not spread > 0:
         return math.nan
     return float(spread * (stats.t.ppf((1 + level) / 2, n - 1) + stats.t.ppf(POWER, n - 1)))
+
+
+def known(value: float) -> float | None:
+    """The value for JSON: None for NaN."""
+    return None if math.isnan(value) else value
 
 
 def drop_nan(values: Array) -> Array:

@@ -154,12 +154,13 @@ def test_each_engine_is_imported_in_one_place(library: str, only: set[str]) -> N
 RUN_FILES = re.compile(
     r"config\.yaml|journal\.jsonl|run\.log|iteration-|input_parity\.json|fairness\.json"
     r"|responses\.parquet|eval\.log|outcome\.json|job\.log|job\.lock|failure\.txt|^checkpoints/|^responses/"
+    r"|study\.json|study\.lock|table\.csv|coarse\.json\b|\bjobs\.json"
 )
-RUN_FOLDERS = {"checkpoints", "responses", "resume"}
+RUN_FOLDERS = {"checkpoints", "responses", "resume", "studies", "curves", "slurm", "probe", "start"}
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_paths_into_the_folders_of_runs_and_jobs_are_built_in_runs_alone(path: Path) -> None:
+def test_paths_into_the_folders_of_runs_jobs_and_studies_are_built_in_runs_alone(path: Path) -> None:
     if path.parent.name == "runs":
         return
     nodes = list(ast.walk(ast.parse(path.read_text())))

@@ -44,25 +44,17 @@ class Variation:
         return " ".join(f"{_short_key(key)}={_text(value)}" for key, value in self.settings.items())
 
 
-@dataclass(frozen=True)
-class ArmSpec:
-    """An arm and the layers of its configuration, on which variations add layers."""
-
-    arm: Arm
-    layers: tuple[Layer, ...]
-
-
-def named_arms(study: StudyFile, base_layers: Sequence[Layer], seed: Layer) -> list[ArmSpec]:
+def named_arms(study: StudyFile, base_layers: Sequence[Layer], seed: Layer) -> list[Arm]:
     """The arms that the file names, the base arm first. Raises UserError, also if two arms are equal."""
     names = [study.base, *(name for name in study.arms if name != study.base)]
-    specs = [_named(study, name, base_layers, seed) for name in names]
-    for one, other in itertools.combinations(specs, 2):
-        if effective(one.arm.config) == effective(other.arm.config):
+    arms = [_named(study, name, base_layers, seed) for name in names]
+    for one, other in itertools.combinations(arms, 2):
+        if effective(one.config) == effective(other.config):
             raise UserError(
-                f"{study.source}: arms '{one.arm.name}' and '{other.arm.name}' are equal: "
+                f"{study.source}: arms '{one.name}' and '{other.name}' are equal: "
                 "they differ in no setting that has an effect"
             )
-    return specs
+    return arms
 
 
 def sweep_variations(sweep: Mapping[str, Sequence[Any]], grid: bool, origin: str) -> list[Variation]:
@@ -86,37 +78,35 @@ def control_variations(names: Iterable[str], origin: str) -> list[Variation]:
     return [Variation(origin, dict(CONTROLS[name]), name) for name in dict.fromkeys(names)]
 
 
-def with_variations(
-    specs: Sequence[ArmSpec], parents: Sequence[str] | None, variations: Sequence[Variation]
-) -> list[ArmSpec]:
-    """`specs`, then one more arm for each parent and variation whose configuration is new.
+def with_variations(arms: Sequence[Arm], parents: Sequence[str] | None, variations: Sequence[Variation]) -> list[Arm]:
+    """`arms`, then one more arm for each parent and variation whose configuration is new.
 
     `parents`: names of the arms to vary; None varies all. A varied arm is compared with the same variation of the arm
     that its parent is compared with, where that exists. Raises UserError on a setting without effect in every parent.
     """
-    varied_specs = [spec for spec in specs if parents is None or spec.arm.name in parents]
-    known = {effective(spec.arm.config): spec.arm.name for spec in specs}
+    varied_arms = [arm for arm in arms if parents is None or arm.name in parents]
+    known = {effective(arm.config): arm.name for arm in arms}
     name_of: dict[tuple[str, int], str] = {}
     """(parent, index of the variation) to the arm that has this configuration."""
-    new: list[tuple[ArmSpec, Arm, int]] = []
+    new: list[tuple[Arm, Arm, int]] = []
     used: set[str] = set()
-    for parent, (index, variation) in itertools.product(varied_specs, enumerate(variations)):
-        spec, active = _varied(parent, variation)
+    for parent, (index, variation) in itertools.product(varied_arms, enumerate(variations)):
+        arm, active = _varied(parent, variation)
         used |= active
         if not active:
             continue
-        behavior = effective(spec.arm.config)
+        behavior = effective(arm.config)
         if behavior not in known:
-            known[behavior] = spec.arm.name
-            new.append((spec, parent.arm, index))
-        name_of[parent.arm.name, index] = known[behavior]
-    _check_used(varied_specs, variations, used)
+            known[behavior] = arm.name
+            new.append((arm, parent, index))
+        name_of[parent.name, index] = known[behavior]
+    _check_used(varied_arms, variations, used)
     added = []
-    for spec, parent_arm, index in new:
-        other = parent_arm.against or parent_arm.name
+    for arm, parent, index in new:
+        other = parent.against or parent.name
         against = name_of.get((other, index), other)
-        added.append(replace(spec, arm=replace(spec.arm, against=other if against == spec.arm.name else against)))
-    return [*specs, *added]
+        added.append(replace(arm, against=other if against == arm.name else against))
+    return [*arms, *added]
 
 
 def effective(config: Config) -> str:
@@ -154,7 +144,7 @@ def check_active(config: Config, settings: Mapping[str, Any], origin: str) -> No
             raise UserError(f"{origin}: {key}: has no effect: {inactive[key]}")
 
 
-def _named(study: StudyFile, name: str, base_layers: Sequence[Layer], seed: Layer) -> ArmSpec:
+def _named(study: StudyFile, name: str, base_layers: Sequence[Layer], seed: Layer) -> Arm:
     origin = f"{study.source}: arm {name}"
     loaded = {Path(layer.origin).resolve() for layer in base_layers}
     settings = dotted({key: value for key, value in study.arms[name].items() if key != FILES})
@@ -166,10 +156,10 @@ def _named(study: StudyFile, name: str, base_layers: Sequence[Layer], seed: Laye
     check_active(config, settings, origin)
     from_files = {key: value for layer in files for key, value in dotted(layer.values).items() if key not in STUDY_KEYS}
     against = None if name == study.base else study.against.get(name, study.base)
-    return ArmSpec(Arm(name, {**from_files, **settings}, config, against), layers)
+    return Arm(name, {**from_files, **settings}, config, against, layers)
 
 
-def _varied(parent: ArmSpec, variation: Variation) -> tuple[ArmSpec, set[str]]:
+def _varied(parent: Arm, variation: Variation) -> tuple[Arm, set[str]]:
     """The varied arm, and the keys of the variation that have an effect in it; none: the variation changes nothing."""
     layers = (*parent.layers, *setting_layers(variation.settings, variation.origin))
     config = resolve(layers)
@@ -178,15 +168,16 @@ def _varied(parent: ArmSpec, variation: Variation) -> tuple[ArmSpec, set[str]]:
     if active and len(active) < len(variation.settings):
         return _varied(parent, replace(variation, settings=active))
     arm = replace(
-        parent.arm,
-        name=f"{parent.arm.name} {variation.label}",
-        overrides={**parent.arm.overrides, **variation.settings},
+        parent,
+        name=f"{parent.name} {variation.label}",
+        overrides={**parent.overrides, **variation.settings},
         config=config,
+        layers=layers,
     )
-    return ArmSpec(arm, layers), set(active)
+    return arm, set(active)
 
 
-def _check_used(parents: Sequence[ArmSpec], variations: Sequence[Variation], used: set[str]) -> None:
+def _check_used(parents: Sequence[Arm], variations: Sequence[Variation], used: set[str]) -> None:
     for variation in variations:
         for key in variation.settings:
             if key not in used:

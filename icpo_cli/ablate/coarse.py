@@ -1,25 +1,25 @@
 """Coarse data: a data set of the questions whose responses in a probe run were all correct or all wrong.
 
-FOLDER/coarse.jsonl   one question per line: id, question, answer, kind, choices, and the reason for its selection
-FOLDER/coarse.json    the probe run and counts
+coarse.jsonl has one question per line: id, question, answer, kind, choices, and the reason for its selection.
+coarse.json has the probe run and counts.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from icpo_cli.config.schema import SourceConfig
 from icpo_cli.errors import UserError
-from icpo_cli.records import VerdictKind
-from icpo_cli.rewards.coarse import CoarseSelection, select_uniform
+from icpo_cli.records import UNIFORM, VerdictKind, group_outcome
 from icpo_cli.runs.files import write_text
 from icpo_cli.runs.parquet import Row, column_names, read_table
 from icpo_cli.runs.run_dir import RunDir
+from icpo_cli.runs.study_dir import StudyDir
 
-QUESTIONS, RECORD = "coarse.jsonl", "coarse.json"
 COLUMNS = ("prompt_id", "question", "gold", "gold_kind", "gold_choices", "response", "verdict")
 """Columns that the stored responses of the probe need."""
 
@@ -40,19 +40,19 @@ class CoarseData:
     """sha256 of coarse.jsonl."""
 
 
-def coarse_source(probed: SourceConfig, folder: Path) -> SourceConfig:
+def coarse_source(probed: SourceConfig, study: StudyDir) -> SourceConfig:
     """data.train of the arms, known before the probe has run. `probed`: data.train of the probe."""
     return SourceConfig(
         source="file",
-        path=str(folder / QUESTIONS),
+        path=str(study.coarse_questions),
         id_column="id",
         choices_column="choices" if probed.choices_column else None,
         kind=probed.kind,
     )
 
 
-def select_coarse(run: RunDir, folder: Path) -> CoarseData:
-    """Select the coarse data from a probe run and write it into `folder`. A repeated call changes nothing.
+def select_coarse(run: RunDir, study: StudyDir) -> CoarseData:
+    """Select the coarse data from a probe run and write it into the study's folder. A repeated call changes nothing.
 
     Raises UserError if the run has no verdicts by prompt or used shuffled gold answers, if no question is selected, and
     if the folder contains another selection, on which arms may have trained.
@@ -60,24 +60,27 @@ def select_coarse(run: RunDir, folder: Path) -> CoarseData:
     if run.config().reward.control == "shuffled_golds":
         raise UserError(f"probe {run.id}: reward.control shuffled its gold answers, so its verdicts cannot select data")
     groups, iterations = _first_epoch(run)
-    selection = select_uniform({name: [VerdictKind(row["verdict"]) for row in rows] for name, rows in groups.items()})
-    if not selection.kept:
+    outcomes = {name: group_outcome([VerdictKind(row["verdict"]) for row in rows]) for name, rows in groups.items()}
+    selected = {name: outcome for name, outcome in outcomes.items() if outcome in UNIFORM}
+    # The selected ones first, then those that are left out.
+    counts = dict(Counter(sorted(outcomes.values(), key=lambda outcome: outcome not in UNIFORM)))
+    if not selected:
         raise UserError(
             f"probe {run.id}: no question is left: none of its {len(groups)} groups was all correct or all wrong "
-            f"({_counts_text(selection)})"
+            f"({counts_text(counts)})"
         )
-    text = "".join(_line(groups[name][0], reason) for name, reason in selection.kept.items())
+    text = "".join(_line(groups[name][0], reason) for name, reason in selected.items())
     found = CoarseData(
         probe=run.id,
         iterations=iterations,
-        prompts=len(selection.kept),
-        counts=selection.counts,
+        prompts=len(selected),
+        counts=counts,
         fingerprint=hashlib.sha256(text.encode()).hexdigest(),
     )
-    _check_same(folder / RECORD, found)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / QUESTIONS, text)
-    write_text(folder / RECORD, json.dumps(asdict(found), indent=2))
+    _check_same(study.coarse_record, found)
+    study.path.mkdir(parents=True, exist_ok=True)
+    write_text(study.coarse_questions, text)
+    write_text(study.coarse_record, json.dumps(asdict(found), indent=2))
     return found
 
 
@@ -136,5 +139,6 @@ def _check_same(path: Path, found: CoarseData) -> None:
         )
 
 
-def _counts_text(selection: CoarseSelection) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in selection.counts.items())
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Numbers of questions by reason: 3 all right, 5 mixed."""
+    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from icpo_cli.ablate.collect import TITLES, JobRecord, accuracy_metric, benches_of
+from icpo_cli.ablate.result import TITLES, JobRecord, accuracy_metric, benches_of
 from icpo_cli.ablate.study import Study
 from icpo_cli.figures import Curve, History, curve_panel, draw, save, window_of
 from icpo_cli.runs.run_dir import Status
 
-FOLDER = "curves"
 OVERVIEW = "all"
 TRAINING = {
     "entropy": Curve("entropy", "entropy", "nats per token", smoothed=True),
@@ -22,15 +21,15 @@ UNIFORM_GROUPS = Curve("groups/uniform_reward_share", "uniform groups", "share o
 """Groups of equal rewards, which a coarse study selects."""
 
 
-def draw_curves(study: Study, records: Sequence[JobRecord], folder: Path) -> list[Path]:
-    """Draw FOLDER/curves/NAME.png and .pdf of each metric that has values, and one figure of all; return the paths."""
+def draw_curves(study: Study, records: Sequence[JobRecord]) -> list[Path]:
+    """Draw curves/NAME.png and .pdf of each metric that has values, and one figure of all; return the paths."""
     arms = _arms(study, records)
     curves = _curves(study, records)
     panels = [(file, curve, curve_panel(curve, arms, _window(study))) for file, curve in curves.items()]
     drawn = [(file, curve, panel) for file, curve, panel in panels if panel.lines]
     if not drawn:
         return []
-    into = folder / FOLDER
+    into = study.files.curves
     into.mkdir(parents=True, exist_ok=True)
     caption = caption_of(study, records, [curve for _, curve, _ in drawn])
     paths = save(draw([panel for _, _, panel in drawn], caption), into / OVERVIEW)
@@ -75,12 +74,17 @@ def _arms(study: Study, records: Sequence[JobRecord]) -> list[tuple[str, list[Hi
     for arm in study.arms:
         own = _of(arm.name, records)
         shown = _shown(own)
-        arms.append((_label(arm.name, own, shown), [record.series for record in shown]))
+        arms.append((_label(arm.name, own, shown), [_history(record) for record in shown]))
     return arms
 
 
+def _history(record: JobRecord) -> History:
+    accuracies = {accuracy_metric(bench): record.accuracy(bench) for bench in TITLES}
+    return {name: record.points(name) for name in record.metrics} | {k: v for k, v in accuracies.items() if v}
+
+
 def _of(arm: str, records: Sequence[JobRecord]) -> list[JobRecord]:
-    return [record for record in records if record.arm == arm]
+    return [record for record in records if record.job.arm == arm]
 
 
 def _shown(records: Sequence[JobRecord]) -> list[JobRecord]:
@@ -89,13 +93,13 @@ def _shown(records: Sequence[JobRecord]) -> list[JobRecord]:
     A mean over seeds of different lengths would jump where one of them ends.
     """
     done = [record for record in records if record.status is Status.DONE]
-    begun = [record for record in records if record.series]
+    begun = [record for record in records if record.metrics]
     return done or sorted(begun, key=lambda record: record.iterations)[-1:]
 
 
 def _label(arm: str, records: Sequence[JobRecord], shown: Sequence[JobRecord]) -> str:
     if shown and shown[0].status is not Status.DONE:
-        return f"{arm} (seed {shown[0].seed}, {shown[0].status.value})"
+        return f"{arm} (seed {shown[0].job.seed}, {shown[0].status.value})"
     return arm if len(shown) == len(records) else f"{arm} ({len(shown)} of {len(records)} seeds)"
 
 

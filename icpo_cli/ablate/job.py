@@ -1,4 +1,4 @@
-"""Process that runs one job of a study to its end: `python -m icpo_cli.ablate.job FOLDER` (files: runs/run_dir.py).
+"""Process that runs one job of a study to its end: `python -m icpo_cli.ablate.job FOLDER` (files: runs/study_dir.py).
 
 Killed at any point, it can be started again in the same way and resumes from the run's newest checkpoint.
 """
@@ -20,7 +20,8 @@ import yaml
 
 from icpo_cli.interrupt import SIGNALS, StopSignal
 from icpo_cli.runs.files import locked, publish
-from icpo_cli.runs.run_dir import JobDir, Status
+from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.study_dir import JobDir
 
 ICPO = (sys.executable, "-m", "icpo_cli")
 JOB = (sys.executable, "-m", "icpo_cli.ablate.job")
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str], icpo: Sequence[str] = ICPO) -> int:
                 if stop.signal or _orphaned(options.parent):
                     return 128 + (stop.signal or signal.SIGTERM)
                 time.sleep(POLL_SECONDS)
-        if job.status() is Status.DONE:
+        if job.status().status is Status.DONE:
             return DONE
         job.failure_file.unlink(missing_ok=True)
         return _run(job, [*icpo, *train_arguments(job, options.ranks)], options.parent, lock, stop)

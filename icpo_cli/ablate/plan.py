@@ -127,7 +127,7 @@ def check_study(study: Study, ranks: int) -> None:
 def plan(study: Study, machine: Machine, selected: dict[str, int] | None = None) -> StudyPlan:
     """Plan a study; nothing is started and nothing downloaded. `selected`: prompts of the --probe run, by reason."""
     base = study.arms[0].config
-    past = past_runs(Path(base.train.output_dir), study.folder.parent)
+    past = past_runs(Path(base.train.output_dir))
 
     def estimated(config: Config) -> Estimate:
         # Coarse data has the same sizes as the data it is selected from, which past runs may have trained on.

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from icpo_cli.ablate.arms import (
     with_variations,
 )
 from icpo_cli.ablate.coarse import coarse_source
-from icpo_cli.ablate.study import PROBE, START, Arm, Study, slug
+from icpo_cli.ablate.study import PROBE, Arm, Study
 from icpo_cli.ablate.study_file import StudyFile, read_study_file
 from icpo_cli.config.check import inactive_keys
 from icpo_cli.config.load import (
@@ -38,11 +38,8 @@ from icpo_cli.config.schema import Config, DataConfig, SourceConfig
 from icpo_cli.data.sources import load_questions
 from icpo_cli.errors import UserError
 from icpo_cli.runs.run_dir import RunDir, find_run
+from icpo_cli.runs.study_dir import StudyDir, slug
 
-STUDIES = "studies"
-"""Folder of all studies, next to train.output_dir."""
-RESERVED = (PROBE, START, "curves", "slurm")
-"""Names of folders in a study that no arm may have."""
 EPOCHS = "epochs"
 IDENTITY_IGNORES = (
     *STUDY_KEYS,
@@ -57,55 +54,52 @@ IDENTITY_IGNORES = (
 """Settings that do not change the identity, and thus the folder, of a study."""
 
 
-@dataclass(frozen=True)
-class StudyRequest:
-    """The arguments and options of `icpo ablate` that define a study."""
+def read_study(
+    study: str,
+    arguments: Sequence[str] = (),
+    seeds: str = "0",
+    sweep: Sequence[str] = (),
+    grid: bool = False,
+    controls: Sequence[str] = (),
+    probe: str | None = None,
+    fetch: bool = False,
+) -> Study:
+    """Resolve the study that the arguments and options of `icpo ablate` define. Raises UserError.
 
-    study: str
-    """Name of a shipped study, or a study file."""
-    arguments: Sequence[str] = ()
-    """FILE.yaml and key=value."""
-    seeds: str = "0"
-    sweep: Sequence[str] = ()
-    """KEY=V1,V2 of --dial, instead of the study's own sweep; KEY alone takes the study's values."""
-    grid: bool = False
-    controls: Sequence[str] = ()
-    probe: str | None = None
-
-
-def read_study(request: StudyRequest, fetch: bool) -> Study:
-    """Resolve a study. `fetch`: whether a data set may be downloaded to count its rows. Raises UserError."""
-    file = read_study_file(request.study)
-    seeds = _seeds(request.seeds)
-    seed = Layer("--seeds", {"seed": seeds[0]})
-    overrides = _overrides(request.arguments)
-    base_layers = [*_files(file, request.arguments), *_settings(file), *overrides]
+    `study`: name of a shipped study, or a study file. `sweep`: KEY=V1,V2 of --dial, instead of the study's own sweep;
+    KEY alone takes the study's values. `fetch`: whether a data set may be downloaded to count its rows.
+    """
+    file = read_study_file(study)
+    numbers = _seeds(seeds)
+    seed = Layer("--seeds", {"seed": numbers[0]})
+    overrides = _overrides(arguments)
+    base_layers = [*_files(file, arguments), *_settings(file), *overrides]
     named = named_arms(file, base_layers, seed)
-    sweep = _sweep(file, request.sweep)
-    if request.grid and not sweep:
+    values = _sweep(file, sweep)
+    if grid and not values:
         raise UserError(f"--grid: study {file.name} has no dials; give --dial KEY=V1,V2")
-    origin = "--dial" if request.sweep else f"{file.source}: dials"
-    controls = [*control_variations(file.controls, f"{file.source}: controls")]
-    controls += control_variations([name for name in request.controls if name not in file.controls], "--control")
-    swept = with_variations(named, file.dial_arms, sweep_variations(sweep, request.grid or file.grid, origin))
-    controlled = with_variations(named, file.control_arms, controls)
-    arms = [spec.arm for spec in [*swept, *controlled[len(named) :]]]
+    origin = "--dial" if sweep else f"{file.source}: dials"
+    control = [*control_variations(file.controls, f"{file.source}: controls")]
+    control += control_variations([name for name in controls if name not in file.controls], "--control")
+    swept = with_variations(named, file.dial_arms, sweep_variations(values, grid or file.grid, origin))
+    controlled = with_variations(named, file.control_arms, control)
+    arms = [*swept, *controlled[len(named) :]]
     _check_overrides(overrides, arms)
     _check_slugs(file, arms)
     identity: dict[str, Any] = {arm.name: _identity(arm.config) for arm in arms}
-    probe, probe_identity, counted = _probe(file, [*base_layers, seed], fetch)
-    probe_run = _probe_run(file, probe, request.probe)
-    if probe is not None:
+    probe_config, probe_identity, counted = _probe(file, [*base_layers, seed], fetch)
+    probe_run = _probe_run(file, probe_config, probe)
+    if probe_config is not None:
         identity[PROBE] = [probe_identity, probe_run and Path(probe_run).name]
-    folder = _folder(file, arms[0].config, identity)
+    files = _folder(file, arms[0].config, identity)
     return Study(
         name=file.name,
         about=file.about,
-        arms=tuple(arms if probe is None else _on_coarse_data(arms, _probed(probe, probe_run), folder)),
-        seeds=seeds,
-        probe=probe,
+        arms=tuple(arms if probe_config is None else _on_coarse_data(arms, _probed(probe_config, probe_run), files)),
+        seeds=numbers,
+        probe=probe_config,
         probe_run=probe_run,
-        folder=folder,
+        folder=files.path,
         probe_counted=counted,
     )
 
@@ -179,7 +173,7 @@ def _check_overrides(overrides: Sequence[Layer], arms: Sequence[Arm]) -> None:
 
 def _check_slugs(file: StudyFile, arms: Sequence[Arm]) -> None:
     """Raise UserError unless each arm has its own folder."""
-    taken = dict.fromkeys(RESERVED, "the study's own")
+    taken = dict.fromkeys(StudyDir.OWN, "the study's own")
     for arm in arms:
         folder = slug(arm.name)
         if not folder.strip("."):
@@ -233,9 +227,9 @@ def _probe_run(file: StudyFile, probe: Config | None, run: str | None) -> str | 
     return str(find_run(Path(probe.train.output_dir), run, "--probe").path)
 
 
-def _folder(file: StudyFile, base: Config, identity: dict[str, Any]) -> Path:
+def _folder(file: StudyFile, base: Config, identity: dict[str, Any]) -> StudyDir:
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return Path(base.train.output_dir).parent / STUDIES / f"{slug(file.name)}-{digest[:8]}"
+    return StudyDir.named(f"{slug(file.name)}-{digest[:8]}", Path(base.train.output_dir))
 
 
 def _identity(config: Config) -> dict[str, Any]:
@@ -248,7 +242,7 @@ def _probed(probe: Config, probe_run: str | None) -> SourceConfig:
     return config.data.train
 
 
-def _on_coarse_data(arms: Sequence[Arm], probed: SourceConfig, folder: Path) -> list[Arm]:
+def _on_coarse_data(arms: Sequence[Arm], probed: SourceConfig, files: StudyDir) -> list[Arm]:
     """The arms with the coarse data of the study as training data."""
-    train = coarse_source(probed, folder)
+    train = coarse_source(probed, files)
     return [replace(arm, config=replace(arm.config, data=replace(arm.config.data, train=train))) for arm in arms]

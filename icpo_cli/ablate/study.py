@@ -1,14 +1,15 @@
 """A study, its arms and its jobs, with resolved configurations: what is planned, launched and compared."""
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from icpo_cli.config.load import Layer
 from icpo_cli.config.schema import Config
+from icpo_cli.runs.study_dir import JobDir, StudyDir
 
-PROBE, START = "probe", "start"
-"""Folders of a study, next to those of its arms: its probe run, and the first evaluation that its runs share."""
+PROBE = "probe"
+"""Name of the probe's job among those of arms."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Arm:
     """With the study's first seed."""
     against: str | None
     """Name of the arm it is compared with; None for the base arm."""
+    layers: tuple[Layer, ...] = field(default=(), repr=False, compare=False)
+    """The layers of `config`, on which a variation of the arm adds its own."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Study:
     probe_counted: bool = True
     """False in a plan whose data set is not downloaded: the iterations of the probe are unknown."""
 
+    @property
+    def files(self) -> StudyDir:
+        return StudyDir(self.folder)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -54,33 +61,30 @@ class Job:
     """With its own seed, name, output_dir and MLflow parent."""
     folder: Path
 
+    @property
+    def files(self) -> JobDir:
+        return JobDir(self.folder)
+
 
 def jobs_of(study: Study, parent: str) -> list[Job]:
     """All jobs, seed by seed, so that an interrupted study has complete seeds. `parent`: the study's MLflow run."""
-    return [_job(study, arm, seed, parent) for seed in study.seeds for arm in study.arms]
+    return [
+        _job(study, arm.name, replace(arm.config, seed=seed), study.files.job(arm.name, seed), f" seed {seed}", parent)
+        for seed in study.seeds
+        for arm in study.arms
+    ]
 
 
 def probe_job(study: Study, probe: Config, parent: str) -> Job:
     """The job of the study's own probe run."""
-    return _run_job(study, PROBE, probe, study.folder / PROBE, f"{study.name} {PROBE}", parent)
+    return _job(study, PROBE, probe, study.files.probe, "", parent)
 
 
-def slug(name: str) -> str:
-    """An arm's name as the name of a folder: "icpo delta=0.3" becomes icpo-delta-0.3."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
-
-
-def _job(study: Study, arm: Arm, seed: int, parent: str) -> Job:
-    folder = study.folder / slug(arm.name) / f"seed-{seed}"
-    config = replace(arm.config, seed=seed)
-    return _run_job(study, arm.name, config, folder, f"{study.name} {arm.name} seed {seed}", parent)
-
-
-def _run_job(study: Study, arm: str, config: Config, folder: Path, name: str, parent: str) -> Job:
-    start = config.train.shared_start or str(study.folder / START)
+def _job(study: Study, arm: str, config: Config, folder: Path, suffix: str, parent: str) -> Job:
+    start = config.train.shared_start or str(study.files.start)
     config = replace(
         config,
-        name=name,
+        name=f"{study.name} {arm}{suffix}",
         train=replace(config.train, output_dir=str(folder), shared_start=start),
         track=replace(config.track, parent=parent),
     )

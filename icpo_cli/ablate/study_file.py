@@ -1,6 +1,6 @@
 """Study files: YAML that defines the arms of a study as settings over one base configuration."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ FILES = "files"
 
 
 @dataclass(frozen=True)
-class StudyKeys:
+class StudyFile:
     """The keys of a study file, merged with those of the files it includes; keys of settings as the user wrote them."""
 
+    source: str = field(default="", metadata={"omegaconf_ignore": True})
+    """Name or path that the user gave, for error messages; not a key."""
     name: str = setting("", "Name of the study; by default the file's stem.")
     about: str = setting("", "Description, one line.")
     base: str = setting("", "The arm that others are compared with; by default the first.")
@@ -32,15 +34,7 @@ class StudyKeys:
     probe: dict[str, Any] | None = setting(None, "Settings of the probe run, and `epochs`.")
 
 
-@dataclass(frozen=True)
-class StudyFile(StudyKeys):
-    """A study file that was read."""
-
-    source: str = ""
-    """Name or path that the user gave, for error messages."""
-
-
-STUDY_ONLY = {each.name for each in fields(StudyKeys)} - {"name"}
+STUDY_ONLY = {each.name for each in fields(StudyFile)} - {"name", "source"}
 """Keys that no configuration file has."""
 
 
@@ -52,10 +46,10 @@ def read_study_file(study: str) -> StudyFile:
     for layer in map(_with_paths, file_layers(path)):
         files = [*files, *layer.values.get(FILES, [])]
         layers.append(Layer(layer.origin, {**layer.values, FILES: files}))
-    read = StudyFile(**vars(load_layers(StudyKeys, layers)), source=study)
+    read = load_layers(StudyFile, layers)
     if not read.arms:
         raise UserError(f"{study}: arms: a study needs one or more")
-    read = replace(read, name=read.name or path.stem, base=read.base or next(iter(read.arms)))
+    read = replace(read, source=study, name=read.name or path.stem, base=read.base or next(iter(read.arms)))
     _check_texts(read)
     _check_references(read)
     return read

@@ -2,26 +2,29 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from icpo_cli.ablate.collect import TITLES, JobRecord
 from icpo_cli.ablate.result import (
+    BEFORE,
+    COMPARED,
     FINAL,
-    LAST_QUARTER,
     ONE_SEED,
     PARITY_FACTS,
-    ArmComparison,
-    ArmResult,
+    TITLES,
+    JobRecord,
+    Key,
     SeedMean,
     StudyResult,
+    verdict_of,
 )
+from icpo_cli.ablate.study import Arm
 from icpo_cli.runs.run_dir import Status
+from icpo_cli.statistics import PairedDifference
 from icpo_cli.tables.document import Table, text_table
 from icpo_cli.tables.formats import plain_table, plain_text
 from icpo_cli.tables.formats import to_csv as csv_text
 
-MEASURES = {FINAL: "final", LAST_QUARTER: "last quarter"}
 HASH_DIGITS = 10
 """Digits of a hash in a table."""
 
@@ -46,9 +49,9 @@ def result_table(result: StudyResult) -> Table:
         "interval",
         "verdict",
     )
-    rows = [_result_row(result, arm, bench) for bench in result.benches or ("",) for arm in result.arms]
+    rows = [_result_row(result, arm, bench) for bench in result.benches or ("",) for arm in result.study.arms]
     unneeded = {"on"} if len(result.benches) < 2 else set()
-    if len({arm.against for arm in result.arms} - {None}) < 2:
+    if len(set(result.against.values())) < 2:
         unneeded.add("against")
     kept = [index for index, header in enumerate(headers) if header not in unneeded]
     shown = [headers[index] for index in kept]
@@ -58,15 +61,15 @@ def result_table(result: StudyResult) -> Table:
 def comparison_table(result: StudyResult) -> Table:
     """One row per comparison and measure, with the minimum detectable effect of these seeds."""
     headers = ("arm", "against", "on", "measure", "seeds", "difference", "interval", "p", "detectable", "verdict")
-    return text_table(headers, map(_comparison_row, result.comparisons))
+    return text_table(headers, [_comparison_row(result, *one) for one in result.comparisons.items()])
 
 
 def job_table(result: StudyResult) -> Table:
     """One row per job, with its status and run."""
     headers = ("arm", "seed", "state", "iterations", "run", "")
     rows = [
-        (job.arm, str(job.seed), job.status.value, _completed(job), job.run_id or "-", job.failure)
-        for job in result.jobs
+        (each.job.arm, str(each.job.seed), each.status.value, _completed(each), each.run_id or "-", each.reason)
+        for each in result.jobs
     ]
     return text_table(headers, rows)
 
@@ -84,7 +87,7 @@ def notes(result: StudyResult) -> list[str]:
         "Accuracy in percent, mean ± standard error over seeds. final: at the last evaluation; last quarter: mean over "
         "the last quarter of a run's evaluations, which varies less."
     )
-    if any(mean.over == "questions" for arm in result.arms for mean in arm.final.values()):
+    if any(mean.over == "questions" for (_, _, measure), mean in result.means.items() if measure == FINAL):
         found.append("(±): of one seed, over its questions; it says nothing about other seeds.")
     if result.comparisons:
         found.append(_comparison_note(result))
@@ -103,7 +106,13 @@ def table_document(result: StudyResult) -> dict[str, Any]:
 
 def to_markdown(result: StudyResult) -> str:
     """All tables and notes as one Markdown document."""
-    lines = [f"# {plain_text(result.study)}", "", plain_text(result.about), "", plain_table(result_table(result))]
+    lines = [
+        f"# {plain_text(result.study.name)}",
+        "",
+        plain_text(result.study.about),
+        "",
+        plain_table(result_table(result)),
+    ]
     lines += [f"{note}\n" for note in notes(result)]
     if result.comparisons:
         lines += ["## Comparisons", "", plain_table(comparison_table(result))]
@@ -117,102 +126,96 @@ def to_csv(result: StudyResult) -> str:
     head = [
         *("arm", "bench", "measure", "jobs", "done", "failed", "mean", "stderr", "stderr_over"),
         *("against", "seeds", "difference", "low", "high", "level", "p_value", "minimum_detectable_effect", "verdict"),
-        *(f"seed_{seed}" for seed in result.seeds),
+        *(f"seed_{seed}" for seed in result.study.seeds),
     ]
-    measures = ("before", *MEASURES)
-    rows = [(arm, bench, measure) for arm in result.arms for bench in result.benches for measure in measures]
-    return csv_text([head, *(_csv_row(result, *row) for row in rows)])
+    return csv_text([head, *(_csv_row(result, key, mean) for key, mean in result.means.items())])
 
 
 def input_parity_markdown(result: StudyResult) -> str:
     """The input hashes of every job, grouped by seed, and what differs, as a Markdown document."""
-    different = {(each.arm, each.seed): each for each in result.input_differences}
     rows = []
-    for job in sorted(result.jobs, key=lambda job: result.seeds.index(job.seed)):
-        hashes = [job.input_parity.get(fact, "-")[:HASH_DIGITS] for fact in PARITY_FACTS]
-        found = different.get((job.arm, job.seed))
-        remark = f"{', '.join(PARITY_FACTS[fact] for fact in found.facts)}, from {found.against}" if found else ""
-        rows.append((str(job.seed), job.arm, *hashes, remark))
+    for record in sorted(result.jobs, key=lambda record: result.study.seeds.index(record.job.seed)):
+        arm, seed = record.job.arm, record.job.seed
+        hashes = [record.input_parity.get(fact, "-")[:HASH_DIGITS] for fact in PARITY_FACTS]
+        facts = result.input_differences.get((arm, seed))
+        rows.append((str(seed), arm, *hashes, f"{facts_text(facts)}, from {result.against[arm]}" if facts else ""))
     table = plain_table(text_table(("seed", "arm", *PARITY_FACTS.values(), "differs"), rows))
     return f"# Inputs of the arms\n\n{_parity_summary(result)}\n\n{table}"
 
 
+def facts_text(facts: Sequence[str]) -> str:
+    return ", ".join(PARITY_FACTS[fact] for fact in facts)
+
+
 def _parity_summary(result: StudyResult) -> str:
-    recorded = sum(bool(job.input_parity) for job in result.jobs)
+    recorded = sum(bool(record.input_parity) for record in result.jobs)
     if result.input_differences:
         count = len(result.input_differences)
         return f"{count} of {recorded} jobs do not have the same inputs as the job they are compared with."
     if not recorded:
         return "No job has recorded hashes of its inputs."
-    equal = f"{', '.join(PARITY_FACTS.values())} are equal across the arms of each seed"
+    equal = f"{facts_text(tuple(PARITY_FACTS))} are equal across the arms of each seed"
     return f"In the {recorded} of {len(result.jobs)} jobs that have begun, {equal}."
 
 
-def _result_row(result: StudyResult, arm: ArmResult, bench: str) -> tuple[str, ...]:
-    compared = result.comparison(arm.name, bench, FINAL)
-    means = [_mean(measure[bench]) if bench else "-" for measure in (arm.before, arm.final, arm.last_quarter)]
+def _result_row(result: StudyResult, arm: Arm, bench: str) -> tuple[str, ...]:
+    compared = result.comparisons.get((arm.name, bench, FINAL))
+    means = [_mean(result.means[arm.name, bench, measure]) if bench else "-" for measure in (BEFORE, *COMPARED)]
     difference = _difference(compared) if compared else ("", "", "base" if arm.against is None else "")
-    return (arm.name, TITLES.get(bench, ""), _seeds(arm), _iterations(arm), *means, arm.against or "", *difference)
+    jobs = _seeds(result.jobs_of(arm)), _iterations(result.jobs_of(arm))
+    return (arm.name, TITLES.get(bench, ""), *jobs, *means, arm.against or "", *difference)
 
 
-def _comparison_row(comparison: ArmComparison) -> tuple[str, ...]:
-    paired = comparison.paired
-    difference, interval, verdict = _difference(comparison)
+def _comparison_row(result: StudyResult, key: Key, paired: PairedDifference) -> tuple[str, ...]:
+    arm, bench, measure = key
+    difference, interval, verdict = _difference(paired)
     p_value = "-" if math.isnan(paired.p_value) else f"{paired.p_value:.3f}"
-    names = (comparison.arm, comparison.against, TITLES[comparison.bench], MEASURES[comparison.measure])
+    names = (arm, result.against[arm], TITLES[bench], measure.replace("_", " "))
     return (*names, str(paired.n), difference, interval, p_value, _number(paired.minimum_detectable_effect), verdict)
 
 
-def _difference(comparison: ArmComparison) -> tuple[str, str, str]:
+def _difference(paired: PairedDifference) -> tuple[str, str, str]:
     """Difference, interval, verdict."""
-    paired = comparison.paired
     low, high = paired.interval
     interval = "-" if math.isnan(low) else f"{low:+.1f} to {high:+.1f}"
-    return "-" if math.isnan(paired.difference) else f"{paired.difference:+.1f}", interval, comparison.verdict
+    return "-" if math.isnan(paired.difference) else f"{paired.difference:+.1f}", interval, verdict_of(paired)
 
 
 def _comparison_note(result: StudyResult) -> str:
     """Explain the differences and intervals."""
-    count = len(result.comparisons) // len(MEASURES)
-    against = {arm.against for arm in result.arms} - {None}
+    count = len(result.comparisons) // len(COMPARED)
+    against = set(result.against.values())
     to = f"to {next(iter(against))}" if len(against) == 1 else "to the arm named"
-    level = 100 * result.comparisons[0].level
-    joint = f"{level:.4g} % each, 95 % for all {count} together (Bonferroni)" if count > 1 else "95 %"
+    joint = f"{100 * result.level:.4g} % each, 95 % for all {count} together (Bonferroni)" if count > 1 else "95 %"
     text = (
         f"difference: {to}, in percentage points, of the final accuracy, by the seeds that both have; interval: "
         f"Student's t, over seeds, {joint}. cannot be told apart: the interval contains 0, or all seeds have the same "
         "difference, which shows no spread."
     )
-    if any(comparison.verdict == ONE_SEED for comparison in result.comparisons):
+    if any(verdict_of(paired) == ONE_SEED for paired in result.comparisons.values()):
         text += " One seed gives no interval: how much another seed would differ is not known."
     return text
 
 
-def _csv_row(result: StudyResult, arm: ArmResult, bench: str, measure: str) -> list[object]:
-    mean = arm.before[bench] if measure == "before" else arm.measure(measure)[bench]
-    jobs = [arm.jobs, arm.statuses.get(Status.DONE, 0), arm.statuses.get(Status.FAILED, 0)]
-    row = [arm.name, bench, measure, *jobs, _plain(mean.mean), _plain(mean.stderr), mean.over, arm.against or ""]
-    compared = result.comparison(arm.name, bench, measure)
-    if compared is None:
+def _csv_row(result: StudyResult, key: Key, mean: SeedMean) -> list[object]:
+    statuses = Counter(record.status for record in result.jobs if record.job.arm == key[0])
+    jobs = [statuses.total(), statuses[Status.DONE], statuses[Status.FAILED]]
+    row = [*key, *jobs, _plain(mean.mean), _plain(mean.stderr), mean.over, result.against.get(key[0], "")]
+    paired = result.comparisons.get(key)
+    if paired is None:
         row += [""] * 8
     else:
-        paired = compared.paired
-        numbers = [
-            paired.difference,
-            *paired.interval,
-            compared.level,
-            paired.p_value,
-            paired.minimum_detectable_effect,
-        ]
-        row += [paired.n, *map(_plain, numbers), compared.verdict]
-    return row + [mean.values.get(seed, "") for seed in result.seeds]
+        numbers = [paired.p_value, paired.minimum_detectable_effect]
+        row += [paired.n, *map(_plain, [paired.difference, *paired.interval, result.level, *numbers])]
+        row += [verdict_of(paired)]
+    return row + [mean.values.get(seed, "") for seed in result.study.seeds]
 
 
-def _seeds(arm: ArmResult) -> str:
+def _seeds(records: Sequence[JobRecord]) -> str:
     """Number of jobs that are done, and of the others by status."""
-    done = arm.statuses.get(Status.DONE, 0)
-    others = _not_done(arm.statuses)
-    return ", ".join([f"{done} of {arm.jobs}", *others]) if others else str(done)
+    statuses = Counter(record.status for record in records)
+    others = _not_done(statuses)
+    return ", ".join([f"{statuses[Status.DONE]} of {len(records)}", *others] if others else [str(len(records))])
 
 
 def _not_done(counts: Mapping[Status, int]) -> list[str]:
@@ -220,15 +223,15 @@ def _not_done(counts: Mapping[Status, int]) -> list[str]:
     return [f"{counts[each]} {each.value}" for each in Status if each is not Status.DONE and counts.get(each)]
 
 
-def _completed(job: JobRecord) -> str:
-    return f"{job.iterations} of {job.iterations_planned}"
+def _completed(record: JobRecord) -> str:
+    return f"{record.iterations} of {record.job.config.train.iterations}"
 
 
-def _iterations(arm: ArmResult) -> str:
+def _iterations(records: Sequence[JobRecord]) -> str:
     """Completed of planned iterations; a range if the jobs differ."""
-    fewest, most = arm.iterations
-    done = f"{fewest}" if fewest == most else f"{fewest}-{most}"
-    return f"{done}/{arm.iterations_planned}"
+    reached = sorted({record.iterations for record in records})
+    done = "-".join(map(str, reached[:1] + reached[-1:] if len(reached) > 1 else reached))
+    return f"{done}/{records[0].job.config.train.iterations}"
 
 
 def _mean(mean: SeedMean) -> str:

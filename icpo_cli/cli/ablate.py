@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icpo_cli.ablate.coarse import select_coarse
+from icpo_cli.ablate.coarse import counts_text, select_coarse
 from icpo_cli.ablate.launch import launcher_factory, slurm_script
 from icpo_cli.ablate.launch.local import shares
 from icpo_cli.ablate.launch.slurm import slurm_settings
 from icpo_cli.ablate.plan import Machine, PlannedArm, StudyPlan, check_study, omega_curve, plan
-from icpo_cli.ablate.request import StudyRequest, read_study
+from icpo_cli.ablate.request import read_study
 from icpo_cli.ablate.study import Study
 from icpo_cli.cli.display import BARS
 from icpo_cli.cli.model import make_first
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.runs.run_dir import RunDir
+from icpo_cli.runs.study_dir import StudyDir
 from icpo_cli.text import duration, printable
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ def ablate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
 ) -> None:
     """Compare configurations over seeds. The same command resumes a study that was interrupted."""
-    request = StudyRequest(study, settings or [], seeds, dial or [], grid, control or [], probe)
-    read = read_study(request, fetch=not dry_run)
+    read = read_study(study, settings or [], seeds, dial or [], grid, control or [], probe, fetch=not dry_run)
     new_launcher = launcher_factory(read, launcher, slurm or [])
     machine = _machine(read, launcher, slurm or [], jobs)
     check_study(read, machine.ranks)
@@ -104,7 +104,7 @@ def _selected(study: Study) -> dict[str, int] | None:
         return None
 
     with tempfile.TemporaryDirectory() as folder:
-        return select_coarse(RunDir(Path(study.probe_run)), Path(folder)).counts
+        return select_coarse(RunDir(Path(study.probe_run)), StudyDir(Path(folder))).counts
 
 
 def _script(study: Study, launcher: str, slurm: list[str], jobs: int | None) -> str | None:
@@ -180,8 +180,7 @@ def _block(step: int) -> str:
 
 def _probe_line(plan: StudyPlan, seconds: float | None) -> str:
     if plan.study.probe_run is not None:
-        counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in (plan.selected or {}).items())
-        return f"data from probe {plan.study.probe_run}: {counts}"
+        return f"data from probe {plan.study.probe_run}: {counts_text(plan.selected or {})}"
     count = plan.probe_iterations
     iterations = "its epochs give the number of iterations" if count is None else f"{count} iterations"
     return f"probe first: {iterations}, {duration(seconds)}; its uniform groups are the arms' data"

@@ -161,7 +161,7 @@ def _print_plan(config: Config, ranks: int, as_json: bool) -> None:
 def _time_text(config: Config) -> str:
     """Estimated duration of the run on this machine, and the basis of the estimate."""
     [machine] = shares(1, uses_gpus=config.train.device != "cpu")
-    past = past_runs(Path(config.train.output_dir), Path("studies"))
+    past = past_runs(Path(config.train.output_dir))
     found = estimate(config, past, None if machine.gpus else len(machine.cores))
     return f"{duration(found.seconds)} ({found.basis})"
 

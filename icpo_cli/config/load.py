@@ -308,7 +308,7 @@ def _check_keys(values: Any, expected: Any, prefix: str, origin: str, schema: An
 
 
 def _keys(schema: Any) -> list[str]:
-    return [field.name for field in dataclasses.fields(schema)]
+    return [field.name for field in dataclasses.fields(schema) if "omegaconf_ignore" not in field.metadata]
 
 
 def _nearest_key(path: str, schema: Any) -> str:

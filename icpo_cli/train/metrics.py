@@ -8,8 +8,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from icpo_cli.records import Update, VerdictKind, count_kinds
-from icpo_cli.rewards.coarse import UNIFORM, reason_of
+from icpo_cli.records import UNIFORM, Update, VerdictKind, count_kinds, group_outcome
 from icpo_cli.runs.parquet import Row
 from icpo_cli.train.observer import PHASES
 from icpo_cli.train.table import CREDIT
@@ -25,7 +24,9 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
     confidence, advantage = column("confidence"), column("advantage")
     tokens = np.array([len(row["tokens"]) for row in rows], dtype=float)
     verdicts = [row["verdict"] for row in rows]
-    reasons = [reason_of([VerdictKind(kind) for kind in group]) for group in np.reshape(verdicts, verif.shape)]  # [P]
+    outcomes = [
+        group_outcome([VerdictKind(kind) for kind in group]) for group in np.reshape(verdicts, verif.shape)
+    ]  # [P]
     metrics = {
         "reward/verif": verif.mean(),
         "reward/final": final.mean(),
@@ -42,7 +43,7 @@ def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict
         "bonus/mean": bonus.mean(),
         "bonus/share": np.abs(bonus).sum() / max(np.abs(bonus).sum() + np.abs(verif).sum(), 1e-12),
         "groups/uniform_reward_share": np.mean([_uniform(group) for group in verif]),
-        "groups/uniform_verdict_share": np.mean([reason in UNIFORM for reason in reasons]),
+        "groups/uniform_verdict_share": np.mean([outcome in UNIFORM for outcome in outcomes]),
         "groups/undecided_share": 1 - column("decided").mean(),
         "groups/uniform_final_share": np.mean([_uniform(group) for group in final]),
         "groups/untrained_share": 1 - column("trained").mean(),

@@ -17,6 +17,7 @@ from icpo_cli.data.sources import load_questions
 from icpo_cli.models.locate import architecture_of
 from icpo_cli.models.sizes import check_lengths, memory_gib
 from icpo_cli.runs.run_dir import RunDir, runs_in
+from icpo_cli.runs.study_dir import runs_of_studies
 
 FLOPS_A_CORE = {"bfloat16": 120e9, "float32": 50e9}
 """FLOP/s per core of forward and backward on the x86-64 machine of development."""
@@ -24,8 +25,6 @@ STEP_SECONDS = 0.5
 """Fixed duration of an iteration or evaluation there, for any size of model."""
 PAST_RUNS = 50
 """Number of the newest runs that are read."""
-PROBE_AND_JOBS = ("*/probe", "*/*/seed-*")
-"""Folders with runs, below the folder of studies."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +129,9 @@ def evaluations(config: Config) -> int:
     return 1 + iterations // every + (iterations % every > 0)
 
 
-def past_runs(output_dir: Path, studies: Path) -> list[RunCost]:
+def past_runs(output_dir: Path) -> list[RunCost]:
     """Costs of the newest runs here, single runs and runs of studies."""
-    folders = [output_dir, *(folder for form in PROBE_AND_JOBS for folder in studies.glob(form))]
-    runs = [run for folder in folders for run in runs_in(folder)]
+    runs = [*runs_in(output_dir), *runs_of_studies(output_dir)]
     newest = sorted(runs, key=lambda run: run.journal.modified(), reverse=True)[:PAST_RUNS]
     return [cost for run in newest if (cost := _cost(run)) is not None]
 

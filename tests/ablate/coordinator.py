@@ -4,16 +4,16 @@ import sys
 import time
 from pathlib import Path
 
-from icpo_cli.ablate.launch.launcher import ended_status
 from icpo_cli.ablate.launch.local import LocalLauncher, shares
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.study_dir import JobDir
 from tests.ablate.jobs import JOB
 
 
 def main(at_once: int, folders: list[Path]) -> int:
     with StopSignal() as stop, LocalLauncher(shares(at_once, uses_gpus=False), JOB) as launcher:
-        launcher.begin([folder for folder in folders if ended_status(folder) is None])
+        launcher.begin([folder for folder in folders if not JobDir(folder).status().status.ended])
         while not all(standing.status.ended for standing in launcher.poll().values()):
             if stop.signal:
                 launcher.stop(stop.signal)

@@ -17,6 +17,7 @@ from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Prompt
 from icpo_cli.runs.parquet import read_table, write_table
 from icpo_cli.runs.run_dir import RunDir
+from icpo_cli.runs.study_dir import StudyDir
 from tests.train.tables import Graded, table_of
 
 
@@ -80,7 +81,7 @@ def probe(tmp_path: Path) -> RunDir:
 
 
 def test_the_first_epochs_uniform_groups_are_kept(probe: RunDir, tmp_path: Path) -> None:
-    found = select_coarse(probe, tmp_path / "study")
+    found = select_coarse(probe, StudyDir(tmp_path / "study"))
     rows = [json.loads(line) for line in (tmp_path / "study" / "coarse.jsonl").read_text().splitlines()]
     assert [(row["id"], row["reason"]) for row in rows] == [
         ("sum-3", "all_right"),
@@ -103,7 +104,7 @@ def test_the_first_epochs_uniform_groups_are_kept(probe: RunDir, tmp_path: Path)
         fingerprint=hashlib.sha256((tmp_path / "study" / "coarse.jsonl").read_bytes()).hexdigest(),
     )
     assert json.loads((tmp_path / "study" / "coarse.json").read_text()) == vars(found)
-    source = coarse_source(probe.config().data.train, tmp_path / "study")
+    source = coarse_source(probe.config().data.train, StudyDir(tmp_path / "study"))
     assert selected_by(source) == "abc" and selected_by(probe.config().data.train) is None
     Path(str(source.path)).write_text("other questions")
     assert selected_by(source) is None
@@ -111,7 +112,7 @@ def test_the_first_epochs_uniform_groups_are_kept(probe: RunDir, tmp_path: Path)
 
 def arm_config(probe: Config, study: Path) -> Config:
     """The configuration that a study writes and `icpo train` reads."""
-    source = coarse_source(probe.data.train, study)
+    source = coarse_source(probe.data.train, StudyDir(study))
     path = study / "arm.yaml"
     path.write_text(yaml.safe_dump({"data": {"train": vars(source), "template": probe.data.template}}))
     return load_config([str(path)])
@@ -119,7 +120,7 @@ def arm_config(probe: Config, study: Path) -> Config:
 
 def test_the_arms_have_the_prompts_of_the_probe(probe: RunDir, tmp_path: Path) -> None:
     config = probe.config()
-    select_coarse(probe, tmp_path / "study")
+    select_coarse(probe, StudyDir(tmp_path / "study"))
     asked = prompts_of(config)
     kept = prompts_of(arm_config(config, tmp_path / "study"))
     assert kept == {name: asked[name] for name in ("sum-3", "sum-5", "sum-4")}
@@ -133,7 +134,7 @@ def test_kinds_choices_and_special_characters_are_kept(tmp_path: Path) -> None:
     ]
     config = probe_config(tmp_path, rows, "data.train.choices_column=options", "data.train.kind=letter")
     run = write_probe(tmp_path / "run", config, {"7": "++", "x y/z": "--"})
-    select_coarse(run, tmp_path / "study")
+    select_coarse(run, StudyDir(tmp_path / "study"))
     kept = prompts_of(arm_config(config, tmp_path / "study"))
     assert kept == prompts_of(config)
     assert kept["7"].gold == Gold("B", AnswerKind.LETTER, ("red", "blue"))
@@ -141,28 +142,28 @@ def test_kinds_choices_and_special_characters_are_kept(tmp_path: Path) -> None:
 
 def test_a_reasoning_gym_probes_source_becomes_a_file(tmp_path: Path) -> None:
     probed = load_config(["data.train.task=basic_arithmetic", "data.train.seed=7"]).data.train
-    source = coarse_source(probed, tmp_path)
+    source = coarse_source(probed, StudyDir(tmp_path))
     assert (source.source, source.task, source.choices_column, source.kind) == ("file", None, None, "auto")
     assert (source.path, source.id_column) == (str(tmp_path / "coarse.jsonl"), "id")
 
 
 def test_a_repeated_selection_changes_nothing_and_another_probe_is_an_error(probe: RunDir, tmp_path: Path) -> None:
     study = tmp_path / "study"
-    first = select_coarse(probe, study)
+    first = select_coarse(probe, StudyDir(study))
     files = {path.name: path.read_bytes() for path in study.iterdir()}
     assert files.keys() == {"coarse.jsonl", "coarse.json"}
-    assert select_coarse(probe, study) == first
+    assert select_coarse(probe, StudyDir(study)) == first
     assert {path.name: path.read_bytes() for path in study.iterdir()} == files
     other = write_probe(tmp_path / "runs" / "def", probe.config(), {"sum-0": "+++"})
     says = r"^probe def: selects other questions than .*coarse.json, which is from probe abc; move .*study"
     with pytest.raises(UserError, match=says):
-        select_coarse(other, study)
+        select_coarse(other, StudyDir(study))
     assert {path.name: path.read_bytes() for path in study.iterdir()} == files
 
 
 def refused(run: RunDir, folder: Path, message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:
-        select_coarse(run, folder)
+        select_coarse(run, StudyDir(folder))
     assert "\n" not in str(raised.value)
     assert not folder.exists()
 

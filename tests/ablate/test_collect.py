@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.collect import benches_of, collect
+from icpo_cli.ablate.result import benches_of, collect
 from icpo_cli.ablate.study import Study
 from icpo_cli.runs.run_dir import Status
 from tests.ablate.studies import FAIR, finish, job_of, jobs, make_study, write_run
@@ -22,24 +22,23 @@ def test_a_job_is_waiting_unfinished_failed_or_done(study: Study) -> None:
     write_run(failed, {0: 20.0}, iterations=1)
     (failed.folder / "failure.txt").write_text("no room\non the device\n")
     records = collect(jobs(study))
-    assert [(record.arm, record.seed, record.status, record.iterations) for record in records] == [
+    assert [(record.job.arm, record.job.seed, record.status, record.iterations) for record in records] == [
         ("grpo", 0, Status.DONE, 8),
         ("icpo", 0, Status.UNFINISHED, 3),
         ("grpo", 1, Status.FAILED, 1),
         ("icpo", 1, Status.WAITING, 0),
     ]
-    assert [record.failure for record in records] == ["", "", "no room on the device", ""]
+    assert [record.reason for record in records] == ["", "", "no room on the device", ""]
     assert [record.run_id for record in records] == ["run0", "run0", "run0", None]
     assert [record.input_parity for record in records] == [FAIR, {}, {}, {}]
-    assert {record.iterations_planned for record in records} == {8}
 
 
 def test_series_are_by_arm_seed_and_metric(study: Study) -> None:
     finish(job_of(study, "icpo", 1), {0: 20.0, 4: 30.0, 8: 40.0})
-    series = {(record.arm, record.seed): record.series for record in collect(jobs(study))}
-    assert series["icpo", 1]["eval/heldout/avg_at_k"] == [(0, 20.0), (4, 30.0), (8, 40.0)]
-    assert series["icpo", 1]["entropy"][0] == (1, 0.1)
-    assert series["grpo", 0] == series["grpo", 1] == {}
+    found = {(record.job.arm, record.job.seed): record for record in collect(jobs(study))}
+    assert found["icpo", 1].points("eval/heldout/avg_at_k") == [(0, 20.0), (4, 30.0), (8, 40.0)]
+    assert found["icpo", 1].points("entropy")[0] == (1, 0.1)
+    assert found["grpo", 0].metrics == found["grpo", 1].metrics == {}
 
 
 def test_a_half_written_line_is_read_when_it_is_complete(study: Study) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from icpo_cli.ablate.launch.launcher import JobStatus
 from icpo_cli.ablate.launch.local import LocalLauncher, Share, shares
 from icpo_cli.errors import UserError
 from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.study_dir import JobStatus
 from tests.ablate.jobs import (
     ENVIRONMENT,
     HERE,

@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.ablate.plan import Machine, StudyPlan, check_study, plan
-from icpo_cli.ablate.request import StudyRequest, read_study
+from icpo_cli.ablate.request import read_study
 from icpo_cli.errors import UserError
 
 HERE = Machine(ranks=1, cores=2, at_once=1)
 
 
 def planned(study: str, *arguments: str, machine: Machine = HERE, seeds: str = "0,1") -> StudyPlan:
-    return plan(read_study(StudyRequest(study, arguments, seeds), fetch=False), machine)
+    return plan(read_study(study, arguments, seeds), machine)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_memory_is_that_of_the_model_or_unknown() -> None:
     ],
 )
 def test_an_invalid_configuration_is_an_error_that_names_the_arm(arguments: list[str], ranks: int, says: str) -> None:
-    study = read_study(StudyRequest("noise", arguments), fetch=False)
+    study = read_study("noise", arguments)
     with pytest.raises(UserError) as error:
         check_study(study, ranks)
     assert says in str(error.value)

@@ -7,8 +7,8 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from icpo_cli.ablate import record as record_module
-from icpo_cli.ablate.record import recorded
+from icpo_cli.ablate import run as run_module
+from icpo_cli.ablate.run import recorded
 from icpo_cli.ablate.study import Study, jobs_of
 from icpo_cli.ablate.table import table_document
 from icpo_cli.errors import UserError
@@ -33,7 +33,7 @@ def study(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Curves take seconds, and one test looks at them."""
-    monkeypatch.setattr(record_module, "draw_curves", lambda *study: [])
+    monkeypatch.setattr(run_module, "draw_curves", lambda *study: [])
 
 
 def client() -> MlflowClient:

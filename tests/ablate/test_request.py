@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.request import StudyRequest, read_study
-from icpo_cli.ablate.study import Arm, Study, jobs_of, slug
+from icpo_cli.ablate.request import read_study
+from icpo_cli.ablate.study import Arm, Study, jobs_of
 from icpo_cli.errors import UserError
+from icpo_cli.runs.study_dir import slug
 
 TOY = """
 name: toy
@@ -25,7 +26,7 @@ def write(folder: Path, text: str, name: str = "toy.yaml") -> str:
 
 
 def read(study: str, *arguments: str, fetch: bool = False, **asked: object) -> Study:
-    return read_study(StudyRequest(study, arguments, **asked), fetch)  # type: ignore[arg-type]
+    return read_study(study, arguments, fetch=fetch, **asked)  # type: ignore[arg-type]
 
 
 def arms(study: Study) -> dict[str, Arm]:

@@ -4,15 +4,33 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.collect import collect
-from icpo_cli.ablate.result import FINAL, LAST_QUARTER, StudyResult, last_quarter, result_of
+from icpo_cli.ablate.result import (
+    BEFORE,
+    FINAL,
+    LAST_QUARTER,
+    SeedMean,
+    StudyResult,
+    collect,
+    last_quarter,
+    result_of,
+    verdict_of,
+)
 from icpo_cli.ablate.study import Study
 from icpo_cli.ablate.table import input_parity_markdown, notes, result_table, to_csv, to_markdown
+from icpo_cli.statistics import PairedDifference
 from tests.ablate.studies import FAIR, finish, job_of, jobs, make_study, write_run
 
 
 def result(study: Study) -> StudyResult:
     return result_of(study, "parent", collect(jobs(study)))
+
+
+def mean(study: Study, arm: str, measure: str = FINAL) -> SeedMean:
+    return result(study).means[arm, "heldout", measure]
+
+
+def difference(study: Study, arm: str, measure: str = FINAL) -> PairedDifference:
+    return result(study).comparisons[arm, "heldout", measure]
 
 
 def finish_arm(study: Study, arm: str, finals: dict[int, float]) -> None:
@@ -33,31 +51,31 @@ def study(tmp_path: Path) -> Study:
 
 
 def test_means_and_errors_are_over_seeds(study: Study) -> None:
-    icpo = result(study).arms[1]
+    icpo, before = mean(study, "icpo"), mean(study, "icpo", BEFORE)
     # 52, 64, 79: mean 65, sample variance (169 + 1 + 196) / 2 = 183
-    assert icpo.final["heldout"].mean == 65
-    assert icpo.final["heldout"].stderr == pytest.approx(math.sqrt(183 / 3))
-    assert (icpo.before["heldout"].mean, icpo.before["heldout"].stderr) == (20, 0)
-    assert icpo.final["heldout"].values == {0: 52.0, 1: 64.0, 2: 79.0}
+    assert icpo.mean == 65
+    assert icpo.stderr == pytest.approx(math.sqrt(183 / 3))
+    assert (before.mean, before.stderr) == (20, 0)
+    assert icpo.values == {0: 52.0, 1: 64.0, 2: 79.0}
 
 
 def test_differences_are_paired_by_seed_and_corrected_for_their_number(study: Study) -> None:
     found = result(study)
-    icpo = found.comparison("icpo", "heldout", FINAL)
-    assert icpo is not None and icpo.level == pytest.approx(1 - 0.05 / 3)
+    icpo = difference(study, "icpo")
+    assert found.level == pytest.approx(1 - 0.05 / 3)
     # t(1 - 0.05 / 6, 2) = 7.6488; the error of 2, 4, 9 is sqrt(13 / 3)
     half = 7.6488 * math.sqrt(13 / 3)
-    assert icpo.paired.difference == 5
-    assert icpo.paired.interval == pytest.approx((5 - half, 5 + half), abs=2e-3)
-    assert icpo.verdict == "cannot be told apart"
-    noisy = found.comparison("noisy grpo", "heldout", FINAL)
-    assert noisy is not None and noisy.verdict == "worse"
+    assert icpo.difference == 5
+    assert icpo.interval == pytest.approx((5 - half, 5 + half), abs=2e-3)
+    assert verdict_of(icpo) == "cannot be told apart"
+    noisy = difference(study, "noisy grpo")
+    assert verdict_of(noisy) == "worse"
     # error of 10, 9.9, 10.1: 0.1 / sqrt(3)
-    assert noisy.paired.interval == pytest.approx((-10 - 7.6488 * 0.057735, -10 + 7.6488 * 0.057735), abs=1e-3)
-    other = found.comparison("noisy icpo", "heldout", FINAL)
-    assert other is not None and (other.against, other.verdict) == ("noisy grpo", "better")
-    assert other.paired.difference == pytest.approx(20)
-    assert found.comparison("grpo", "heldout", FINAL) is None
+    assert noisy.interval == pytest.approx((-10 - 7.6488 * 0.057735, -10 + 7.6488 * 0.057735), abs=1e-3)
+    other = difference(study, "noisy icpo")
+    assert (found.against["noisy icpo"], verdict_of(other)) == ("noisy grpo", "better")
+    assert other.difference == pytest.approx(20)
+    assert ("grpo", "heldout", FINAL) not in found.comparisons
 
 
 def test_a_difference_within_the_corrected_interval_is_not_significant(tmp_path: Path) -> None:
@@ -67,16 +85,14 @@ def test_a_difference_within_the_corrected_interval_is_not_significant(tmp_path:
         study = make_study(tmp_path / name, few)
         finish_arm(study, "grpo", {0: 50.0, 1: 50.0, 2: 50.0})
         finish_arm(study, "arm 0", {0: 54.0, 1: 55.0, 2: 56.0})
-        comparison = result(study).comparison("arm 0", "heldout", FINAL)
-        assert comparison is not None
-        assert comparison.verdict == ("better" if name == "one" else "cannot be told apart")
+        assert verdict_of(difference(study, "arm 0")) == ("better" if name == "one" else "cannot be told apart")
 
 
 def test_equal_differences_of_all_seeds_show_no_spread(tmp_path: Path) -> None:
     study = make_study(tmp_path, {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
     finish_arm(study, "grpo", {0: 100 * 42 / 60, 1: 100 * 40 / 60})
     finish_arm(study, "icpo", {0: 100 * 43 / 60, 1: 100 * 41 / 60})
-    assert result(study).comparisons[0].verdict == "cannot be told apart"
+    assert verdict_of(difference(study, "icpo")) == "cannot be told apart"
 
 
 def test_the_last_quarter_covers_evaluations_after_the_first_iteration() -> None:
@@ -92,11 +108,10 @@ def test_the_last_quarter_has_its_own_comparisons(tmp_path: Path) -> None:
         for seed in study.seeds:
             steady = dict.fromkeys(range(1, 8), 40.0 + more + 0.1 * seed * more)
             finish(job_of(study, arm, seed), {0: 20.0, **steady, 8: 50.0})
-    found = result(study)
-    final, late = (found.comparison("icpo", "heldout", measure) for measure in (FINAL, LAST_QUARTER))
-    assert final is not None and late is not None
-    assert final.paired.difference == 0
-    assert late.paired.difference == pytest.approx((1.5 + 1.65) / 2)  # 7 and 8 of 8, the last being equal
+    assert difference(study, "icpo").difference == 0
+    assert difference(study, "icpo", LAST_QUARTER).difference == pytest.approx(
+        (1.5 + 1.65) / 2
+    )  # 7 and 8 of 8, the last being equal
 
 
 def test_only_jobs_that_are_done_count_and_the_others_are_named(study: Study) -> None:
@@ -105,10 +120,9 @@ def test_only_jobs_that_are_done_count_and_the_others_are_named(study: Study) ->
     (failed / "outcome.json").unlink()
     (failed / "failure.txt").write_text("no room")
     found = result(study)
-    assert found.partial and found.arms[1].final["heldout"].values == {0: 52.0}
-    comparison = found.comparison("icpo", "heldout", FINAL)
-    assert comparison is not None and (comparison.paired.n, comparison.paired.difference) == (1, 2)
-    assert comparison.level == pytest.approx(1 - 0.05 / 3)
+    assert found.partial and mean(study, "icpo").values == {0: 52.0}
+    assert (difference(study, "icpo").n, difference(study, "icpo").difference) == (1, 2)
+    assert found.level == pytest.approx(1 - 0.05 / 3)
     row = result_table(found).texts[1]
     assert row[:2] == ("icpo", "1 of 3, 1 unfinished, 1 failed")
     assert notes(found)[0] == "10 of 12 jobs are done (1 unfinished, 1 failed); only those count here."
@@ -121,8 +135,8 @@ def test_only_jobs_that_are_done_count_and_the_others_are_named(study: Study) ->
 
 def test_a_seed_of_one_arm_alone_is_not_paired(study: Study) -> None:
     (job_of(study, "grpo", 1).folder / "outcome.json").unlink()
-    icpo = result(study).comparison("icpo", "heldout", FINAL)
-    assert icpo is not None and (icpo.paired.n, icpo.paired.difference) == (2, 5.5)  # 2 and 9
+    icpo = difference(study, "icpo")
+    assert (icpo.n, icpo.difference) == (2, 5.5)  # 2 and 9
 
 
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
@@ -130,8 +144,8 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
     finish_arm(study, "grpo", {7: 50.0})
     finish_arm(study, "icpo", {7: 90.0})
     found = result(study)
-    assert found.comparisons[0].verdict == "one seed: no interval"
-    assert (found.arms[1].final["heldout"].stderr, found.arms[1].final["heldout"].over) == (4.0, "questions")
+    assert verdict_of(difference(study, "icpo")) == "one seed: no interval"
+    assert (mean(study, "icpo").stderr, mean(study, "icpo").over) == (4.0, "questions")
     assert result_table(found).texts[1][4:] == ("90.0 (± 4.0)", "90.0", "+40.0", "-", "one seed: no interval")
     text = " ".join(notes(found))
     assert "over its questions" in text and "One seed gives no interval" in text
@@ -188,18 +202,18 @@ def test_several_benchmarks_have_rows_and_comparisons_each(tmp_path: Path) -> No
         ("grpo", "GPQA"),
         ("icpo", "GPQA"),
     ]
-    assert found.comparisons[0].level == pytest.approx(1 - 0.05 / 2)
+    assert found.level == pytest.approx(1 - 0.05 / 2)
 
 
 def test_unequal_inputs_of_arms_are_named(study: Study) -> None:
-    assert result(study).input_differences == ()
+    assert result(study).input_differences == {}
     assert "are equal across the arms of each seed" in input_parity_markdown(result(study))
     run = job_of(study, "noisy icpo", 1).folder / "run0"
     (run / "input_parity.json").write_text('{"prompts": "aa", "order": "xx", "sampling_seeds": "cc"}')
     found = result(study)
-    assert [(each.arm, each.against, each.seed, each.facts) for each in found.input_differences] == [
-        ("noisy icpo", "noisy grpo", 1, ("order", "noise_draws", "heldout"))
-    ]
+    assert found.input_differences == {("noisy icpo", 1): ("order", "noise_draws", "heldout")}
+    [different] = found.document()["input_differences"]
+    assert (different["arm"], different["against"], different["seed"]) == ("noisy icpo", "noisy grpo", 1)
     text = input_parity_markdown(result(study))
     assert "1 of 12 jobs do not have the same inputs as the job they are compared with" in text
     assert "data order, noise draws, held-out questions, from noisy grpo" in text
@@ -210,7 +224,7 @@ def test_inputs_are_compared_with_those_of_the_arm_it_is_compared_with(study: St
     for arm in ("noisy grpo", "noisy icpo"):
         path = job_of(study, arm, 0).folder / "run0" / "input_parity.json"
         path.write_text(path.read_text().replace("bb", "xx"))
-    assert [(each.arm, each.against) for each in result(study).input_differences] == [("noisy grpo", "grpo")]
+    assert list(result(study).input_differences) == [("noisy grpo", 0)]
 
 
 def test_a_difference_shows_before_the_jobs_are_done(tmp_path: Path) -> None:
@@ -218,8 +232,8 @@ def test_a_difference_shows_before_the_jobs_are_done(tmp_path: Path) -> None:
     assert "No job has recorded" in input_parity_markdown(result(study))
     write_run(job_of(study, "grpo", 0), {}, iterations=0, input_parity=FAIR)
     write_run(job_of(study, "icpo", 0), {}, iterations=0)
-    assert result(study).input_differences == ()
+    assert result(study).input_differences == {}
     write_run(job_of(study, "icpo", 1), {}, iterations=0, input_parity=FAIR | {"order": "xx"})
     assert "In the 2 of 4 jobs that have begun" in input_parity_markdown(result(study))
     write_run(job_of(study, "grpo", 1), {}, iterations=0, input_parity=FAIR)
-    assert [(each.arm, each.seed, each.facts) for each in result(study).input_differences] == [("icpo", 1, ("order",))]
+    assert result(study).input_differences == {("icpo", 1): ("order",)}

@@ -10,6 +10,7 @@ import pytest
 from icpo_cli.ablate.launch import slurm
 from icpo_cli.ablate.launch.slurm import SlurmLauncher, SlurmSettings
 from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.study_dir import StudyDir
 from tests.ablate.jobs import ENVIRONMENT, JOB, make_job, starts_of, steps_of, under_way, until
 
 ITERATIONS = 20
@@ -42,7 +43,7 @@ def finish(launcher: SlurmLauncher) -> None:
 def test_requeued_jobs_resume_from_their_checkpoints(tmp_path: Path) -> None:
     """One is requeued as by preemption, the other is told that its time is nearly up."""
     folders = [make_job(tmp_path / "study" / name, iterations=ITERATIONS) for name in ("requeued", "timed")]
-    with SlurmLauncher(tmp_path / "study", "test", SETTINGS, None, JOB) as launcher:
+    with SlurmLauncher(StudyDir(tmp_path / "study"), "test", SETTINGS, None, JOB) as launcher:
         launcher.begin(folders)
         until(lambda: all(launcher.poll() and under_way(folder, 2) for folder in folders))
         requeued, timed = (launcher.ids[folder] for folder in folders)
@@ -58,13 +59,13 @@ def test_requeued_jobs_resume_from_their_checkpoints(tmp_path: Path) -> None:
 
 def test_jobs_stay_in_slurm_and_the_same_command_finds_them(tmp_path: Path) -> None:
     folders = [make_job(tmp_path / "study" / name, iterations=ITERATIONS) for name in ("a", "b")]
-    with SlurmLauncher(tmp_path / "study", "test", SETTINGS, None, JOB) as first:
+    with SlurmLauncher(StudyDir(tmp_path / "study"), "test", SETTINGS, None, JOB) as first:
         first.begin(folders)
         until(lambda: first.poll() is not None and under_way(folders[0]))
         said = first.stop(15)
         assert first.finished
         assert f"scancel {first.ids[folders[0]].split('_')[0]}" in said
-    with SlurmLauncher(tmp_path / "study", "test", SETTINGS, None, JOB) as second:
+    with SlurmLauncher(StudyDir(tmp_path / "study"), "test", SETTINGS, None, JOB) as second:
         second.begin(folders)
         assert second.ids == first.ids
         finish(second)
@@ -76,7 +77,7 @@ def test_failed_and_cancelled_jobs_have_different_statuses(tmp_path: Path, monke
     monkeypatch.setattr(slurm, "LOST_SECONDS", 3.0)
     failed = make_job(tmp_path / "study" / "failed", "fails")
     cancelled = make_job(tmp_path / "study" / "cancelled", iterations=1000)
-    with SlurmLauncher(tmp_path / "study", "test", SETTINGS, None, JOB) as launcher:
+    with SlurmLauncher(StudyDir(tmp_path / "study"), "test", SETTINGS, None, JOB) as launcher:
         launcher.begin([failed, cancelled])
         until(lambda: launcher.poll() is not None and under_way(cancelled))
         subprocess.run(["scancel", launcher.ids[cancelled]], check=True)

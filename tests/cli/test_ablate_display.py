@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from icpo_cli.ablate.collect import JobView, Progress
+from icpo_cli.ablate.result import JobRecord
 from icpo_cli.ablate.study import Job
 from icpo_cli.cli.ablate_display import StudyProgress, table_of
 from icpo_cli.config.schema import Config, TrainConfig
@@ -17,19 +17,29 @@ class Terminal(io.StringIO):
         return True
 
 
-def view(arm: str, state: Status, progress: Progress | None = None, why: str = "") -> JobView:
+HALFWAY = {
+    "eval/heldout/avg_at_k": 61.5,
+    "reward/verif": 0.512,
+    "entropy": 1.25,
+    "omega": 0.75,
+    "seconds/iteration": 2.0,
+}
+
+
+def view(
+    arm: str, state: Status, metrics: dict[str, float] | None = None, why: str = "", iterations: int = 10
+) -> JobRecord:
+    """A job after 10 of 20 iterations if it has metrics."""
     job = Job(arm, 0, Config(train=TrainConfig(iterations=20)), Path(arm))
-    return JobView(job, state, why, progress or Progress())
-
-
-HALFWAY = Progress(10, 10, 61.5, 0.512, 1.25, 0.75, 2.0)
+    done = iterations if metrics else 0
+    return JobRecord(job, state, why, "run", done, {name: {done: value} for name, value in (metrics or {}).items()}, {})
 
 
 def test_a_line_when_something_changes_and_none_otherwise() -> None:
     stream = io.StringIO()
     lines = StudyProgress(stream, "schedule")
     lines.show([view("grpo", Status.RUNNING), view("icpo", Status.WAITING)])
-    lines.show([view("grpo", Status.RUNNING, Progress(3, reward=0.4)), view("icpo", Status.WAITING)])
+    lines.show([view("grpo", Status.RUNNING, {"reward/verif": 0.4}, iterations=3), view("icpo", Status.WAITING)])
     lines.show([view("grpo", Status.RUNNING, HALFWAY), view("icpo", Status.WAITING)])
     lines.show([view("grpo", Status.FAILED, HALFWAY, "the loss was not finite"), view("icpo", Status.RUNNING)])
     assert stream.getvalue().splitlines() == [
@@ -48,7 +58,7 @@ def test_names_cannot_write_to_the_terminal() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
-def drawn(views: list[JobView], rows: int) -> str:
+def drawn(views: list[JobRecord], rows: int) -> str:
     console = Console(file=io.StringIO(), width=120)
     console.print(table_of(views, "schedule", rows))
     assert isinstance(console.file, io.StringIO)

@@ -41,7 +41,7 @@ def test_earlier_runs_of_the_same_sizes_give_the_estimate(tmp_path: Path) -> Non
     write_run(runs / "other sizes", config_of("rollout.group_size=6"), [1000.0])
     write_run(runs / "no reference", config_of("learner.kl_coef=0"), [1000.0])
     write_run(runs / "not begun", config_of(), [])
-    past = past_runs(runs, studies)
+    past = past_runs(runs)
     assert len(past) == 5
     found = estimate(config_of("method.tau=3"), past, cores=2)
     assert found.seconds == pytest.approx(14 * (25 + 35 + 30) / 3 + 3 * (6 + 8 + 7) / 3)

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from icpo_cli.ablate.job import DONE, JOB, STOPPED
-from icpo_cli.ablate.launch.launcher import JobStatus, ended_status
 from icpo_cli.errors import UserError
-from icpo_cli.runs.run_dir import JobDir, Status
+from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.study_dir import JobDir, JobStatus
 from icpo_cli.train.launch import visible_gpus
 
 POLL_SECONDS = 0.2
@@ -115,9 +115,9 @@ class LocalLauncher:
     def _ended(self, folder: Path, status: int) -> JobStatus:
         if status in STOPPED or (self._stopping and status < 0):
             return JobStatus(Status.STOPPED)
-        ended = ended_status(folder)
-        if ended is None or (status == DONE) != (ended.status is Status.DONE):  # job.py itself was killed or failed
-            job = JobDir(folder)
+        job = JobDir(folder)
+        ended = job.status()
+        if not ended.status.ended or (status == DONE) != (ended.status is Status.DONE):  # job.py was killed or failed
             how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
             reason = f"the job's process ended with {how}; log: {job.log}"
             job.failure_file.write_text(f"{reason}\n", encoding="utf-8")

@@ -18,11 +18,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from icpo_cli.ablate.job import JOB
-from icpo_cli.ablate.launch.launcher import JobStatus, ended_status
 from icpo_cli.config.load import nearest
 from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.runs.files import write_text
-from icpo_cli.runs.run_dir import JobDir, Status
+from icpo_cli.runs.run_dir import Status
+from icpo_cli.runs.study_dir import JobDir, JobStatus, StudyDir
 
 MAX_TIME_LIMITS = 1000
 """Requeues after a time limit, which submitit counts down: high enough that a study always continues."""
@@ -79,13 +79,13 @@ def slurm_settings(pairs: Sequence[str]) -> SlurmSettings:
     return settings
 
 
-def batch_script(study_folder: Path, name: str, settings: SlurmSettings, at_once: int | None, jobs: int) -> str:
+def batch_script(study: StudyDir, name: str, settings: SlurmSettings, at_once: int | None, jobs: int) -> str:
     """The batch script that submitit would submit for `jobs` jobs. Raises UserError without submitit."""
     _require_submitit()
     # submitit's executor has a method for this, but cannot be created where SLURM is not installed.
     from submitit.slurm.slurm import _make_sbatch_string
 
-    folder = (study_folder / "slurm").absolute()
+    folder = study.slurm.absolute()
     command = f"{sys.executable} -u -m submitit.core._submit {folder}"
     array: dict[str, Any] = {"map_count": jobs} if jobs > 1 else {}
     return str(_make_sbatch_string(command, folder, **_parameters(name, settings, at_once), **array))
@@ -135,11 +135,11 @@ class SlurmLauncher:
     """Jobs stay in SLURM when this process ends; the same command finds them in the queue again."""
 
     def __init__(
-        self, study_folder: Path, name: str, settings: SlurmSettings, at_once: int | None, job: Sequence[str] = JOB
+        self, study: StudyDir, name: str, settings: SlurmSettings, at_once: int | None, job: Sequence[str] = JOB
     ) -> None:
         """`at_once`: most jobs of the array that run in parallel; None: no limit. Raises UserError without SLURM."""
         _require_slurm()
-        self._folder = study_folder / "slurm"
+        self._files = study
         self._name = name
         self._settings = settings
         self._at_once = at_once
@@ -201,17 +201,18 @@ class SlurmLauncher:
             if state == "COMPLETING":
                 return self._statuses[folder]
             return JobStatus(Status.WAITING if state in QUEUED else Status.RUNNING)
-        ended = ended_status(folder)
-        if ended is not None:
+        ended = JobDir(folder).status()
+        if ended.status.ended:
             return ended
         if time.monotonic() - self._missing_since.setdefault(folder, time.monotonic()) < LOST_SECONDS:
             return self._statuses[folder]
-        return JobStatus(Status.STOPPED, f"left the queue before it was done; SLURM's log of it is in {self._folder}")
+        reason = f"left the queue before it was done; SLURM's log of it is in {self._files.slurm}"
+        return JobStatus(Status.STOPPED, reason)
 
     def _submit(self, folders: Sequence[Path]) -> list[str]:
         import submitit
 
-        executor = submitit.SlurmExecutor(self._folder, max_num_timeout=MAX_TIME_LIMITS)
+        executor = submitit.SlurmExecutor(self._files.slurm, max_num_timeout=MAX_TIME_LIMITS)
         executor.update_parameters(**_parameters(self._name, self._settings, self._at_once))
         tasks = [RunJob(str(folder), self._settings, self._job) for folder in folders]
         try:
@@ -231,11 +232,11 @@ class SlurmLauncher:
         return dict(line.split() for line in done.stdout.splitlines())
 
     def _stored_ids(self) -> dict[str, str]:
-        path = self._folder / "jobs.json"
+        path = self._files.slurm_ids
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
     def _store_ids(self, ids: Mapping[str, str]) -> None:
-        write_text(self._folder / "jobs.json", json.dumps(ids))
+        write_text(self._files.slurm_ids, json.dumps(ids))
 
 
 def _require_slurm() -> None:
