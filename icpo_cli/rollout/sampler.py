@@ -37,7 +37,7 @@ class StreamingSampler(Protocol):
 
 
 class Sampler(StreamingSampler, Protocol):
-    """A sampler of groups under the last synced weights."""
+    """A sampler of groups under the last synced weights. It shares the device's memory with a learner: see `sleep`."""
 
     def sample(
         self,
@@ -47,14 +47,23 @@ class Sampler(StreamingSampler, Protocol):
         temperature: float,
         on_finished: OnFinished | None = None,
     ) -> list[Group]:
-        """Sample `count` responses per prompt, in the order of the prompts.
+        """Sample `count` responses per prompt, in the order of the prompts. The sampler must be awake.
 
-        Equal arguments and weights give equal tokens.
+        On CPU equal arguments and weights give equal tokens. On CUDA a sum's rounding depends on the batch, so a token
+        may differ, unless the environment has VLLM_BATCH_INVARIANT=1, which is slower.
         """
         ...
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Replace all weights, given unsharded under their Hugging Face names."""
+        """Replace all weights, given unsharded under their Hugging Face names. Wakes the sampler."""
+        ...
+
+    def sleep(self) -> None:
+        """Free the device's memory for the learner: weights and key-value cache are dropped. No effect on CPU."""
+        ...
+
+    def wake(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Load the weights if the sampler sleeps; otherwise they are not iterated over."""
         ...
 
     def probe(self, tokens: Sequence[int]) -> list[float]:

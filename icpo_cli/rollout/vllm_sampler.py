@@ -13,6 +13,7 @@ from torch import Tensor
 from icpo_cli.config.schema import Config
 from icpo_cli.data.templates import STOP
 from icpo_cli.device import DeviceProfile
+from icpo_cli.errors import RunFailed
 from icpo_cli.models.locate import read_config
 from icpo_cli.models.sizes import GIB, Architecture
 from icpo_cli.records import Group, Prompt, Response
@@ -57,8 +58,8 @@ class EngineSpec:
 class VLLMSampler:
     """A Sampler on one vLLM engine; in training it has its own copy of the policy's weights.
 
-    Equal weights, prompts and seeds give equal tokens and log-probs, bit for bit, on CPU: each request carries its
-    own seed, the prefix cache is reset before every rollout, and chunked prefill is off.
+    On CPU equal weights, prompts and seeds give equal tokens and log-probs, bit for bit: each request carries its own
+    seed, the prefix cache is reset before every rollout, and chunked prefill is off.
     """
 
     def __init__(self, spec: EngineSpec, model: str, dtype: str, profile: DeviceProfile, ranks: int = 1) -> None:
@@ -69,29 +70,7 @@ class VLLMSampler:
         self._on_cpu = profile.type == "cpu"
         self._sleeps = profile.sleeps and not spec.alone
         self._asleep = False
-        executor = _executor(spec, ranks)
-        self._llm: Any = LLM(
-            model,
-            dtype=dtype,
-            seed=0,
-            max_model_len=spec.context,
-            max_num_seqs=spec.max_num_seqs,
-            # vLLM's CPU sampler cannot rewind the seed of a request whose prefill was chunked.
-            enable_chunked_prefill=False,
-            max_num_batched_tokens=max(spec.context, 8192),
-            enable_prefix_caching=True,
-            # Log-probs of the sampling distribution, after temperature.
-            logprobs_mode="processed_logprobs",
-            distributed_executor_backend=executor,
-            tensor_parallel_size=spec.tensor_parallel,
-            gpu_memory_utilization=spec.gpu_memory_utilization,
-            enable_sleep_mode=self._sleeps,
-            enforce_eager=self._on_cpu,
-            trust_remote_code=False,
-            load_format="safetensors",
-            disable_log_stats=True,
-            **(_cpu_settings(spec, model, dtype, executor) if self._on_cpu else {}),
-        )
+        self._llm: Any = LLM(**engine_arguments(spec, model, dtype, profile, ranks))
 
     def sample(
         self,
@@ -101,8 +80,7 @@ class VLLMSampler:
         temperature: float,
         on_finished: OnFinished | None = None,
     ) -> list[Group]:
-        self._wake()
-        self._llm.reset_prefix_cache()
+        self._reset_prefix_cache()
         engine = self._llm.llm_engine
         for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
             inputs = {"prompt_token_ids": list(prompt.tokens)}
@@ -115,12 +93,10 @@ class VLLMSampler:
                     groups[index] = Group(prompts[index], tuple(map(_response, output.outputs)))
                     if on_finished:
                         on_finished(index, groups[index])
-        self._sleep()
         return [groups[index] for index in range(len(prompts))]
 
     def stream(self, requests: Sequence[SampleRequest], temperature: float) -> Iterator[list[tuple[int, Response]]]:
-        self._wake()
-        self._llm.reset_prefix_cache()
+        self._reset_prefix_cache()
         engine = self._llm.llm_engine
         for index, request in enumerate(requests):
             inputs = {"prompt_token_ids": list(request.tokens)}
@@ -138,12 +114,25 @@ class VLLMSampler:
                 yield [(int(output.request_id), _response(output.outputs[0])) for output in responses]
         finally:
             engine.abort_request([*unfinished, PADDING])
-        self._sleep()
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        self._wake()
+        if self._asleep:
+            self._llm.wake_up(["weights"])
         self._llm.collective_rpc(_reload, args=(iter(weights),))
-        self._llm.reset_prefix_cache()
+        if self._asleep:  # only now, so that the buffers of the sync and the key-value cache never coexist
+            self._llm.wake_up(["kv_cache"])
+            self._asleep = False
+        self._reset_prefix_cache()
+
+    def sleep(self) -> None:
+        if self._sleeps and not self._asleep:
+            # Level 2 drops the weights; level 1 would copy them to host memory, only for the next sync to overwrite.
+            self._llm.sleep(level=2)
+            self._asleep = True
+
+    def wake(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        if self._asleep:
+            self.load_weights(weights)
 
     def probe(self, tokens: Sequence[int]) -> list[float]:
         from vllm import SamplingParams
@@ -167,6 +156,7 @@ class VLLMSampler:
             max_tokens=self._spec.max_response_tokens,
             seed=seed,
             logprobs=0,
+            flat_logprobs=True,
             stop=list(self._spec.stop),
             include_stop_str_in_output=True,
             output_kind=RequestOutputKind.FINAL_ONLY,
@@ -180,16 +170,10 @@ class VLLMSampler:
             temperature=temperature, seed=0, logprobs=0, max_tokens=max_tokens, ignore_eos=True, detokenize=False
         )
 
-    def _wake(self) -> None:
-        if self._asleep:
-            self._llm.wake_up()
-            self._asleep = False
-
-    def _sleep(self) -> None:
-        """Free the device's memory for the learner; weights are offloaded to host memory (vLLM's sleep level 1)."""
-        if self._sleeps:
-            self._llm.sleep(level=1)
-            self._asleep = True
+    def _reset_prefix_cache(self) -> None:
+        """Forget keys and values that earlier weights computed."""
+        if not self._llm.reset_prefix_cache():
+            raise RunFailed("vLLM did not reset its prefix cache: responses would use keys and values of old weights")
 
 
 class BatchPadding:
@@ -222,20 +206,47 @@ def _executor(spec: EngineSpec, ranks: int) -> str:
     return "mp" if spec.tensor_parallel > 1 else "uni"
 
 
-def _cpu_settings(spec: EngineSpec, model: str, dtype: str, executor: str) -> dict[str, Any]:
+def engine_arguments(spec: EngineSpec, model: str, dtype: str, profile: DeviceProfile, ranks: int) -> dict[str, Any]:
+    """Arguments of vLLM's LLM."""
+    executor = _executor(spec, ranks)
+    arguments = {
+        "model": model,
+        "dtype": dtype,
+        "seed": 0,
+        "max_model_len": spec.context,
+        "max_num_seqs": spec.max_num_seqs,
+        "max_num_batched_tokens": max(spec.context, 8192),
+        "enable_prefix_caching": True,
+        # Log-probs of the sampling distribution, after temperature.
+        "logprobs_mode": "processed_logprobs",
+        "distributed_executor_backend": executor,
+        "tensor_parallel_size": spec.tensor_parallel,
+        "gpu_memory_utilization": spec.gpu_memory_utilization,
+        "enable_sleep_mode": profile.sleeps and not spec.alone,
+        "trust_remote_code": False,
+        "load_format": "safetensors",
+        "disable_log_stats": True,
+    }
+    return arguments | (_cpu_arguments(spec, model, dtype, executor) if profile.type == "cpu" else {})
+
+
+def _cpu_arguments(spec: EngineSpec, model: str, dtype: str, executor: str) -> dict[str, Any]:
     token_bytes = Architecture.of(read_config(Path(model))).kv_cache_values_a_token * (2 if dtype == "bfloat16" else 4)
     sequence_bytes = -(-spec.context // CPU_BLOCK_TOKENS) * CPU_BLOCK_TOKENS * token_bytes
     # Two more sequences: the batch padding, and the block that vLLM reserves. A smaller cache starts faster, because
     # vLLM zeroes it.
-    settings: dict[str, Any] = {
+    arguments: dict[str, Any] = {
+        "enforce_eager": True,
+        # vLLM's CPU sampler cannot rewind the seed of a request whose prefill was chunked.
+        "enable_chunked_prefill": False,
         "block_size": CPU_BLOCK_TOKENS,
         "kv_cache_memory_bytes": min(int(spec.kv_cache_gib * GIB), (spec.max_num_seqs + 2) * sequence_bytes),
     }
     if executor != "mp":  # its workers are other processes, where the kernels are not registered
         from icpo_cli.rollout.cpu_kernels import KERNEL_CONFIG
 
-        settings["kernel_config"] = KERNEL_CONFIG
-    return settings
+        arguments["kernel_config"] = KERNEL_CONFIG
+    return arguments
 
 
 def _reload(worker: Any, weights: Iterator[tuple[str, Tensor]]) -> None:
@@ -247,20 +258,18 @@ def _reload(worker: Any, weights: Iterator[tuple[str, Tensor]]) -> None:
     logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
     worker.reload_weights(weights_iterator=weights)
     model = worker.model_runner.get_model()
-    if model.config.tie_word_embeddings:
-        # On CPU the LM head keeps a packed copy of the embedding, which reloading does not update.
+    if worker.device.type == "cpu" and model.config.tie_word_embeddings and hasattr(model, "lm_head"):
+        # On CPU a tied LM head keeps a packed copy of the embedding, which reloading does not update. Gemma 2 has none:
+        # its logits use the embedding layer itself.
         model.lm_head.tie_weights(model.model.embed_tokens)
         model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
 
 
 def _response(completion: Any) -> Response:
-    tokens = tuple(completion.token_ids)
     return Response(
         text=completion.text,
-        tokens=tokens,
-        logprobs=tuple(
-            float(logprobs[token].logprob) for token, logprobs in zip(tokens, completion.logprobs, strict=True)
-        ),
+        tokens=tuple(completion.token_ids),
+        logprobs=tuple(completion.logprobs.logprobs),  # flat, and of the sampled tokens alone
         finish_reason="length" if completion.finish_reason == "length" else "stop",
     )
 

@@ -156,7 +156,9 @@ class Trainer:
 
             with clock.phase("rollout"):
                 size = rollout.votes or rollout.group_size
+                self.sampler.wake(self.learner.named_weights())  # it sleeps after an earlier round
                 votes = self.sampler.sample(prompts, seeds, size, rollout.temperature, grade)
+                self.sampler.sleep()
             with clock.phase("reward"):
                 verdicts = [of_group for _, of_group in sorted(grader.rest())]  # [P][G]
         with clock.phase("rollout"):  # waits for the slowest rank

@@ -19,6 +19,7 @@ def exact_length(self: VLLMSampler, seed: int, temperature: float, count: int = 
         ignore_eos=True,
         seed=seed,
         logprobs=0,
+        flat_logprobs=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
 
