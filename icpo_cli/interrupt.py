@@ -1,5 +1,7 @@
 """SIGTERM and Ctrl-C as a request to stop: the current work reaches a point from which the command can be resumed."""
 
+import ctypes
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,8 @@ from typing import Self
 from icpo_cli.errors import EndedAtOnce
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+PR_SET_PDEATHSIG = 1
+"""Option of prctl(2)."""
 
 
 class StopSignal:
@@ -66,3 +70,10 @@ class StopSignal:
             signal.signal(each, signal.SIG_DFL)
         if self._interruptible:
             raise EndedAtOnce(number)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let this process get SIGTERM when the process `parent`, which started it, ends for any reason."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it has ended already
+        os.kill(os.getpid(), signal.SIGTERM)

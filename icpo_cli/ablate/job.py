@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import psutil
 import yaml
 
-from icpo_cli.interrupt import SIGNALS, StopSignal
+from icpo_cli.interrupt import SIGNALS, StopSignal, end_with_parent
 from icpo_cli.runs.files import locked, publish
 from icpo_cli.runs.run_dir import Status
 from icpo_cli.runs.study_dir import JobDir
@@ -32,7 +33,8 @@ STOPPED = tuple(128 + number for number in SIGNALS)
 
 POLL_SECONDS = 0.2
 LOG_TAIL_BYTES = 65536
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_CHILD_SUBREAPER = 36
+"""Option of prctl(2)."""
 
 
 def main(arguments: Sequence[str], icpo: Sequence[str] = ICPO) -> int:
@@ -86,7 +88,7 @@ def _run(job: JobDir, command: Sequence[str], parent: int | None, lock: int, sto
     """Run the command to its end and write the file that records how it ended."""
     tmp = job.outcome_file.with_suffix(".tmp")
     # Orphaned processes of a killed run become children of this process, which kills them.
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tmp.open("wb") as document, job.log.open("ab") as log:
         began = log.tell()
         # A new session: a signal to the process group reaches the run once, through this process.
@@ -98,7 +100,7 @@ def _run(job: JobDir, command: Sequence[str], parent: int | None, lock: int, sto
             stderr=log,
             start_new_session=True,
             pass_fds=[lock],
-            preexec_fn=_end_with_parent,  # this process has no threads
+            preexec_fn=partial(end_with_parent, os.getpid()),  # this process has no threads
         )
         sent, status = _watch(process, parent, stop)
         _kill_children()
@@ -153,15 +155,6 @@ def _last_message(log: Path, began: int, status: int) -> str:
 def _kill_children() -> None:
     for process in psutil.Process().children(recursive=True):
         process.kill()
-
-
-def _end_with_parent() -> None:
-    """In the process of the run: request SIGTERM when the process that started it dies."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 
 from icpo_cli.device import DeviceProfile
 from icpo_cli.errors import RunFailed
+from icpo_cli.interrupt import end_with_parent
 from icpo_cli.records import Response
 from icpo_cli.rollout.sampler import SampleRequest
 from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler
@@ -58,8 +59,9 @@ class DataParallelSampler:
     def _start(
         self, spawn: Any, rank: int, requests: list[tuple[int, SampleRequest]], temperature: float, results: Any
     ) -> BaseProcess:
-        arguments = (rank, self._count, self._engine_arguments, requests, temperature, results)
-        process: BaseProcess = spawn.Process(target=_run_engine, args=arguments, name=f"engine {rank}", daemon=True)
+        arguments = (os.getpid(), rank, self._count, self._engine_arguments, requests, temperature, results)
+        # Not daemonic: an engine with tensor_parallel > 1 starts processes of its own.
+        process: BaseProcess = spawn.Process(target=_run_engine, args=arguments, name=f"engine {rank}")
         process.start()
         return process
 
@@ -74,6 +76,7 @@ def shard(requests: Sequence[SampleRequest], count: int) -> list[list[int]]:
 
 
 def _run_engine(
+    parent: int,
     rank: int,
     count: int,
     engine_arguments: tuple[EngineSpec, str, str, DeviceProfile],
@@ -82,6 +85,7 @@ def _run_engine(
     results: Any,
 ) -> None:
     """Generate one shard; the main function of an engine process."""
+    end_with_parent(parent)
     # Ctrl-C reaches all of the process group; the parent process decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     spec, model, dtype, profile = engine_arguments

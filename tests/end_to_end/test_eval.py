@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -161,6 +162,23 @@ def test_data_parallel_engines_give_the_result_of_one(
     assert numbers(done.document) == numbers(undisturbed[1])
     by_key = [{(line["id"], line["index"]): line for line in stored(folder)} for folder in (tmp_path, undisturbed[0])]
     assert by_key[0] == by_key[1]
+
+
+def test_sharded_engines_side_by_side_answer_and_end_with_a_killed_command(
+    arguments: list[str], tmp_path: Path, fork_server: ForkServer
+) -> None:
+    """An engine process of two shards has processes of its own."""
+    engines = ["eval.engine.data_parallel=2", "eval.engine.tensor_parallel=2", "--limit", "4"]
+    process = fork_server.start("icpo_cli", ["eval", *arguments, *engines, "--json"], tmp_path)
+    while process.poll() is None and not any(stored(tmp_path) if list(tmp_path.glob("evals/stored/*/r*")) else ()):
+        time.sleep(0.02)
+    descendants = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.kill()
+    _, err = process.communicate(timeout=60)
+    assert stored(tmp_path), err
+    assert {each.name() for each in descendants if each.is_running()} or process.returncode == 0
+    _, running = psutil.wait_procs(descendants, timeout=60)
+    assert running == []
 
 
 def test_a_training_run_evaluates_benchmarks_and_is_the_parent_of_its_evaluations(

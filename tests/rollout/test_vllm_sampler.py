@@ -15,6 +15,7 @@ from transformers import LlamaConfig
 from icpo_cli.config.load import load_config
 from icpo_cli.device import DeviceProfile
 from icpo_cli.errors import RunFailed
+from icpo_cli.models.lab import make_tokenizer
 from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler, engine_arguments
 
 SPEC = EngineSpec.of_rollout(load_config([]))
@@ -92,6 +93,7 @@ def test_a_prefix_cache_that_is_not_reset_stops_the_run(llm: RecordingLLM) -> No
 
 def test_what_only_cpu_needs_is_not_set_on_cuda(tmp_path: Path) -> None:
     LlamaConfig().save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").touch()
     cpu = DeviceProfile("cpu", torch.float32, backend="gloo", sleeps=False, zero_stage=1)
     sharded = replace(SPEC, tensor_parallel=2)

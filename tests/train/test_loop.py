@@ -98,8 +98,10 @@ class TimeSharedLearner:
 
 
 def test_the_sampler_sleeps_while_the_learner_works_and_wakes_with_its_weights() -> None:
-    """DAPO with two rounds: all responses are equal, so each group is dropped. Then an evaluation, after which every rank is
-    awake, also one that had no questions."""
+    """DAPO with two rounds, because all responses are equal and each group is dropped; then an evaluation.
+
+    An evaluation leaves every rank awake, also one that had no questions.
+    """
     settings = ["method=dapo", "rollout.max_rounds=2", "rollout.prompts_per_iteration=2", "rollout.group_size=2"]
     config = load_config([*settings, "learner.mini_batch_prompts=2", "data.train.task=x", "train.iterations=2"])
     sampler: Any = TimeSharedSampler()
