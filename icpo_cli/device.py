@@ -7,6 +7,22 @@ import torch
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
 
+PEAK_BF16_FLOPS = {
+    "H100 PCIE": 756e12,
+    "H100 NVL": 835e12,
+    "H200 NVL": 835e12,
+    "H100": 989e12,
+    "H200": 989e12,
+    "GH200": 989e12,
+    "H800": 989e12,
+    "H20": 148e12,
+    "A100": 312e12,
+    "A800": 312e12,
+    "L40S": 362e12,
+    "B200": 2250e12,
+}
+"""FLOP/s of dense bfloat16 matmuls, from NVIDIA's data sheets."""
+
 
 @dataclass(frozen=True)
 class DeviceProfile:
@@ -33,3 +49,18 @@ def device_profile(config: Config) -> DeviceProfile:
     if available and config.train.device != "cpu":
         return DeviceProfile("cuda", dtype, backend="nccl", sleeps=True, zero_stage=2)
     return DeviceProfile("cpu", dtype, backend="gloo", sleeps=False, zero_stage=1)
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
+    """FLOP/s of the device's matmuls; None where it is not known: on CPU, in float32, for another card."""
+    if device.type != "cuda" or dtype != torch.bfloat16:
+        return None
+    return peak_of_card(torch.cuda.get_device_name(device))
+
+
+def peak_of_card(name: str) -> float | None:
+    """FLOP/s of bfloat16 matmuls by the card's name in CUDA; None for a part of a card (MIG)."""
+    words = f" {name.upper().replace('-', ' ')} "
+    if " MIG " in words:
+        return None
+    return next((peak for card, peak in PEAK_BF16_FLOPS.items() if f" {card} " in words), None)

@@ -221,6 +221,8 @@ class Update:
     grad_norm: float
     skipped: bool
     """True if a loss or gradient was not finite: weights and optimizer state are unchanged."""
+    padding_share: float = 0.0
+    """Share of padding among the tokens that attention is computed for."""
 
 
 def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:

@@ -71,7 +71,7 @@ class TrainProgress:
         return (
             f"iteration {iteration}/{self._iterations}  reward {metrics['reward/verif']:.3f}  "
             f"{accuracy}{entropy}omega {metrics['omega']:.2f}  "
-            f"seconds {metrics['seconds/iteration']:.1f} ({seconds})  eta {self._eta}"
+            f"seconds {metrics['seconds/iteration']:.1f} ({seconds})  {_speed(metrics)}eta {self._eta}"
         )
 
     def _panel(self) -> RenderableType:
@@ -85,6 +85,19 @@ class TrainProgress:
             Text(f"iteration {iteration}/{self._iterations}  {phase}   eta {self._eta}"),
             curves,
             Text(f"seconds  {seconds}"),
+            Text(f"speed    {_speed(self._metrics)}"),
             *[Text(line) for line in self._evaluations[-4:]],
         ]
         return Panel(Group(*lines), title=Text(f"icpo train · {printable(self._name)}"), title_align="left")
+
+
+def _speed(metrics: Mapping[str, float]) -> str:
+    """Speed, idle time and padding, as far as they are known."""
+    texts = {
+        "tokens_per_second/device": "{:,.0f} tokens/s/device",
+        "mfu/update": "MFU {:.0%}",
+        "seconds/rollout_wait": "wait {:.1f} s",
+        "seconds/rollout_tail": "tail {:.1f} s",
+        "padding_share": "padding {:.0%}",
+    }
+    return "".join(f"{text.format(metrics[name])}  " for name, text in texts.items() if name in metrics)

@@ -14,7 +14,8 @@ from torch import Tensor
 from icpo_cli.config.schema import Config, LearnerConfig
 from icpo_cli.device import DeviceProfile
 from icpo_cli.distributed import Ranks
-from icpo_cli.learner.balance import cost_of
+from icpo_cli.learner.attention import uses_varlen
+from icpo_cli.learner.balance import cost_of, forward_flops
 from icpo_cli.learner.learner import AdvantageOf
 from icpo_cli.learner.optimizer import NonFiniteGradMonitor, SkippableAdamW
 from icpo_cli.learner.pack import (
@@ -30,6 +31,7 @@ from icpo_cli.learner.pack import (
 )
 from icpo_cli.learner.policy import Policy, TokenStats, load_model
 from icpo_cli.learner.rows import concat, original_order, resize, select
+from icpo_cli.models.sizes import Architecture
 from icpo_cli.objective.loss import Loss, TokenRows, Totals
 from icpo_cli.records import Group, LogProbs, Update
 
@@ -67,11 +69,26 @@ class DeepSpeedLearner:
             self._optimizer.max_grad_norm = config.learner.max_grad_norm
         self._engine_config = deepspeed_config(config.learner, self._zero_stage, self._dtype, ranks)
         self.engine: Any = deepspeed.initialize(model=policy, optimizer=self._optimizer, config=self._engine_config)[0]
+        softcap = getattr(policy.model.config, "attn_logit_softcapping", None)
+        self._pads = not uses_varlen(policy.lm_head.weight, softcap)
         self.engine.train()
         self.reference = self._reference(model) if config.learner.kl_coef > 0 else None
 
     def cost(self, group: Group) -> float:
         return cost_of(group, self.engine.module.model.config.hidden_size)
+
+    def update_flops(self, groups: Sequence[Group], old: LogProbs | None) -> float:
+        """Matmul FLOPs of `update` on this rank; recomputed activations are not counted.
+
+        A forward and a backward, which has twice as many. Where `update` also computes the old log-probs, the forward
+        of the reference model, and another forward for all mini-batches but the first.
+        """
+        sizes = Architecture.of(self.engine.module.model.config.to_dict())
+        forward = forward_flops(groups, sizes)
+        if old is not None:
+            return 3 * forward
+        later = groups[self._groups_per_update :]
+        return (3 + (self.reference is not None)) * forward + (forward_flops(later, sizes) if later else 0)
 
     def update(
         self, groups: Sequence[Group], advantage_of: AdvantageOf, old: LogProbs | None
@@ -161,7 +178,10 @@ class DeepSpeedLearner:
         # The sampler's log-probs come without entropy: the update's own forward adds it to the statistics.
         entropy_missing = old is not None and old.entropy is None
         order, parts, sums = [], [], []
+        row_tokens = padded_tokens = 0
         for indices, packed in self._micro_batches(groups, members):
+            row_tokens += packed.input_ids.shape[1]
+            padded_tokens += packed.padded_tokens if self._pads else packed.input_ids.shape[1]
             stats = self._forward(packed, with_entropy=old is None or entropy_missing)
             if old is None:
                 part = resize(self._as_logprobs([groups[index] for index in indices], packed, stats), longest)
@@ -171,7 +191,8 @@ class DeepSpeedLearner:
             sums.append(self._backward(stats, resize(part, packed.shape[-1]), totals, advantage))
             order.append(indices)
             parts.append(part)
-        total = self.ranks.all_reduce_sum(torch.stack(sums).double().sum(0))
+        counts = torch.tensor([row_tokens, padded_tokens], dtype=torch.float64)
+        total = self.ranks.all_reduce_sum(torch.cat([torch.stack(sums).double().sum(0).cpu(), counts]))
         update = self._optimizer_step(total, totals.tokens if entropy_missing else None)
         return concat(parts, original_order(order)) if old is None else old, update
 
@@ -199,7 +220,7 @@ class DeepSpeedLearner:
         )
 
     def _optimizer_step(self, sums: Tensor, entropy_tokens: int | None) -> Update:
-        """Step, or skip the step on every rank if a loss or gradient was not finite on any. `sums`: [6], all ranks."""
+        """Step, or skip the step on every rank if a loss or gradient was not finite on any. `sums`: [8], all ranks."""
         found_inf = self._monitor.pop_found_inf() or not bool(torch.isfinite(sums).all())
         skipped = self.ranks.all_reduce_max(float(found_inf)) > 0
         self._optimizer.skip = skipped
@@ -214,6 +235,7 @@ class DeepSpeedLearner:
             entropy=None if entropy_tokens is None else float(sums[5]) / entropy_tokens,
             grad_norm=float("nan") if skipped else float(norm),
             skipped=skipped,
+            padding_share=1 - float(sums[6] / sums[7]),
         )
 
     def _forward(self, packed: Packed, with_entropy: bool, with_self_certainty: bool = False) -> TokenStats:

@@ -19,6 +19,10 @@ class Learner(Protocol):
         """Relative compute cost of a forward and backward over a group; ranks are balanced by it."""
         ...
 
+    def update_flops(self, groups: Sequence[Group], old: LogProbs | None) -> float:
+        """Matmul FLOPs of `update` on this rank; recomputed activations are not counted."""
+        ...
+
     def logprobs(self, groups: Sequence[Group], with_self_certainty: bool = False) -> LogProbs:
         """Log-probs and entropy of this rank's responses under the current weights, without gradient."""
         ...

@@ -66,6 +66,11 @@ class Packed:
             self.shape,
         )
 
+    @property
+    def padded_tokens(self) -> int:
+        """Tokens of the levels, each segment padded to the longest of its level."""
+        return sum(level.real.numel() for level in self.levels)
+
     def unpack(self, values: Tensor) -> Tensor:
         """Scatter values of the response tokens, 0 elsewhere. [N] -> [P, G, T]"""
         prompts, group, length = self.shape

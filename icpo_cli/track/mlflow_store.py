@@ -21,7 +21,7 @@ from icpo_cli.errors import UserError
 from icpo_cli.runs.files import atomic_create
 from icpo_cli.runs.journal import JournalEntry
 from icpo_cli.runs.run_dir import Status
-from icpo_cli.track.read import DEFAULT, SQLITE, PastRun, Points, RunStore, end_of, facts_of, mlflow_uri
+from icpo_cli.track.read import DEFAULT, SQLITE, PastRun, Points, RunStore, end_of, facts_of, local_folder, mlflow_uri
 
 PAGE = 1000
 PARAMS_A_CALL = 100
@@ -93,7 +93,27 @@ class MlflowStore:
         return held
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """A table of responses, which is large and never changed in place, is stored once where the file system can.
+
+        The artifact is then a second name of the file (a hard link), so either may be deleted.
+        """
+        if path.suffix == ".parquet" and self._link(path, folder):
+            return
         self._client.log_artifact(self.run_id, str(path), folder)
+
+    def _link(self, path: Path, folder: str | None) -> bool:
+        """Whether the artifact could be made a hard link: in a local store, on the file's own file system."""
+        root = local_folder(self._client.get_run(self.run_id).info.artifact_uri)
+        if root is None:
+            return False
+        target = root / (folder or "") / path.name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            target.hardlink_to(path)
+        except OSError:
+            return False
+        return True
 
     def end(self, status: Status) -> None:
         self._client.set_terminated(self.run_id, status.mlflow)

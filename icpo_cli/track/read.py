@@ -109,10 +109,10 @@ class RunStore(ABC):
         root = self._artifact_root(run_id)
         if root is None:
             return []
-        address = urlparse(root)
-        if address.scheme not in ("", "file"):
+        folder = local_folder(root)
+        if folder is None:
             return None
-        folders = [Path(unquote(address.path))]
+        folders = [folder]
         if self._database is not None:  # a store that was copied or moved together with its artifacts
             folders.append(self._database.parent / "mlartifacts" / run_id / "artifacts")
         return folders
@@ -120,6 +120,12 @@ class RunStore(ABC):
     @cached_property
     def _downloads(self) -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="icpo-artifacts-")
+
+
+def local_folder(address: str) -> Path | None:
+    """The folder of an artifact address; None if it is on another machine."""
+    parsed = urlparse(address)
+    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
 
 
 def open_store(uri: str | None) -> RunStore:

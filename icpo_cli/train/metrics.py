@@ -8,10 +8,14 @@ from itertools import groupby
 import numpy as np
 import torch
 
+from icpo_cli.distributed import Ranks
 from icpo_cli.records import UNIFORM, Update, VerdictKind, count_kinds, group_outcome
 from icpo_cli.runs.parquet import Row
 from icpo_cli.train.observer import PHASES
 from icpo_cli.train.table import CREDIT
+
+TAIL_FROM = 0.9
+"""Share of the groups after which the tail of a rollout begins."""
 
 
 def response_metrics(rows: Sequence[Row], group_size: int, omega: float) -> dict[str, float]:
@@ -73,7 +77,7 @@ def update_metrics(updates: Sequence[Update]) -> dict[str, float]:
     done = [update for update in updates if not update.skipped]
     metrics = {"updates/done": float(len(done)), "updates/skipped": float(len(updates) - len(done))}
     if done:
-        for name in ("loss", "policy_loss", "kl", "clip_fraction", "log_ratio", "grad_norm"):
+        for name in ("loss", "policy_loss", "kl", "clip_fraction", "log_ratio", "grad_norm", "padding_share"):
             metrics[name] = float(np.mean([getattr(update, name) for update in done]))
         entropies = [update.entropy for update in done if update.entropy is not None]
         metrics |= {"entropy": float(np.mean(entropies))} if entropies else {}
@@ -89,17 +93,38 @@ def process_metrics(updates: Sequence[Update]) -> dict[str, float]:
     return metrics
 
 
-def machine_metrics(seconds: Mapping[str, float], response_tokens: float, device: torch.device) -> dict[str, float]:
-    """Seconds per phase, sampling speed, and peak memory of this rank so far, in GiB."""
+def machine_metrics(
+    seconds: Mapping[str, float], response_tokens: float, update_flops: float, ranks: Ranks, peak: float | None = None
+) -> dict[str, float]:
+    """Seconds per phase, speed, and peak memory of this rank so far, in GiB.
+
+    `response_tokens` and `update_flops` (matmuls) of all ranks; `peak` FLOP/s of a device, None where it is not known.
+    """
     metrics = {f"seconds/{phase}": seconds.get(phase, 0.0) for phase in PHASES}
     metrics["seconds/iteration"] = sum(seconds.values())
     metrics["tokens_per_second/rollout"] = response_tokens / max(seconds["rollout"], 1e-9)
+    metrics["tokens_per_second/device"] = response_tokens / max(metrics["seconds/iteration"], 1e-9) / ranks.size
+    if peak is not None:
+        metrics["mfu/update"] = update_flops / max(seconds["update"], 1e-9) / ranks.size / peak
     # ru_maxrss is in KiB on Linux, in bytes on macOS.
     unit = 1024 if sys.platform.startswith("linux") else 1
     metrics["memory/peak_host_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-    if device.type == "cuda":
-        metrics["memory/peak_device_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+    if ranks.device.type == "cuda":
+        metrics["memory/peak_device_gib"] = torch.cuda.max_memory_allocated(ranks.device) / 2**30
     return metrics
+
+
+def rollout_metrics(finished: Sequence[Sequence[Sequence[float]]]) -> dict[str, float]:
+    """Seconds in which devices idle at the end of a rollout, summed over its rounds.
+
+    `finished`: [ranks][rounds][P] seconds from a round's start until a group had all its responses.
+    """
+    wait = tail = 0.0
+    for by_rank in zip(*finished, strict=True):
+        ends = [max(groups) for groups in by_rank]
+        wait += max(ends) - float(np.mean(ends))
+        tail += max(ends) - float(np.quantile(np.concatenate(by_rank), TAIL_FROM))
+    return {"seconds/rollout_wait": wait, "seconds/rollout_tail": tail}
 
 
 def _uniform(group: np.ndarray) -> bool:

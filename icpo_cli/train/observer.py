@@ -1,9 +1,11 @@
 """Events of the training loop, and the time of its phases."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Protocol
+
+import torch
 
 from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.interrupt import StopSignal
@@ -34,11 +36,16 @@ class Observer(Protocol):
 class PhaseClock:
     """Measures the seconds of each phase of one iteration; a second signal interrupts a phase."""
 
-    def __init__(self, iteration: int, observer: Observer, stop: StopSignal) -> None:
+    def __init__(self, iteration: int, observer: Observer, stop: StopSignal, device: torch.device) -> None:
         self.seconds: dict[str, float] = {}
+        self.finished: list[list[float]] = []
+        """[rounds][P] seconds from the start of a round's rollout until a group of this rank had all its responses."""
+        self.flops = 0.0
+        """Matmul FLOPs of the update on this rank."""
         self._stop = stop
         self._iteration = iteration
         self._observer = observer
+        self._device = device
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -46,4 +53,12 @@ class PhaseClock:
         start = perf_counter()
         with self._stop.interruptible():
             yield
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)  # a phase's kernels belong to its time
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+    def start_round(self) -> Callable[[], None]:
+        """Start of a round's rollout; the function returned is called when a group has all its responses."""
+        start, finished = perf_counter(), list[float]()
+        self.finished.append(finished)
+        return lambda: finished.append(perf_counter() - start)

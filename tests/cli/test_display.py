@@ -11,8 +11,14 @@ METRICS = {
     "entropy": 1.25,
     "omega": 0.8,
     "seconds/iteration": 10.0,
+    "tokens_per_second/device": 1234.5,
+    "mfu/update": 0.414,
+    "seconds/rollout_wait": 0.5,
+    "seconds/rollout_tail": 1.5,
+    "padding_share": 0.125,
     **{f"seconds/{name}": 2.0 for name in ("rollout", "reward", "logprobs", "update", "sync")},
 }
+SPEED = "1,234 tokens/s/device  MFU 41%  wait 0.5 s  tail 1.5 s  padding 12%"
 EVALUATION = EvalResult("heldout", "held-out accuracy", 120, 1, 33.3, 4.2)
 
 
@@ -29,7 +35,7 @@ def test_plain_lines_have_metrics_and_time_left() -> None:
     lines.note("a\x1b[31mb")
     text = stream.getvalue()
     assert "iteration 1/4  reward 0.500  accuracy 45.0%  entropy 1.250  omega 0.80" in text
-    assert "eta 0:00:30" in text
+    assert f"{SPEED}  eta 0:00:30" in text
     assert "after 1 iterations: held-out accuracy 33.3 % ± 4.2 (120 questions, avg@1)" in text
     assert "\x1b" not in text
 
@@ -47,6 +53,7 @@ def test_the_live_view_draws_curves_phase_and_accuracy() -> None:
     assert "iteration 2/4  update" in text and "eta 0:00:30" in text
     assert "after 1: held-out accuracy 33.3 %" in text
     assert "entropy" in text and "1.250" in text
+    assert SPEED in text
 
 
 def test_sparkline_and_printable() -> None:

@@ -7,10 +7,17 @@ import pytest
 import torch
 
 from icpo_cli.config.load import load_config
+from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.score import score
 from icpo_cli.evaluate.table import metrics_of
 from icpo_cli.records import Gold, Prompt, Update
-from icpo_cli.train.metrics import machine_metrics, process_metrics, response_metrics, update_metrics
+from icpo_cli.train.metrics import (
+    machine_metrics,
+    process_metrics,
+    response_metrics,
+    rollout_metrics,
+    update_metrics,
+)
 from tests.evaluate.test_score import part_of
 from tests.train.tables import Graded, table_of
 
@@ -49,7 +56,9 @@ def logged() -> set[str]:
     names = set(response_metrics(table_of([Graded(prompt, "+-")], config), 2, 1.0))
     names |= set(update_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, None, 0.0, skipped=False)]))
     names |= set(process_metrics([Update(0.0, 0.0, 0.0, 0.0, 0.0, None, 0.0, skipped=False)]))
-    names |= set(machine_metrics(seconds, 1.0, torch.device("cpu"))) | {"memory/peak_device_gib"}
+    alone = Ranks(0, 1, 0, torch.device("cpu"))
+    names |= set(machine_metrics(seconds, 1.0, 1.0, alone, peak=1.0)) | {"memory/peak_device_gib"}
+    names |= set(rollout_metrics([[[1.0]]]))
     evaluated = set(metrics_of([score(part_of(["++", "+-", "--", "00"]))]))
     return names | {_general(name) for name in evaluated} | ELSEWHERE | CREDITS
 

@@ -12,6 +12,7 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
+from icpo_cli.models.lab import make_tokenizer
 from icpo_cli.runs.journal import Journal
 from icpo_cli.track.tracker import CLOCKED
 from tests.fork_server import ForkServer, Process
@@ -61,6 +62,31 @@ def test_the_folder_a_run_leaves_loads_as_it_is(
     (tmp_path / "greedy.py").write_text(GREEDY)
     generated = fork_server.run(str(tmp_path / "greedy.py"), [folder, *prompts], tmp_path)
     assert [line[5:] for line in generated.out.splitlines() if line.startswith("TEXT ")] == [repr(t) for t in texts]
+
+
+def test_gemma2_trains_and_evaluates(lab_config: Path, tmp_path: Path, icpo: Callable) -> None:
+    """Random weights; soft-capped attention and logits, sliding windows of 16 tokens, and no LM head of its own."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    tokenizer = make_tokenizer()
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 128}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "sliding_window": 16}
+    torch.manual_seed(0)
+    Gemma2ForCausalLM(
+        Gemma2Config(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **sizes, **heads)
+    ).save_pretrained(tmp_path / "gemma2")
+    tokenizer.save_pretrained(tmp_path / "gemma2")
+    arguments = ["model.path=gemma2", "train.iterations=2", "train.eval_every=1", "learner.learning_rate=1e-3"]
+    done = icpo("train", str(lab_config), *arguments, "--json")
+    assert done.status == 0, done.err
+    run = tmp_path / "runs" / done.document["run_id"]
+    entries = list(Journal(run / "journal.jsonl").entries())
+    evaluated = [entry.step for entry in entries if "eval/heldout/avg_at_k" in entry.metrics]
+    trained = [entry.metrics for entry in entries if "loss" in entry.metrics]
+    assert evaluated == [0, 1, 2] and len(trained) == 2
+    assert all(each["grad_norm"] > 0 and each["logprob_gap/max"] < 1e-3 for each in trained)
+    assert all(0 < each["padding_share"] < 1 and each["tokens_per_second/device"] > 0 for each in trained)
+    assert "mfu/update" not in trained[0]
 
 
 def test_the_samplers_log_probs_can_stand_for_the_old_policys(lab_config: Path, icpo: Callable) -> None:

@@ -17,6 +17,7 @@ from icpo_cli.config.load import flatten, load_config, to_tree
 from icpo_cli.config.schema import Config, RewardConfig
 from icpo_cli.data.benchmarks import BENCHMARKS, LoadedBenchmark
 from icpo_cli.data.benchmarks.load import fingerprint
+from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.plan import benchmark_task
 from icpo_cli.evaluate.record import EvalRequest, recorded
 from icpo_cli.evaluate.score import EvalResult, TaskResponses, score
@@ -153,7 +154,7 @@ def train(
             [Update(0.1 / iteration, 0.1 / iteration, 0.001, 0.05, 0.01, None, 1.0, skipped=False)]
         )
         seconds = dict.fromkeys(("rollout", "reward", "logprobs", "update", "sync"), 0.5)
-        metrics |= machine_metrics(seconds, metrics["tokens/response"], torch.device("cpu"))
+        metrics |= machine_metrics(seconds, metrics["tokens/response"], 0.0, Ranks(0, 1, 0, torch.device("cpu")))
         record.iteration(iteration, rows, metrics)
         record.evaluation(iteration, heldout(iteration))
     # In-loop accuracy on a few of a benchmark's questions, which is no evaluation of it.

@@ -1,3 +1,4 @@
+import errno
 import math
 import os
 import subprocess
@@ -11,6 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from icpo_cli.config.load import load_config
 from icpo_cli.errors import UserError
+from icpo_cli.runs.files import write_text
 from icpo_cli.track.mlflow_store import MlflowStore
 from icpo_cli.track.tracker import Tracker
 
@@ -61,6 +63,29 @@ def test_a_resumed_run_has_one_point_a_step(tracker: Tracker) -> None:
     assert points(resumed, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
     assert [step for step, _ in points(resumed, "seconds/update")] == [1, 2, 3, 4]
     assert [entry.step for entry in resumed.entries()] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_table_is_stored_once_if_the_store_is_on_its_file_system(
+    elsewhere: bool, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if elsewhere:
+
+        def other_file_system(*args: object) -> None:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+        monkeypatch.setattr(os, "link", other_file_system)
+    for text in ("first", "again, after a resume"):
+        table = tracker.run.responses_file(1)
+        table.parent.mkdir(exist_ok=True)
+        write_text(table, text)
+        tracker.log_artifact(table)
+    artifacts = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}").get_run(tracker.run_id).info.artifact_uri
+    [artifact] = Path(artifacts.removeprefix("file://")).rglob("*.parquet")
+    assert artifact.parts[-2:] == table.parts[-2:]
+    assert artifact.samefile(table) != elsewhere and artifact.read_text() == text
+    table.unlink()
+    assert artifact.read_text() == text
 
 
 def test_a_store_that_cannot_be_used_is_a_users_mistake() -> None:

@@ -91,6 +91,9 @@ class TimeSharedLearner:
         ones = torch.ones(len(groups), len(groups[0].responses), 2)
         return LogProbs(-0.1 * ones, None, ones, ones)
 
+    def update_flops(self, groups: Sequence[Group], old: LogProbs) -> float:
+        return 1.0
+
     def update(self, groups: Sequence[Group], advantage_of: Any, old: LogProbs) -> tuple[LogProbs, list[Update]]:
         assert self.sampler.asleep
         self.sampler.events.append("update")
