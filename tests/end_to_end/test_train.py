@@ -76,7 +76,7 @@ def test_gemma2_trains_and_evaluates(lab_config: Path, tmp_path: Path, icpo: Cal
         Gemma2Config(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **sizes, **heads)
     ).save_pretrained(tmp_path / "gemma2")
     tokenizer.save_pretrained(tmp_path / "gemma2")
-    arguments = ["model.path=gemma2", "train.iterations=2", "train.eval_every=1", "learner.learning_rate=1e-3"]
+    arguments = ["model.path=gemma2", "train.iterations=2", "train.eval_every=1", "reward.control=random"]
     done = icpo("train", str(lab_config), *arguments, "--json")
     assert done.status == 0, done.err
     run = tmp_path / "runs" / done.document["run_id"]
@@ -84,7 +84,7 @@ def test_gemma2_trains_and_evaluates(lab_config: Path, tmp_path: Path, icpo: Cal
     evaluated = [entry.step for entry in entries if "eval/heldout/avg_at_k" in entry.metrics]
     trained = [entry.metrics for entry in entries if "loss" in entry.metrics]
     assert evaluated == [0, 1, 2] and len(trained) == 2
-    assert all(each["grad_norm"] > 0 and each["logprob_gap/max"] < 1e-3 for each in trained)
+    assert all(each["grad_norm"] > 0 and each["logprob_gap/max"] < 0.05 for each in trained)
     assert all(0 < each["padding_share"] < 1 and each["tokens_per_second/device"] > 0 for each in trained)
     assert "mfu/update" not in trained[0]
 
