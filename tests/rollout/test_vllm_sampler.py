@@ -1,4 +1,4 @@
-"""What the sampler asks of vLLM on CUDA, from a stand-in that records the calls."""
+"""The calls that the sampler makes to vLLM on CUDA, recorded by a stand-in."""
 
 import sys
 from collections.abc import Iterator
