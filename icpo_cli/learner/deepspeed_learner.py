@@ -18,6 +18,7 @@ from icpo_cli.learner.attention import uses_varlen
 from icpo_cli.learner.balance import cost_of, forward_flops
 from icpo_cli.learner.learner import AdvantageOf
 from icpo_cli.learner.optimizer import NonFiniteGradMonitor, SkippableAdamW
+from icpo_cli.learner.optimizer_state import OwnedPiece, owned_pieces, read_state, write_state
 from icpo_cli.learner.pack import (
     Packed,
     longest_response,
@@ -41,9 +42,6 @@ import deepspeed
 logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
 # DeepSpeed compiles its shared-memory collectives for CPU inference at first use, which takes a minute. Unused here.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-
-STATE_TAG = "state"
-"""Name of DeepSpeed's folder inside a checkpoint's resume folder."""
 
 
 class DeepSpeedLearner:
@@ -141,19 +139,31 @@ class DeepSpeedLearner:
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Every weight, unpartitioned, under its Hugging Face name. All ranks iterate together (ZeRO 3 gathers)."""
-        for name, parameter in self.engine.module.model.named_parameters():
+        for name, parameter in self._named_parameters():
             gathered = deepspeed.zero.GatheredParameters([parameter]) if self._zero_stage == 3 else nullcontext()
             with gathered:
                 yield name, parameter.detach()
 
     def save_state(self, folder: Path) -> None:
-        """Weights, master weights and optimizer state of all ranks, for an exact resume with as many ranks."""
-        self.engine.save_checkpoint(str(folder), tag=STATE_TAG)
+        """Write master weights and optimizer state; a resume may have other ranks and another ZeRO stage."""
+        pieces = self._owned_pieces()
+        if self.ranks.first or self.engine.zero_optimization_stage() > 0:
+            write_state(folder, self.ranks.rank, pieces, self._optimizer)
 
+    @torch.no_grad()
     def load_state(self, folder: Path) -> None:
-        path, _ = self.engine.load_checkpoint(str(folder), tag=STATE_TAG)
-        if path is None:
-            raise FileNotFoundError(f"{folder}: no DeepSpeed state found")
+        stored = read_state(folder, self._owned_pieces(), self._optimizer)
+        for name, parameter in self._named_parameters():
+            whole = deepspeed.zero.GatheredParameters([parameter], modifier_rank=0)
+            with whole if self._zero_stage == 3 else nullcontext():
+                parameter.copy_(stored.read(name, "weight", 0, parameter.numel()).view_as(parameter))
+
+    def _owned_pieces(self) -> list[OwnedPiece]:
+        return owned_pieces(dict(self._named_parameters()), self._optimizer, self.engine)
+
+    def _named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        named: Iterator[tuple[str, torch.nn.Parameter]] = self.engine.module.model.named_parameters()
+        return named
 
     def save_model(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder; rank 0 writes."""

@@ -54,7 +54,7 @@ class Learner(Protocol):
         ...
 
     def save_state(self, folder: Path) -> None:
-        """Write weights and optimizer state, for an exact resume with the same number of ranks."""
+        """Write master weights and optimizer state. A resume is exact with as many ranks, and may have others."""
         ...
 
     def load_state(self, folder: Path) -> None:

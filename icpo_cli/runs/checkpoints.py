@@ -1,7 +1,7 @@
 """Checkpoints of a run: written to a temporary folder, synced, then renamed, so that each is complete or absent.
 
 checkpoints/iteration-00010/          a Hugging Face folder: weights, tokenizer, chat template
-checkpoints/iteration-00010/resume/   DeepSpeed's state of every rank, and state.json
+checkpoints/iteration-00010/resume/   master weights and optimizer state, from every rank, and state.json
 checkpoints/last, checkpoints/best    links
 """
 
@@ -33,6 +33,7 @@ class LoopState:
     best_iteration: int | None = None
     best_accuracy: float | None = None
     ranks: int = 1
+    """Those that wrote it; a resume may have another number."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class Checkpoint:
     @property
     def state_file(self) -> Path:
         return self.resume / "state.json"
+
+    def has_state(self) -> bool:
+        return any(self.resume.glob("*.safetensors"))
 
     def state(self) -> LoopState:
         """The state of the loop. Runs of earlier versions call `running_std` `final_std`."""

@@ -102,6 +102,7 @@ def machine_metrics(
     """
     metrics = {f"seconds/{phase}": seconds.get(phase, 0.0) for phase in PHASES}
     metrics["seconds/iteration"] = sum(seconds.values())
+    metrics["ranks"] = float(ranks.size)
     metrics["tokens_per_second/rollout"] = response_tokens / max(seconds["rollout"], 1e-9)
     metrics["tokens_per_second/device"] = response_tokens / max(metrics["seconds/iteration"], 1e-9) / ranks.size
     if peak is not None:

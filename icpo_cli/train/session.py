@@ -84,7 +84,7 @@ def run_training(
     ranks = join(profile.backend, profile.type, config.train.collective_timeout_seconds)
     try:
         checkpoint = resumed.checkpoint() if resumed is not None else None
-        state = _state(checkpoint, ranks)
+        state = _state(checkpoint)
         tracker = _tracker(config, resumed, state if checkpoint else None) if ranks.first else None
         run = RunDir(Path(ranks.broadcast(str(tracker.run.path.resolve()) if tracker else None)))
         with _recorded(tracker):
@@ -96,6 +96,8 @@ def run_training(
                 tracker.describe(Kind.TRAIN, config, _facts(config, prepared, profile.type, ranks))
                 _record_input_parity(config, prepared, tracker)
                 observer.note(f"run {tracker.run_id} in {run.path}")
+                if checkpoint is not None and state.ranks != ranks.size:
+                    observer.note(f"resumed on {_ranks_text(ranks.size)}; until now it ran on {state.ranks}")
                 _report_data(config, prepared, observer)
             record = RunRecord(tracker, prepared.tasks) if tracker else None
             checkpoints = run.checkpoints(config.train.keep_checkpoints)
@@ -205,11 +207,16 @@ def _check_shared(run: RunDir, ranks: Ranks) -> None:
     )
 
 
-def _state(checkpoint: Checkpoint | None, ranks: Ranks) -> LoopState:
-    state = LoopState() if checkpoint is None else checkpoint.state()
-    if checkpoint is not None and state.ranks != ranks.size:
-        raise UserError(f"the run has {state.ranks} ranks, this command starts {ranks.size}; use --nproc {state.ranks}")
-    return state
+def _state(checkpoint: Checkpoint | None) -> LoopState:
+    if checkpoint is None:
+        return LoopState()
+    if not checkpoint.has_state():
+        raise UserError(f"--resume: {checkpoint.resume} has no state in safetensors: an earlier version wrote it")
+    return checkpoint.state()
+
+
+def _ranks_text(count: int) -> str:
+    return "1 rank" if count == 1 else f"{count} ranks"
 
 
 def _tracker(config: Config, resumed: RunDir | None, state: LoopState | None) -> Tracker:

@@ -153,7 +153,7 @@ def _check_state(
     """
     with tempfile.TemporaryDirectory() as state:
         learner.save_state(Path(state))
-        size = sum(file.stat().st_size for file in Path(state).rglob("*.pt")) / 2**30
+        size = sum(file.stat().st_size for file in Path(state).rglob("*.safetensors")) / 2**30
         logprobs, undisturbed = learner.logprobs(groups).logprob, _update(learner, groups, old)[1]
         resumed = _learner(config, folder, ranks)
         resumed.load_state(Path(state))

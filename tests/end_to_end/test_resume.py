@@ -1,5 +1,10 @@
-"""A run that is killed and resumed gives the weights and metrics of an undisturbed run, bit for bit."""
+"""A run that is killed and resumed gives the weights and metrics of an undisturbed run, bit for bit.
 
+Resumed on another number of ranks it gives them up to the order of float32 sums.
+"""
+
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +15,8 @@ from safetensors.torch import load_file
 
 from icpo_cli.runs.journal import Journal
 from icpo_cli.track.tracker import CLOCKED
+from tests.end_to_end.conftest import KILLER
+from tests.fork_server import ForkServer
 
 pytestmark = pytest.mark.engine
 
@@ -104,3 +111,35 @@ def test_a_run_of_another_configuration_is_refused(undisturbed: Path, lab_config
     unknown = icpo("train", "--resume", "nosuchrun", cwd=folder)
     assert unknown.status == 2
     assert f"no such run in runs/; known runs: {undisturbed.name}" in unknown.err
+
+
+SHARED = ("model.dtype=float32", "rollout.prompts_per_iteration=8", "learner.mini_batch_prompts=4")
+LENGTH = ("train.iterations=3", "train.eval_every=3", "train.save_every=2")
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_killed_and_resumed_on_other_ranks_equals_undisturbed(
+    before: int, after: int, lab_config: Path, tmp_path: Path, icpo: Callable, fork_server: ForkServer
+) -> None:
+    """Killed in iteration 3, resumed from iteration 2: the two updates of iteration 3 need the optimizer's state."""
+    command = ["train", str(lab_config), *SHARED, *LENGTH]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        group = {"WORLD_SIZE": str(before), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    killed = [
+        fork_server.start(str(KILLER), ["update", "6", *command], tmp_path, {**group, "RANK": rank, "LOCAL_RANK": rank})
+        for rank in map(str, range(before))
+    ]
+    assert [process.wait() for process in killed] == [-signal.SIGKILL] * before, killed[0].communicate()[1]
+    run = only_run(tmp_path)
+    resumed = icpo("train", "--resume", run.name, "--nproc", str(after), "--json")
+    assert resumed.status == 0, resumed.err
+    assert f"until now it ran on {before}" in resumed.err
+
+    (tmp_path / "undisturbed").mkdir()
+    whole = icpo(*command, "--nproc", str(before), "--json", cwd=tmp_path / "undisturbed")
+    weights, ours = (load_file(Path(each.document["checkpoint"]) / "model.safetensors") for each in (whole, resumed))
+    assert max(float((weights[name] - ours[name]).abs().max()) for name in weights) <= 1e-5
+    assert [metrics["ranks"] for _, metrics in journal_of(run) if "ranks" in metrics] == [before, before, after]
+    assert resumed.document["metrics"]["accuracy"] == whole.document["metrics"]["accuracy"]
+    assert resumed.document["eval"]["heldout"]["verdicts"] == whole.document["eval"]["heldout"]["verdicts"]
