@@ -33,7 +33,7 @@ class OwnedPiece:
     master: Tensor
     """The float32 tensor that the optimizer steps."""
     offset: int
-    """Of the range, in the flattened master."""
+    """Where the range begins in the flattened master."""
 
     def tensor(self, optimizer: AdamW, kind: str) -> Tensor:
         """A view of its master weights or of one of their moments. [numel]"""
