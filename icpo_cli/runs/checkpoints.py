@@ -33,7 +33,7 @@ class LoopState:
     best_iteration: int | None = None
     best_accuracy: float | None = None
     ranks: int = 1
-    """Those that wrote it; a resume may have another number."""
+    """Ranks that wrote it; a resume may have another number."""
 
 
 @dataclass(frozen=True)
