@@ -28,12 +28,13 @@ class DataParallelSampler:
     def __init__(self, count: int, spec: EngineSpec, model: str, dtype: str, profile: DeviceProfile) -> None:
         self._count = count
         self._engine_arguments = (spec, model, dtype, profile)
+        self._processes: list[BaseProcess] = []
 
     def stream(self, requests: Sequence[SampleRequest], temperature: float) -> Iterator[list[tuple[int, Response]]]:
         """Yield finished responses with their request's index. Raises RunFailed if a process ends before its shard."""
         spawn = multiprocessing.get_context("spawn")
         results: Any = spawn.Queue()
-        processes = [
+        self._processes = [
             self._start(spawn, rank, [(index, requests[index]) for index in indices], temperature, results)
             for rank, indices in enumerate(shard(requests, self._count))
         ]
@@ -43,18 +44,20 @@ class DataParallelSampler:
                 try:
                     finished = results.get(timeout=POLL_SECONDS)
                 except queue.Empty:
-                    _check_alive(processes)
+                    _check_alive(self._processes)
                     finished = []
                 remaining -= len(finished)
                 yield finished
         finally:
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.join()
+            self.close()
 
     def close(self) -> None:
-        """Do nothing: the processes end with each stream."""
+        """End the processes of a stream; Python waits for them when it exits."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join()
+        self._processes = []
 
     def _start(
         self, spawn: Any, rank: int, requests: list[tuple[int, SampleRequest]], temperature: float, results: Any
