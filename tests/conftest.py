@@ -2,8 +2,10 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,13 +106,32 @@ def lab_model(shared_folder: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def untrained_model(shared_folder: Callable[..., Path]) -> Path:
+    """The lab model before its training, for tests that generate nothing."""
+    from icpo_cli.models.lab import build
+    from tests.lab import TINY
+
+    return shared_folder("untrained-model", lambda folder: build(folder, replace(TINY, batches=1)))
+
+
+@pytest.fixture(scope="session")
 def lab_config(lab_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Configuration of a run on the lab model that takes seconds: 6 prompts x 4 responses, 2 updates, KL term."""
+    return write_config(lab_model, tmp_path_factory.mktemp("lab-config"))
+
+
+@pytest.fixture(scope="session")
+def unstarted_config(untrained_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same configuration, for tests in which no run starts."""
+    return write_config(untrained_model, tmp_path_factory.mktemp("unstarted-config"))
+
+
+def write_config(model: Path, folder: Path) -> Path:
     sums = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1, "operators": ["+"]}
     source = {"source": "reasoning_gym", "task": "basic_arithmetic", "params": sums}
     config = {
         "name": "lab",
-        "model": {"path": str(lab_model)},
+        "model": {"path": str(model)},
         "data": {"template": "plain", "train": {**source, "size": 60}, "heldout": {**source, "size": 20, "seed": 5}},
         "rollout": {
             "prompts_per_iteration": 6,
@@ -122,17 +143,35 @@ def lab_config(lab_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "learner": {"mini_batch_prompts": 3, "learning_rate": 3e-4, "kl_coef": 0.01, "micro_batch_tokens": 120},
         "train": {"iterations": 4, "eval_every": 2, "save_every": 2},
     }
-    path = tmp_path_factory.mktemp("lab-config") / "lab.yaml"
+    path = folder / "lab.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
 
 
 @pytest.fixture(scope="session")
-def made_store(shared_folder: Callable[..., Path]) -> "Made":
+def empty_store(shared_folder: Callable[..., Path]) -> Path:
+    """An MLflow database without runs; making its tables takes seconds, copying it does not."""
+    from mlflow.tracking import MlflowClient
+
+    def make(folder: Path) -> None:
+        MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments(max_results=1)
+
+    return shared_folder("empty-store", make) / "mlflow.db"
+
+
+@pytest.fixture
+def store_here(empty_store: Path, tmp_path: Path) -> Path:
+    """An empty MLflow database in tmp_path."""
+    return Path(shutil.copy(empty_store, tmp_path))
+
+
+@pytest.fixture(scope="session")
+def made_store(shared_folder: Callable[..., Path], empty_store: Path) -> "Made":
     """A store with training runs, a study and evaluations, see tests/report/stores.py. Tests must not change it."""
     from tests.report.stores import Made, make_store
 
     def make(folder: Path) -> None:
+        shutil.copy(empty_store, folder)
         (folder / "made.json").write_text(json.dumps(vars(make_store(folder)), default=str))
 
     folder = shared_folder("store", make)

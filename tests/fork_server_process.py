@@ -116,7 +116,7 @@ def end(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    for library in LIBRARIES:
+    for library in sys.argv[2:] or LIBRARIES:
         importlib.import_module(library)
     gc.collect()
     gc.freeze()

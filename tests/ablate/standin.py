@@ -1,7 +1,8 @@
 """Stand-in for `icpo` without an engine: `standin.py train CONFIG|--resume RUN --json` leaves the files of a run.
 
 Counts iterations in a journal, saves after each, and stops on SIGTERM as a run does. The name of the configuration
-selects a failure: "fails", "exits early", "dies once", "deaf". STANDIN_SECONDS is the length of an iteration.
+selects a failure: "fails", "exits early", "dies once", "deaf". STANDIN_SECONDS is the length of an iteration, in runs
+whose name contains STANDIN_SLOW.
 """
 
 import json
@@ -33,9 +34,11 @@ def main(arguments: list[str]) -> int:
     journal = Journal(run / "journal.jsonl")
     saved = max((int(p.name[-5:]) for p in run.glob("checkpoints/iteration-*")), default=0)
     journal.truncate(saved)
+    slow = os.environ.get("STANDIN_SLOW", "") in name
+    seconds = float(os.environ.get("STANDIN_SECONDS", "0")) if slow else 0.0
     with StopSignal() as stop:
         for iteration in range(saved + 1, iterations + 1):
-            time.sleep(float(os.environ.get("STANDIN_SECONDS", "0")))
+            time.sleep(seconds)
             if "dies once" in name and not resumed and iteration == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
             if "fails" in name and iteration == 2:

@@ -1,5 +1,4 @@
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +14,9 @@ from icpo_cli.errors import UserError
 from tests.ablate.studies import FAIR, finish, make_study, write_run
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its tables, which take seconds to make."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def study(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+def study(tmp_path: Path, store_here: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(empty_store, tmp_path)
     return make_study(Path("studies") / "toy-1234", {"grpo": None, "icpo": "grpo"}, seeds=(0, 1))
 
 

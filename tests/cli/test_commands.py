@@ -104,12 +104,12 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_one_line_and_status_2(
-    name: str, lab_config: Path, tmp_path: Path, icpo_here: Callable, monkeypatch: pytest.MonkeyPatch
+    name: str, unstarted_config: Path, tmp_path: Path, icpo_here: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.jsonl").write_text('{"question": "q", "answer": "1"}\n{"question"\n')
     arguments, says = MISTAKES[name]
-    done = icpo_here("train", str(lab_config), *arguments)
+    done = icpo_here("train", str(unstarted_config), *arguments)
     assert done.status == 2
     assert says in done.err
     assert len(done.err.strip().splitlines()) == 1
@@ -133,8 +133,8 @@ def test_mistakes_of_explain(arguments: list[str], says: str, icpo_here: Callabl
     assert says in done.err
 
 
-def test_a_store_that_cannot_be_used(lab_config: Path, tmp_path: Path, icpo_here: Callable) -> None:
-    done = icpo_here("train", str(lab_config), "track.uri=sqlite:////proc/nowhere/x.db", cwd=tmp_path)
+def test_a_store_that_cannot_be_used(unstarted_config: Path, tmp_path: Path, icpo_here: Callable) -> None:
+    done = icpo_here("train", str(unstarted_config), "track.uri=sqlite:////proc/nowhere/x.db", cwd=tmp_path)
     assert done.status == 2
     assert "track.uri: sqlite:////proc/nowhere/x.db: cannot be used" in done.err
 

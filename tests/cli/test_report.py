@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,8 +78,9 @@ def counted(folder: Path, model: str, golds: dict[str, dict[str, str]]) -> dict[
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+def evaluated(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Evaluated:
     folder = tmp_path_factory.mktemp("evaluated")
+    shutil.copy(empty_store, folder)
     golds = {name: write_questions(folder, name) for name in BENCHMARKS}
     run_ids = {}
     for model, name in zip(MODELS, NAMES, strict=True):
@@ -304,16 +306,17 @@ def test_a_mistake_is_one_line_and_status_2(name: str, report: Callable) -> None
     assert says in done.err and len(done.err.strip().splitlines()) == 1
 
 
-def test_no_store_and_no_evaluation(icpo_here: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_store_and_no_evaluation(
+    icpo_here: Callable, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = icpo_here("report")
     assert done.status == 2 and "mlflow.db" in done.err and list(tmp_path.iterdir()) == []
+    shutil.copy(empty_store, tmp_path)
     MlflowStore.create(None, "icpo", "training").end(Status.DONE)
     done = icpo_here("report")
-    assert (done.status, done.out) == (
-        2,
-        "",
-    ) and "the store has no finished evaluation: `icpo eval` makes one" in done.err
+    assert (done.status, done.out) == (2, "")
+    assert "the store has no finished evaluation: `icpo eval` makes one" in done.err
 
 
 @pytest.mark.parametrize(

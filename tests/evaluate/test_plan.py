@@ -95,20 +95,20 @@ def test_a_fingerprint_depends_on_files_that_affect_the_output(tmp_path: Path) -
 
 
 @pytest.fixture
-def run(tmp_path: Path, lab_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(tmp_path: Path, untrained_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A training run's folder with one checkpoint."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "runs" / "abc123"
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / "iteration-00014").symlink_to(lab_model)
+    (folder / "checkpoints" / "iteration-00014").symlink_to(untrained_model)
     (folder / "config.yaml").write_text("data: {template: plain}\nmodel: {dtype: float32}\neval: {k: 3}\nseed: 5\n")
     return folder
 
 
 @pytest.mark.parametrize("name", ["abc", "abc123", "runs/abc123"])
-def test_template_and_dtype_are_inherited_from_the_training_run(name: str, run: Path, lab_model: Path) -> None:
+def test_template_and_dtype_are_inherited_from_the_training_run(name: str, run: Path, untrained_model: Path) -> None:
     subject, config = model_under_test(name, ["eval.temperature=0.6"])
-    assert (subject.run_id, Path(subject.model.path)) == ("abc123", lab_model)
+    assert (subject.run_id, Path(subject.model.path)) == ("abc123", untrained_model)
     assert (subject.name, subject.iteration) == ("abc123/iteration-00014", 14)
     assert (config.data.template, config.model.dtype) == ("plain", "float32")
     assert (config.eval.k, config.eval.temperature, config.seed) == (None, 0.6, 0)

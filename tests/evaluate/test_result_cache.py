@@ -2,12 +2,10 @@
 
 import json
 import math
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import torch
 
 from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.result_cache import Numbers, ResultCache, get_or_compute
+from tests.fork_server import ForkServer, Process
 
 PROCESS = Path(__file__).with_name("sharing_process.py")
 ALONE = Ranks(0, 1, 1, torch.device("cpu"))
@@ -76,16 +75,22 @@ def test_after_a_failure_the_next_run_computes(tmp_path: Path) -> None:
     assert made_of(tmp_path, IDENTITY, {"accuracy": 1.0}) == ({"accuracy": 1.0}, False)
 
 
-def start(folder: Path, run: str, seconds: float, ranks: int = 1) -> list[subprocess.Popen[bytes]]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    """Forks the ranks: each would import torch for seconds."""
+    with ForkServer("icpo_cli.distributed", "icpo_cli.evaluate.result_cache") as running:
+        yield running
+
+
+def start(server: ForkServer, folder: Path, run: str, seconds: float, ranks: int = 1) -> list[Process]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    environment = {**os.environ, **place, "PYTHONPATH": str(PROCESS.parents[2])}
-    command = [sys.executable, str(PROCESS), str(folder), run, str(seconds)]
-    return [subprocess.Popen(command, env={**environment, "RANK": str(rank)}) for rank in range(ranks)]
+    arguments = [str(folder), run, str(seconds)]
+    return [server.start(str(PROCESS), arguments, folder, {**place, "RANK": str(rank)}) for rank in range(ranks)]
 
 
-def ends_well(*processes: subprocess.Popen[bytes]) -> bool:
+def ends_well(*processes: Process) -> bool:
     return all(process.wait(timeout=60) == 0 for process in processes)
 
 
@@ -116,26 +121,26 @@ def test_one_of_several_concurrent_runs_computes(tmp_path: Path) -> None:
     assert outcomes == [({"by": maker}, number != maker) for number in range(8)]
 
 
-def test_a_killed_run_releases_the_lock(tmp_path: Path) -> None:
-    [first] = start(tmp_path, "first", 600)
+def test_a_killed_run_releases_the_lock(tmp_path: Path, server: ForkServer) -> None:
+    [first] = start(server, tmp_path, "first", 600)
     wait_until_made(tmp_path)
-    [second] = start(tmp_path, "second", 0)
+    [second] = start(server, tmp_path, "second", 0)
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert ends_well(second)
     assert outcome(tmp_path, "second") == [{"by": "second"}, False]
 
 
-def test_all_ranks_wait_and_read_together(tmp_path: Path) -> None:
-    first = start(tmp_path, "first", 1)
+def test_all_ranks_wait_and_read_together(tmp_path: Path, server: ForkServer) -> None:
+    first = start(server, tmp_path, "first", 1)
     wait_until_made(tmp_path)
-    second = start(tmp_path, "second", 0, ranks=2)
+    second = start(server, tmp_path, "second", 0, ranks=2)
     assert ends_well(*first, *second)
     assert (tmp_path / "made").read_text().split() == ["first"]
     assert [outcome(tmp_path, "second", rank) for rank in (0, 1)] == [[{"by": "first"}, True]] * 2
 
 
-def test_all_ranks_compute_together(tmp_path: Path) -> None:
-    assert ends_well(*start(tmp_path, "both", 0, ranks=2))
+def test_all_ranks_compute_together(tmp_path: Path, server: ForkServer) -> None:
+    assert ends_well(*start(server, tmp_path, "both", 0, ranks=2))
     assert (tmp_path / "made").read_text().split() == ["both", "both"]
     assert [outcome(tmp_path, "both", rank) for rank in (0, 1)] == [[{"by": "both"}, False]] * 2

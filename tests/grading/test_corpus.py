@@ -5,29 +5,31 @@ from collections import Counter
 import pytest
 
 from icpo_cli.grading.verifier import Grading, Verifier
-from icpo_cli.records import AnswerKind, VerdictKind
-from tests.grading.corpus import cases_of, describe, fail_with
+from icpo_cli.records import AnswerKind, Verdict, VerdictKind
+from tests.grading.corpus import LabelledCase, cases_of, describe, fail_with
 
 KINDS = [kind.value for kind in AnswerKind]
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_every_case_is_graded_as_labelled(name: str, verifier: Verifier) -> None:
-    cases = cases_of(name)
+@pytest.fixture(scope="module", params=KINDS)
+def graded(request: pytest.FixtureRequest, verifier: Verifier) -> list[tuple[LabelledCase, Verdict]]:
+    cases = cases_of(request.param)
     verdicts = verifier.verify([case.graded for case in cases], Grading(extract="none"))
+    return list(zip(cases, verdicts, strict=True))
+
+
+def test_every_case_is_graded_as_labelled(graded: list[tuple[LabelledCase, Verdict]]) -> None:
     wrong = [
         describe(case, verdict)
-        for case, verdict in zip(cases, verdicts, strict=True)
+        for case, verdict in graded
         # An undecided verdict is a failure on a wrong answer too.
         if verdict.correct is not case.correct or not verdict.decided
     ]
-    fail_with(wrong, len(cases))
+    fail_with(wrong, len(graded))
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_a_verdict_says_what_was_graded_and_why(name: str, verifier: Verifier) -> None:
-    cases = cases_of(name)
-    for case, verdict in zip(cases, verifier.verify([c.graded for c in cases], Grading(extract="none")), strict=True):
+def test_a_verdict_says_what_was_graded_and_why(graded: list[tuple[LabelledCase, Verdict]]) -> None:
+    for case, verdict in graded:
         assert verdict.rule and verdict.reason, case.place
         if verdict.kind is not VerdictKind.NO_ANSWER:
             assert verdict.extracted == case.answer.strip(), case.place

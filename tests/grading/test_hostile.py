@@ -19,7 +19,7 @@ from tests.grading.misbehaving import CRASHES, HANGS, RULE
 from tests.processes import alive
 
 WORKERS = 2
-SHORT = SandboxConfig(workers=WORKERS, deadline_seconds=3.0, memory_mib=256)
+SHORT = SandboxConfig(workers=WORKERS, deadline_seconds=2.0, memory_mib=256)
 MEGABYTE = 1_000_000
 AS_IT_IS = Grading(extract="none")
 MISBEHAVING = Grading(extract="none", rule="misbehaving")
@@ -78,19 +78,12 @@ def asked(verifier: Verifier, *requests: str) -> list[Verdict]:
 # -- answers -------------------------------------------------------------------------------------
 
 
-def test_no_hostile_case_is_believed(verifier: Verifier) -> None:
-    cases = cases_of("hostile")
-    verdicts = verifier.verify([case.graded for case in cases], AS_IT_IS)
-    believed = [describe(case, verdict) for case, verdict in zip(cases, verdicts, strict=True) if verdict.correct]
-    fail_with(believed, len(cases))
-
-
-def test_no_hostile_case_ends_its_worker(verifier: Verifier) -> None:
+def test_no_hostile_case_is_believed_or_ends_its_worker(verifier: Verifier) -> None:
     """Size limits are checked before evaluation, so memory and stack are never exhausted."""
     cases = cases_of("hostile")
-    verdicts = verifier.verify([case.graded for case in cases], AS_IT_IS)
-    crashed = [describe(case, v) for case, v in zip(cases, verdicts, strict=True) if v.rule == "crash"]
-    fail_with(crashed, len(cases))
+    graded = list(zip(cases, verifier.verify([case.graded for case in cases], AS_IT_IS), strict=True))
+    fail_with([describe(case, verdict) for case, verdict in graded if verdict.correct], len(cases))
+    fail_with([describe(case, verdict) for case, verdict in graded if verdict.rule == "crash"], len(cases))
 
 
 TOWER = "9^{" * 40 + "9" + "}" * 40
@@ -282,7 +275,7 @@ def test_a_comparison_that_hangs_is_a_timeout(hang: str, verifier: Verifier) -> 
     verdicts = asked(verifier, "x", hang, SUM_OTHERWISE)
     assert [v.kind for v in verdicts] == [VerdictKind.WRONG, VerdictKind.TIMEOUT, VerdictKind.CORRECT]
     assert (verdicts[1].rule, verdicts[1].extracted) == ("deadline", hang)
-    assert "within 3 seconds" in verdicts[1].reason
+    assert "within 2 seconds" in verdicts[1].reason
     assert len(before & workers()) == 1
 
 

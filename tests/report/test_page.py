@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from icpo_cli.report.figures import figures_of
 from icpo_cli.report.page import write_page
 from icpo_cli.tables.document import Cell, Column, Document, Highlight, Table
 from icpo_cli.track.read import open_store
@@ -273,7 +274,7 @@ def document_of(folder: Path) -> dict[str, Any]:
 def test_the_page_needs_no_engine(made_store: Made, tmp_path: Path) -> None:
     program = (
         "import sys; from icpo_cli.__main__ import main\n"
-        f"sys.argv = ['icpo', 'report', '--out', {str(tmp_path)!r}]\n"
+        f"sys.argv = ['icpo', 'report', {made_store.failed!r}, '--out', {str(tmp_path)!r}]\n"
         "try: main()\n"
         "finally: print(sorted({'torch', 'vllm', 'deepspeed', 'transformers', 'mlflow'} & set(sys.modules)))\n"
     )
@@ -287,6 +288,7 @@ def test_a_page_of_an_earlier_report_is_replaced_and_nothing_else(
     made_store: Made, icpo_here: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(made_store.folder)
+    monkeypatch.setattr("icpo_cli.report.page.figures_of", lambda *given: figures_of(*given)[:1])  # they take seconds
     done = icpo_here("report", "--out", str(tmp_path / "page"))
     assert (done.status, done.out.strip()) == (0, str(tmp_path / "page" / "index.html"))
     figures = tmp_path / "page" / "figures"

@@ -18,7 +18,7 @@ from icpo_cli.track.tracker import Tracker
 
 
 @pytest.fixture
-def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+def tracker(tmp_path: Path, store_here: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     monkeypatch.chdir(tmp_path)
     return Tracker.create(load_config(["data.train.task=basic_arithmetic"]))
 

@@ -12,9 +12,9 @@ from icpo_cli.train.preflight import TrainInputs, preflight
 
 
 @pytest.fixture
-def prepare(lab_config: Path) -> Callable[..., TrainInputs]:
+def prepare(unstarted_config: Path) -> Callable[..., TrainInputs]:
     def prepared(*settings: str) -> TrainInputs:
-        found = preflight(load_config([str(lab_config), *settings]), 1)
+        found = preflight(load_config([str(unstarted_config), *settings]), 1)
         found.verifier.close()
         return found
 
