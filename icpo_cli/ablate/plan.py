@@ -10,7 +10,8 @@ from icpo_cli.config.load import diff
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
 from icpo_cli.models.locate import architecture_of
-from icpo_cli.models.sizes import check_lengths, memory_gib
+from icpo_cli.models.memory import memory_gib, peak_gib
+from icpo_cli.models.sizes import check_lengths
 from icpo_cli.objective.omega import omega_at
 from icpo_cli.train.check import check
 from icpo_cli.train.plan import NOT_KNOWN, Estimate, estimate, past_runs
@@ -40,7 +41,7 @@ class PlannedArm:
     omega: dict[int, float]
     """By iteration; empty for a method without the bonus."""
     memory_gib: float | None
-    """Per rank, without key-value cache; None while the sizes of the model are unknown."""
+    """Per rank; None while the sizes of the model are unknown."""
     estimate: Estimate
 
     @property
@@ -134,7 +135,7 @@ def plan(study: Study, machine: Machine, selected: dict[str, int] | None = None)
         probed = config if study.probe is None else replace(config, data=study.probe.data)
         return estimate(probed, past, machine.cores)
 
-    arms = tuple(_arm(arm, base, machine.ranks, estimated(arm.config)) for arm in study.arms)
+    arms = tuple(_arm(arm, base, machine, estimated(arm.config)) for arm in study.arms)
     probe = None
     if study.probe is not None:
         probe = estimated(study.probe) if study.probe_counted else NOT_KNOWN
@@ -148,16 +149,23 @@ def omega_curve(config: Config, points: Sequence[int]) -> dict[int, float]:
     return {point: omega_at(point, config.method, config.train.iterations) for point in points}
 
 
-def _arm(arm: Arm, base: Config, ranks: int, estimated: Estimate) -> PlannedArm:
-    architecture = architecture_of(arm.config.model)
+def _arm(arm: Arm, base: Config, machine: Machine, estimated: Estimate) -> PlannedArm:
     iterations = arm.config.train.iterations
     return PlannedArm(
         arm=arm,
         differs={key: values for key, values in diff(base, arm.config).items() if key not in ("name", "seed")},
         omega=omega_curve(arm.config, [round(share * iterations) for share in SHOWN_AT]),
-        memory_gib=sum(memory_gib(arm.config, architecture, ranks).values()) if architecture else None,
+        memory_gib=_memory_gib(arm.config, machine),
         estimate=estimated,
     )
+
+
+def _memory_gib(config: Config, machine: Machine) -> float | None:
+    architecture = architecture_of(config.model)
+    if architecture is None:
+        return None
+    cuda = config.train.device == "cuda" or (config.train.device == "auto" and machine.cores is None)
+    return peak_gib(memory_gib(config, architecture, machine.ranks, cuda), cuda)
 
 
 def _arm_json(planned: PlannedArm) -> dict[str, Any]:

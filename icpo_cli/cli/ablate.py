@@ -67,7 +67,7 @@ def ablate(
     """Compare configurations over seeds. The same command resumes a study that was interrupted."""
     read = read_study(study, settings or [], seeds, dial or [], grid, control or [], probe, fetch=not dry_run)
     new_launcher = launcher_factory(read, launcher, slurm or [])
-    machine = _machine(read, launcher, slurm or [], jobs)
+    machine = _machine(read, launcher, slurm or [], jobs, dry_run)
     check_study(read, machine.ranks)
     selected = _selected(read)
     if dry_run:
@@ -85,7 +85,7 @@ def ablate(
     _report(run_study(read, new_launcher, jobs, StudyProgress(sys.stderr, read.name)), as_json)
 
 
-def _machine(study: Study, launcher: str, slurm: list[str], jobs: int | None) -> Machine:
+def _machine(study: Study, launcher: str, slurm: list[str], jobs: int | None, dry_run: bool) -> Machine:
     """Resources of each run. Raises UserError if there are too few for `jobs` parallel runs."""
     devices = {arm.config.train.device for arm in study.arms}
     if jobs is not None and jobs < 1:
@@ -94,6 +94,8 @@ def _machine(study: Study, launcher: str, slurm: list[str], jobs: int | None) ->
         return Machine(ranks=max(1, slurm_settings(slurm).gpus), cores=None, at_once=jobs)
     share = shares(jobs or 1, uses_gpus=devices != {"cpu"})[0]
     if "cuda" in devices and not share.gpus:
+        if dry_run:  # planned for one GPU a run
+            return Machine(ranks=1, cores=None, at_once=jobs or 1)
         raise UserError("train.device: cuda, but no GPU is visible; use train.device=cpu or --launcher slurm")
     return Machine(max(1, len(share.gpus)), None if share.gpus else len(share.cores), jobs or 1)
 
@@ -158,7 +160,7 @@ def _plan_text(plan: StudyPlan) -> str:
     memory = [planned.memory_gib for planned in plan.arms if planned.memory_gib is not None]
     if memory and plan.machine.at_once is not None:
         most = max(memory) * plan.machine.ranks * plan.machine.at_once
-        lines.append(f"memory with {plan.machine.at_once} at once: {_gib(most)}, without key-value cache")
+        lines.append(f"memory with {plan.machine.at_once} at once: {_gib(most)}")
     if plan.probe_estimate is not None:
         lines.append(_probe_line(plan, plan.probe_estimate.seconds))
     top = max((planned.arm.config.method.omega.max for planned in plan.arms if planned.omega), default=0.0)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,13 +16,16 @@ from icpo_cli.cli.model import make_first
 from icpo_cli.cli.streams import Streams
 from icpo_cli.config.load import load_training, to_tree, to_yaml
 from icpo_cli.config.schema import Config
+from icpo_cli.device import gpus
 from icpo_cli.errors import EndedAtOnce, UserError
+from icpo_cli.models.memory import ALWAYS, IN_AN_UPDATE, OF_THE_SAMPLER, peak_gib
+from icpo_cli.runs.files import existing_parent
 from icpo_cli.runs.run_dir import RunDir
 from icpo_cli.text import duration
 from icpo_cli.train.check import check
 from icpo_cli.train.hosts import read_hostfile, run_on_hosts
-from icpo_cli.train.launch import adopt_slurm, ranks_of_environment, run_local_ranks, visible_gpus
-from icpo_cli.train.plan import estimate, past_runs, plan
+from icpo_cli.train.launch import adopt_slurm, ranks_of_environment, run_local_ranks
+from icpo_cli.train.plan import TrainPlan, estimate, past_runs, plan
 
 if TYPE_CHECKING:
     from icpo_cli.distributed import Ranks
@@ -134,7 +138,9 @@ def _without(arguments: list[str], option: str) -> list[str]:
 
 
 def _print_plan(config: Config, ranks: int, as_json: bool) -> None:
-    planned = plan(config, ranks)
+    here = gpus()
+    cuda = config.train.device == "cuda" or (config.train.device == "auto" and bool(here))
+    planned = plan(config, ranks, cuda, here[0].total_gib if here else None)
     if as_json:
         typer.echo(json.dumps({"config": to_tree(config), "plan": dataclasses.asdict(planned)}))
         return
@@ -149,29 +155,47 @@ def _print_plan(config: Config, ranks: int, as_json: bool) -> None:
     typer.echo(f"  responses  {planned.responses_an_iteration:,} per iteration, {planned.responses:,} in all{rounds}")
     typer.echo(f"  tokens     {planned.response_tokens_most:,} per iteration at most")
     typer.echo(f"  updates    {planned.updates_an_iteration} per iteration, {planned.updates:,} in all")
-    typer.echo(f"  time       {_time_text(config)}")
-    if planned.memory_gib:
-        total = sum(planned.memory_gib.values())
-        room = _room_text(config, total * ranks)
-        typer.echo(f"  memory     {total:.1f} GiB per rank, estimated, without key-value cache{room}")
-        for part, size_gib in planned.memory_gib.items():
-            typer.echo(f"             {size_gib:8.2f}  {part}")
+    typer.echo(f"  time       {_time_text(config, planned.cuda)}")
+    for line in _memory_lines(config, planned):
+        typer.echo(line)
 
 
-def _time_text(config: Config) -> str:
+def _memory_lines(config: Config, planned: TrainPlan) -> list[str]:
+    """Memory by part, whether it fits, and disk."""
+    if planned.memory_gib is None or planned.disk_gib is None:
+        return []
+    parts = planned.memory_gib
+    total = "" if planned.cuda else f": {peak_gib(parts, planned.cuda):.1f} GiB per rank"
+    lines = [f"  memory     estimated, with responses of full length{total}"]
+    for name, members in (("always", ALWAYS), ("in an update", IN_AN_UPDATE), ("sampler", OF_THE_SAMPLER)):
+        present = {part: parts[part] for part in members if parts.get(part)}
+        text = ", ".join(f"{part} {size:.2f}" for part, size in present.items())
+        lines.append(f"             {sum(present.values()):8.2f}  {name}: {text}")
+    for name, fit in planned.cards.items():
+        phases = f"rollout {fit.rollout:.1f}, update {fit.update:.1f} GiB"
+        cache = fit.cache / parts["key_value_cache"]
+        good = f"fits; the key-value cache has room for {cache:.0f} responses of full length at once"
+        lines.append(f"  {f'{name} GPU':<10} {phases}: {good if fit.fix is None else fit.fix}")
+    if not planned.cuda:
+        lines.append(f"  machine    {_room_text(peak_gib(parts, planned.cuda) * planned.ranks)}")
+    free = shutil.disk_usage(existing_parent(Path(config.train.output_dir))).free / 2**30
+    sizes = ", ".join(f"{part} {size:,.1f}" for part, size in planned.disk_gib.items())
+    lines.append(f"  disk       {sum(planned.disk_gib.values()):,.1f} GiB at most ({sizes}); {free:,.1f} free here")
+    return lines
+
+
+def _time_text(config: Config, cuda: bool) -> str:
     """Estimated duration of the run on this machine, and the basis of the estimate."""
-    [machine] = shares(1, uses_gpus=config.train.device != "cpu")
+    [machine] = shares(1, uses_gpus=cuda)
     past = past_runs(Path(config.train.output_dir))
-    found = estimate(config, past, None if machine.gpus else len(machine.cores))
+    found = estimate(config, past, None if cuda else len(machine.cores))
     return f"{duration(found.seconds)} ({found.basis})"
 
 
-def _room_text(config: Config, required_gib: float) -> str:
+def _room_text(required_gib: float) -> str:
     """For a run on CPU: the memory of this machine, and whether it is enough."""
-    if config.train.device != "cpu" and visible_gpus():
-        return ""
     available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"; this machine has {available:.1f}{', too little' if required_gib > available else ''}"
+    return f"{available:.1f} GiB{', too little' if required_gib > available else ''}"
 
 
 def _report(config: Config, outcome: "TrainResult", as_json: bool) -> None:

@@ -25,6 +25,7 @@ from icpo_cli.evaluate.store import ResponseStore
 from icpo_cli.models.locate import locate, read_config
 from icpo_cli.models.sizes import Architecture
 from icpo_cli.rollout.vllm_sampler import EngineSpec
+from icpo_cli.runs.files import existing_parent
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def prepare(config: Config, model: ModelUnderTest, tasks: Sequence[Task]) -> Gen
 
 def check_writable(folder: Path, key: str) -> None:
     """Raises UserError unless the folder can be made and written to. Makes nothing: a later failure leaves no trace."""
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    existing = existing_parent(folder)
     if not existing.is_dir():
         raise UserError(f"{key}: {folder}: cannot be made: {existing} is not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):

@@ -1,4 +1,4 @@
-"""Model sizes, and what they imply: whether prompts fit the context, and the memory that a run needs."""
+"""Model sizes, and whether prompts and key-value cache fit."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +7,6 @@ from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError
 
 GIB = 2**30
-ACTIVATION_VALUES = 34
-"""Values of hidden size stored per token and layer for the backward pass of a usual transformer block."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,8 @@ class Architecture:
     intermediate_size: int
     tie_word_embeddings: bool
     max_position_embeddings: int
+    soft_capped: bool = False
+    """Attention scores are soft-capped, so that attention stores them."""
 
     @property
     def parameters(self) -> int:
@@ -52,6 +52,7 @@ class Architecture:
             intermediate_size=config["intermediate_size"],
             tie_word_embeddings=config.get("tie_word_embeddings", config["model_type"].startswith("gemma")),
             max_position_embeddings=config["max_position_embeddings"],
+            soft_capped=config.get("attn_logit_softcapping") is not None,
         )
 
 
@@ -64,7 +65,7 @@ KNOWN_MODELS = {
     "Qwen/Qwen2.5-14B": Architecture(152064, 5120, 48, 40, 8, 128, 13824, False, 131072),
     "Qwen/Qwen3-4B-Base": Architecture(151936, 2560, 36, 32, 8, 128, 9728, True, 32768),
     "meta-llama/Llama-3.1-8B-Instruct": Architecture(128256, 4096, 32, 32, 8, 128, 14336, False, 131072),
-    "google/gemma-2-2b-it": Architecture(256000, 2304, 26, 8, 4, 256, 9216, True, 8192),
+    "google/gemma-2-2b-it": Architecture(256000, 2304, 26, 8, 4, 256, 9216, True, 8192, True),
 }
 """Sizes from their config.json files, so that a run can be planned before its model is fetched."""
 
@@ -89,29 +90,3 @@ def check_cache(config: Config, architecture: Architecture) -> None:
         raise UserError(
             f"rollout.engine.kv_cache_gib: {given:g} is too small: a sequence of {tokens} tokens needs {least:.3g} GiB"
         )
-
-
-def memory_gib(config: Config, architecture: Architecture, ranks: int) -> dict[str, float]:
-    """Estimated peak memory of each part on one rank, in GiB."""
-    learner = config.learner
-    stage = (1 if config.train.device == "cpu" else 2) if learner.zero_stage is None else learner.zero_stage
-    width = 2 if config.model.dtype == "bfloat16" else 4
-    weights = architecture.parameters * width
-    shard = {at: ranks if stage >= at else 1 for at in (1, 2, 3)}
-    kept = 2 if learner.gradient_checkpointing else ACTIVATION_VALUES
-    longest = config.rollout.max_prompt_tokens + config.rollout.group_size * config.rollout.max_response_tokens
-    tokens = max(learner.micro_batch_tokens, longest)
-    parts = {
-        "policy_weights": weights / shard[3],
-        "gradients": architecture.parameters * (4 if stage > 0 else width) / shard[2],
-        "optimizer": architecture.parameters * (12 if width == 2 else 8) / shard[1],
-        "reference": weights / shard[3] if learner.kl_coef > 0 else 0,
-        "activations": tokens * architecture.hidden_size * architecture.num_hidden_layers * kept * width,
-        # Logits of one chunk, and the gradient of the LM head.
-        "logits": architecture.vocab_size * width * (learner.logit_chunk_tokens + architecture.hidden_size),
-        "sampler_weights": weights,
-    }
-    if config.reward.source == "process":
-        own = ("policy_weights", "gradients", "optimizer")
-        parts["process_model"] = sum(parts[name] for name in own) + weights / shard[3]  # and its reference
-    return {name: round(size / GIB, 2) for name, size in parts.items()}

@@ -87,6 +87,11 @@ def locked(path: Path, *, wait: bool = False, busy: str | None = None) -> Iterat
         os.close(descriptor)
 
 
+def existing_parent(path: Path) -> Path:
+    """The path if it exists, else its nearest parent that does."""
+    return next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

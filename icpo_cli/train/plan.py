@@ -15,7 +15,8 @@ from icpo_cli.config.load import to_tree
 from icpo_cli.config.schema import Config, SourceConfig
 from icpo_cli.data.sources import load_questions
 from icpo_cli.models.locate import architecture_of
-from icpo_cli.models.sizes import check_lengths, memory_gib
+from icpo_cli.models.memory import CARDS_GIB, CardFit, disk_gib, fit_card, memory_gib
+from icpo_cli.models.sizes import check_lengths
 from icpo_cli.runs.run_dir import RunDir, runs_in
 from icpo_cli.runs.study_dir import runs_of_studies
 
@@ -47,18 +48,27 @@ class TrainPlan:
     response_tokens_most: int
     """Response tokens of one iteration if every response has the maximum length."""
     ranks: int
+    cuda: bool
     memory_gib: dict[str, float] | None
     """Per rank, by part; None while the sizes of the model are unknown."""
+    cards: dict[str, CardFit]
+    """CUDA: whether a rank fits on cards of usual sizes, and on this machine's."""
+    disk_gib: dict[str, float] | None
+    """By part, at most."""
 
 
-def plan(config: Config, ranks: int) -> TrainPlan:
-    """Raises UserError if prompt and response do not fit the model, or a source of questions is invalid."""
+def plan(config: Config, ranks: int, cuda: bool = False, card_gib: float | None = None) -> TrainPlan:
+    """`cuda`: plan for GPUs, whether or not this machine has any; `card_gib`: memory of this machine's.
+
+    Raises UserError if prompt and response do not fit the model, or a source of questions is invalid.
+    """
     architecture = architecture_of(config.model)
     if architecture is not None:
         check_lengths(config, architecture.max_position_embeddings)
     rollout = config.rollout
     responses = rollout.prompts_per_iteration * (rollout.votes or rollout.group_size)
     updates = rollout.prompts_per_iteration // config.learner.mini_batch_prompts
+    sizes = ({} if card_gib is None else {"this": card_gib}) | CARDS_GIB if cuda else {}
     return TrainPlan(
         model=config.model.path,
         parameters=architecture.parameters if architecture else None,
@@ -72,7 +82,10 @@ def plan(config: Config, ranks: int) -> TrainPlan:
         heldout=None if config.data.heldout is None else _count(config.data.heldout),
         response_tokens_most=responses * rollout.max_rounds * rollout.max_response_tokens,
         ranks=ranks,
-        memory_gib=memory_gib(config, architecture, ranks) if architecture else None,
+        cuda=cuda,
+        memory_gib=memory_gib(config, architecture, ranks, cuda) if architecture else None,
+        cards={name: fit_card(config, architecture, ranks, gib) for name, gib in sizes.items()} if architecture else {},
+        disk_gib=disk_gib(config, architecture) if architecture else None,
     )
 
 

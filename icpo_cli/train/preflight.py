@@ -1,9 +1,13 @@
 """Check everything that a user can get wrong before an engine starts, and load the inputs of the run."""
 
+import os
+import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import psutil
+import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from icpo_cli.config.schema import Config, RolloutConfig
@@ -16,10 +20,12 @@ from icpo_cli.evaluate.plan import Task, heldout_task
 from icpo_cli.evaluate.prepare import check_writable
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.models.locate import locate, read_config
-from icpo_cli.models.sizes import Architecture, check_cache, check_lengths
+from icpo_cli.models.memory import checkpoint_gib, disk_gib, fit_card, host_gib, memory_gib, peak_gib
+from icpo_cli.models.sizes import GIB, Architecture, check_cache, check_lengths
 from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
+from icpo_cli.runs.files import existing_parent
 from icpo_cli.train.check import check
 
 
@@ -37,6 +43,21 @@ class TrainInputs:
     """The caller closes it."""
     golds_unmoved: int
     """Training prompts whose gold answer kept its text: all of them unless reward.control shuffles the gold answers."""
+    warnings: tuple[str, ...] = ()
+    """Memory or disk that may not suffice."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Memory and disk of one host, in GiB."""
+
+    host: float
+    disk: float
+    """Free where train.output_dir is."""
+    card: float | None
+    """Memory of a GPU; None: the run is on CPU."""
+    ranks: int
+    """Ranks on this host."""
 
 
 def preflight(config: Config, ranks: int) -> TrainInputs:
@@ -49,8 +70,10 @@ def preflight(config: Config, ranks: int) -> TrainInputs:
     architecture = Architecture.of(read_config(model))
     positions = architecture.max_position_embeddings
     check_lengths(config, positions)
-    if device_profile(config).type == "cpu":
+    cuda = device_profile(config).type == "cuda"
+    if not cuda:
         check_cache(config, architecture)
+    warnings = check_room(config, architecture, ranks, _room(config, ranks, cuda))
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     tasks = benchmark_tasks(config, tokenizer)
     verifier = Verifier(config.reward)
@@ -64,7 +87,61 @@ def preflight(config: Config, ranks: int) -> TrainInputs:
     if prompts.heldout:
         tasks.append(heldout_task(config, prompts.heldout))
     graded = controlled(prompts, config)
-    return TrainInputs(model, tokenizer, graded, tuple(tasks), verifier, unmoved(prompts.train, graded.train))
+    return TrainInputs(model, tokenizer, graded, tuple(tasks), verifier, unmoved(prompts.train, graded.train), warnings)
+
+
+def check_room(config: Config, architecture: Architecture, ranks: int, room: Room) -> tuple[str, ...]:
+    """Warnings about memory and disk that may not suffice. Raises UserError for what cannot suffice."""
+    warnings = []
+    parts = memory_gib(config, architecture, ranks, cuda=room.card is not None)
+    if room.card is not None:
+        fit, host = fit_card(config, architecture, ranks, room.card), host_gib(config, architecture, room.ranks)
+        needs = (
+            f"GPU memory: a rollout needs {fit.rollout:.1f}, an update up to {fit.update:.1f} of {room.card:.1f} GiB"
+        )
+        if fit.fix is not None and (fit.rollout > room.card or fit.cache < parts["key_value_cache"]):
+            raise UserError(f"{needs}; {fit.fix}")
+        if fit.fix is not None:
+            warnings.append(f"{needs}: it may run out of memory; {fit.fix}")
+    else:
+        host, least = (
+            peak_gib(parts, cuda=False) * room.ranks,
+            (parts["optimizer"] + parts["sampler_weights"]) * room.ranks,
+        )
+        if least > room.host:
+            raise UserError(
+                f"memory: optimizer and sampler alone need {least:.1f} GiB, this machine has {room.host:.1f}; use a "
+                "smaller model"
+            )
+    if host > room.host:
+        warnings.append(
+            f"memory may not suffice: up to {host:.1f} GiB needed, this machine has {room.host:.1f}; lower "
+            "learner.micro_batch_tokens or start fewer ranks"
+        )
+    one, all_of_it = checkpoint_gib(config, architecture), sum(disk_gib(config, architecture).values())
+    if one > room.disk:
+        raise UserError(
+            f"train.output_dir: {config.train.output_dir} has {room.disk:.1f} GiB free, one checkpoint takes "
+            f"{one:.1f}; choose another folder"
+        )
+    if all_of_it > room.disk:
+        warnings.append(
+            f"disk may not suffice: up to {all_of_it:.1f} GiB needed, train.output_dir {config.train.output_dir} has "
+            f"{room.disk:.1f} free; lower train.keep_checkpoints or choose another folder"
+        )
+    return tuple(warnings)
+
+
+def _room(config: Config, ranks: int, cuda: bool) -> Room:
+    """The host that this process runs on."""
+    devices = torch.cuda.device_count() if cuda else ranks
+    device = int(os.environ.get("LOCAL_RANK", "0")) % devices
+    return Room(
+        host=psutil.virtual_memory().total / GIB,
+        disk=shutil.disk_usage(existing_parent(Path(config.train.output_dir))).free / GIB,
+        card=torch.cuda.get_device_properties(device).total_memory / GIB if cuda else None,
+        ranks=int(os.environ.get("LOCAL_WORLD_SIZE", min(ranks, devices))),
+    )
 
 
 def controlled(prompts: PromptSet, config: Config) -> PromptSet:

@@ -99,6 +99,8 @@ def run_training(
                 if checkpoint is not None and state.ranks != ranks.size:
                     observer.note(f"resumed on {_ranks_text(ranks.size)}; until now it ran on {state.ranks}")
                 _report_data(config, prepared, observer)
+                for warning in prepared.warnings:
+                    observer.note(f"warning: {warning}")
             record = RunRecord(tracker, prepared.tasks) if tracker else None
             checkpoints = run.checkpoints(config.train.keep_checkpoints)
             if ranks.first:

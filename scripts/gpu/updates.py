@@ -16,7 +16,7 @@ from icpo_cli.distributed import Ranks, join, leave
 from icpo_cli.learner import deepspeed_learner
 from icpo_cli.learner.balance import forward_flops
 from icpo_cli.learner.pack import packed_length, shared_prefix
-from icpo_cli.models.sizes import memory_gib
+from icpo_cli.models import memory
 from icpo_cli.objective.loss import policy_loss
 from icpo_cli.records import Group, LogProbs, Update
 from scripts.gpu.table import Table, peak_gib, reset_peak, seconds, synchronize
@@ -85,6 +85,7 @@ def _config(device: Device, stage: int, checkpointing: bool, count: int) -> Conf
         "learner.gradient_checkpointing": str(checkpointing).lower(),
         "learner.kl_coef": 0.001,
         "rollout.prompts_per_iteration": count,
+        "rollout.max_response_tokens": 60 if device.tiny else 2000,
     }
     return load_config([f"{key}={value}" for key, value in settings.items()])
 
@@ -98,12 +99,12 @@ def _check_stage(
     old = learner.logprobs(groups)
     _, updates = _update(learner, groups, old)
     with_weights = [weight.numel() for _, weight in list(learner.named_weights())]  # kept to the end, as vLLM does
-    planned = memory_gib(config, architecture(shape), 1)
-    planned.pop("sampler_weights")
+    parts = memory.memory_gib(config, architecture(shape), 1, cuda=ranks.device.type == "cuda")
+    planned = memory.peak_gib(parts | {"libraries": 0.0}, cuda=True)
     table.add(
         f"two updates, {name}",
         f"log-ratio of the first {updates[0].log_ratio:.1e}, {peak_gib() - before:.1f} GiB",
-        f"0; planned {sum(planned.values()):.1f} GiB",
+        f"0; planned {planned:.1f} GiB",
         updates[0].log_ratio == 0 and not updates[0].skipped and all(with_weights),
     )
     if config.learner.zero_stage == 3 and not config.learner.gradient_checkpointing:

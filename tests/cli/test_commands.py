@@ -1,6 +1,7 @@
 """The real command, where no engine is needed."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,6 +66,26 @@ def test_the_plan_of_a_paper_run(icpo_here: Callable) -> None:
     assert plan["parameters"] == pytest.approx(7.6156e9, rel=1e-4)
     assert plan["memory_gib"]["optimizer"] == pytest.approx(7.6156e9 * 12 / 8 / 2**30, rel=1e-2)
     assert document["config"]["method"]["delta"] == 0.4
+
+
+def test_the_plan_compares_a_run_with_gpus_that_are_not_here(icpo_here: Callable) -> None:
+    experiment = Path(__file__).parents[2] / "experiments" / "paper" / "qwen2.5-14b-icpo.yaml"
+    out = icpo_here("train", str(experiment), "--dry-run", "--nproc", "8").out
+    assert "37.39  always: policy_weights 3.44, optimizer 20.63, gradients 6.88, reference 3.44" in out
+    assert "80 GB GPU  rollout 84.8, update 76.7 GiB: set rollout.engine.gpu_memory_utilization=0.52" in out
+    assert "141 GB GPU rollout 121.2, update 76.7 GiB: fits" in out
+    assert "disk       946.2 GiB at most (checkpoints 880.3, responses 65.9)" in out
+
+
+def test_the_plan_knows_this_machines_gpus(icpo_here: Callable, tmp_path: Path) -> None:
+    driver = tmp_path / "nvidia-smi"
+    gpu = "NVIDIA A10, 23028, 4, 580.65.06"
+    driver.write_text(f"#!/bin/sh\necho '0, GPU-a, {gpu}'\necho '1, GPU-b, {gpu}'")
+    driver.chmod(0o755)
+    with_driver = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert "this GPU   rollout" in icpo_here("train", "--dry-run", env=with_driver).out
+    without = icpo_here("train", "--dry-run", env=with_driver | {"CUDA_VISIBLE_DEVICES": ""}).out
+    assert "GPU" not in without and "machine" in without
 
 
 def test_a_dry_run_starts_nothing(icpo_here: Callable, tmp_path: Path) -> None:

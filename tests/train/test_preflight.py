@@ -8,7 +8,8 @@ import pytest
 
 from icpo_cli.config.load import load_config
 from icpo_cli.errors import UserError
-from icpo_cli.train.preflight import TrainInputs, preflight
+from icpo_cli.models.sizes import KNOWN_MODELS
+from icpo_cli.train.preflight import Room, TrainInputs, check_room, preflight
 
 
 @pytest.fixture
@@ -57,3 +58,34 @@ def test_the_error_for_an_invalid_folder_names_it(
     (tmp_path / "file").write_text(json.dumps({}))
     with pytest.raises(UserError, match=rf"^{key}: .*/file/below: cannot be made: .*/file is not a folder$"):
         prepare(f"{key}={tmp_path / 'file' / 'below'}")
+
+
+PAPER = Path(__file__).parents[2] / "experiments" / "paper"
+
+
+def room_warnings(model: str, room: Room, ranks: int, *settings: str) -> tuple[str, ...]:
+    config = load_config([str(PAPER / f"{model}-icpo.yaml"), *settings])
+    return check_room(config, KNOWN_MODELS[config.model.path], ranks, room)
+
+
+def test_what_does_not_fit_a_gpu_is_said_before_the_start() -> None:
+    h100 = Room(host=2000, disk=2000, card=79.1, ranks=8)
+    with pytest.raises(UserError, match=r"^GPU memory: a rollout needs 84\.8.*; set rollout.engine.gpu_memory_u"):
+        room_warnings("qwen2.5-14b", h100, 8)
+    assert room_warnings("qwen2.5-14b", h100, 8, "rollout.engine.gpu_memory_utilization=0.52") == ()
+    [warning] = room_warnings("qwen2.5-3b", h100, 8)  # only a long group does not fit
+    assert warning.endswith("set learner.gradient_checkpointing=true")
+    assert room_warnings("qwen2.5-3b", Room(host=2000, disk=2000, card=139.7, ranks=8), 8) == ()
+
+
+def test_disk_and_host_memory_are_checked() -> None:
+    with pytest.raises(UserError, match=r"^train.output_dir: runs has 100\.0 GiB free, one checkpoint takes 220\.1"):
+        room_warnings("qwen2.5-14b", Room(host=2000, disk=100, card=139.7, ranks=8), 8)
+    disk, host = (
+        room_warnings("qwen2.5-14b", room, 8)
+        for room in (Room(host=2000, disk=500, card=139.7, ranks=8), Room(host=128, disk=2000, card=139.7, ranks=8))
+    )
+    assert len(disk) == 1 and disk[0].startswith("disk may not suffice: up to 946")
+    assert len(host) == 1 and host[0].startswith("memory may not suffice: up to 245")
+    with pytest.raises(UserError, match=r"^memory: optimizer and sampler alone need 192"):
+        room_warnings("qwen2.5-14b", Room(host=64, disk=2000, card=None, ranks=1), 1, "rollout.engine.kv_cache_gib=4")
