@@ -63,12 +63,12 @@ def _check_speed(table: Table, device: Device, peak: float, ranks: Ranks, checkp
     learner.close()
     prefix = shared_prefix(groups)
     tokens = prefix + sum(packed_length(group, prefix) for group in groups)
-    planned = memory_gib(config, architecture(shape), 1)
-    planned.pop("sampler_weights")
+    parts = memory.memory_gib(config, architecture(shape), 1, cuda=True)
+    planned = memory.peak_gib(parts | {"libraries": 0.0}, cuda=True)
     table.add(
         f"an update of {tokens:,} tokens with a reference model, {shape}{', checkpointing' if checkpointing else ''}",
         f"{took:.2f} s, MFU {mfu:.0%}, {tokens / took:,.0f} tokens/s, {peak_gib() - before:.1f} GiB",
-        f"MFU over 35 %; planned {sum(planned.values()):.1f} GiB",
+        f"MFU over 35 %; planned {planned:.1f} GiB",
         None if device.tiny else mfu > 0.35,
     )
 
