@@ -168,12 +168,11 @@ def _activation_values(config: Config, architecture: Architecture, cuda: bool) -
     hidden, inner = architecture.hidden_size, architecture.intermediate_size
     attention = _attention_values(config, architecture, cuda)
     recomputes = config.learner.gradient_checkpointing
-    if cuda:
-        # A norm stores its input in float32, its scaled input and its output; the MLP four products of its inner size.
-        layer = 8 * hidden + attention + 4 * inner
+    if architecture.soft_capped:  # Gemma2: four norms of three tensors, one in float32; the MLP's four
+        layer = 16 * hidden + attention + 4 * inner
     elif recomputes:
         layer = 4 * hidden + attention + 3 * inner
-    else:  # learner/cpu/chunked_ops.py recomputes the outputs of norms and of the activation
+    else:  # learner/layer_ops.py: norms and the MLP's activation store only their inputs
         layer = 2 * hidden + attention + 2 * inner
     layers = architecture.num_hidden_layers
     stored = layers * hidden + layer if recomputes else layers * layer

@@ -57,8 +57,8 @@ def test_the_time_includes_the_probe() -> None:
 def test_memory_is_that_of_the_model_or_unknown() -> None:
     arms = {each.arm.name: each for each in planned("scale", machine=Machine(8, None, None)).arms}
     gib = {name: each.memory_gib for name, each in arms.items()}
-    assert gib["qwen2.5-7b-grpo"] is not None and gib["qwen2.5-14b-grpo"] is not None
-    assert gib["qwen2.5-7b-grpo"] < gib["qwen2.5-14b-grpo"]
+    assert gib["qwen2.5-3b-grpo"] is not None and gib["qwen2.5-14b-grpo"] is not None
+    assert gib["qwen2.5-3b-grpo"] < gib["qwen2.5-14b-grpo"]
     assert planned("schedule", "model.path=nobody/met-before").arms[0].memory_gib is None
 
 

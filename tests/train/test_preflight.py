@@ -73,9 +73,9 @@ def test_what_does_not_fit_a_gpu_is_said_before_the_start() -> None:
     with pytest.raises(UserError, match=r"^GPU memory: a rollout needs 84\.8.*; set rollout.engine.gpu_memory_u"):
         room_warnings("qwen2.5-14b", h100, 8)
     assert room_warnings("qwen2.5-14b", h100, 8, "rollout.engine.gpu_memory_utilization=0.52") == ()
-    [warning] = room_warnings("qwen2.5-3b", h100, 8)  # only a long group does not fit
+    [warning] = room_warnings("qwen2.5-7b", h100, 8)  # only a long group does not fit
     assert warning.endswith("set learner.gradient_checkpointing=true")
-    assert room_warnings("qwen2.5-3b", Room(host=2000, disk=2000, card=139.7, ranks=8), 8) == ()
+    assert room_warnings("qwen2.5-7b", Room(host=2000, disk=2000, card=139.7, ranks=8), 8) == ()
 
 
 def test_disk_and_host_memory_are_checked() -> None:
