@@ -26,7 +26,7 @@ PROCESS_GIB = 1.6
 FRAGMENTATION = {"cpu": 1.3, "cuda": 1.1}
 """Memory that the allocator holds in an update over what is in use. CPU: measured; CUDA: an estimate."""
 STORED_BYTES_A_TOKEN = 12
-"""Of a response on disk: token, log-prob and text, compressed. Measured with SmolLM2."""
+"""Bytes of a stored response per token: token, log-prob and text, compressed. An estimate."""
 LIVE_PARAMETERS, BUCKET = 10**9, 5 * 10**8
 """DeepSpeed's defaults: gathered parameters at ZeRO 3, gradients reduced at once."""
 
@@ -86,7 +86,7 @@ class CardFit:
     cache: float
     """Key-value cache, at least enough for one response of the maximum length."""
     fix: str | None
-    """What to change if it does not fit."""
+    """Settings to change if it does not fit."""
     fails: bool
     """It does not fit even without the parts that are estimates: vLLM would not start."""
 
