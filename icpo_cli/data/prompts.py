@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,19 +35,30 @@ CheckGolds = Callable[[Sequence[Gold]], list[str | None]]
 """Returns what is wrong with each gold answer, or None."""
 
 
-def load_prompts(config: Config, tokenizer: Tokenizer, check_golds: CheckGolds) -> PromptSet:
+Once = Callable[[Sequence[object], Callable[[], Any]], Any]
+"""once(inputs, compute) returns compute(), or its result of an earlier call with equal inputs."""
+
+
+def load_prompts(
+    config: Config, tokenizer: Tokenizer, check_golds: CheckGolds, once: Once = lambda _, compute: compute()
+) -> PromptSet:
     """Load, filter and render the questions. Raises UserError on a faulty source, or where no prompt is left."""
+
+    def checked(golds: Sequence[Gold]) -> list[str | None]:
+        problems: list[str | None] = once(golds, lambda: check_golds(golds))
+        return problems
+
     found = load_questions(config.data.heldout) if config.data.heldout else []
-    found, unusable = _usable(found, "heldout", check_golds)
+    found, unusable = _usable(found, "heldout", checked)
     heldout = list({question.text: question for question in reversed(found)}.values())[::-1]
     heldout_texts = {question.text for question in heldout}
     train = load_questions(config.data.train)
     unusable_train: tuple[str, ...] = ()
     if config.data.train.answer_column is not None:
-        train, unusable_train = _usable(train, "train", check_golds)
+        train, unusable_train = _usable(train, "train", checked)
     unseen = [question for question in train if question.text not in heldout_texts]
-    kept_train = _render(unseen, config, tokenizer)
-    kept_heldout = _render(heldout, config, tokenizer)
+    kept_train = _render(unseen, config, tokenizer, once)
+    kept_heldout = _render(heldout, config, tokenizer, once)
     for name, kept, before in (("train", kept_train, unseen), ("heldout", kept_heldout, heldout)):
         if not kept and (name == "train" or found):
             raise UserError(
@@ -105,9 +117,9 @@ def fingerprint(prompts: Iterable[Prompt]) -> str:
     return digest.hexdigest()
 
 
-def _render(questions: Sequence[Question], config: Config, tokenizer: Tokenizer) -> tuple[Prompt, ...]:
-    template = TEMPLATES[config.data.template]
-    prompts = (
-        Prompt(q.id, q.text, q.gold, tuple(template.render(tokenizer, q.text, config.data.examples))) for q in questions
-    )
+def _render(questions: Sequence[Question], config: Config, tokenizer: Tokenizer, once: Once) -> tuple[Prompt, ...]:
+    render, examples = TEMPLATES[config.data.template].render, config.data.examples
+    inputs = (config.data.template, examples, *(question.text for question in questions))
+    tokens = once(inputs, lambda: [render(tokenizer, question.text, examples) for question in questions])
+    prompts = (Prompt(q.id, q.text, q.gold, tuple(each)) for q, each in zip(questions, tokens, strict=True))
     return tuple(prompt for prompt in prompts if len(prompt.tokens) <= config.rollout.max_prompt_tokens)

@@ -2,12 +2,16 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import platformdirs
 
 from icpo_cli.errors import UserError
 
@@ -85,6 +89,16 @@ def locked(path: Path, *, wait: bool = False, busy: str | None = None) -> Iterat
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def compute_once(key: str, compute: Callable[[], Any]) -> Any:
+    """The result of `compute`, kept in the user's cache as JSON: one process computes it, others wait and read it."""
+    path = Path(platformdirs.user_cache_dir("icpo")) / "data" / f"{key}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_suffix(".lock"), wait=True):
+        if not path.exists():
+            write_text(path, json.dumps(compute()), durable=False)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def existing_parent(path: Path) -> Path:

@@ -1,10 +1,13 @@
 """Check everything that a user can get wrong before an engine starts, and load the inputs of the run."""
 
+import hashlib
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -25,8 +28,11 @@ from icpo_cli.models.sizes import GIB, Architecture, check_cache, check_lengths
 from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
-from icpo_cli.runs.files import existing_parent
+from icpo_cli.runs.files import compute_once, existing_parent
 from icpo_cli.train.check import check
+
+CACHED_FROM = 5000
+"""Number of questions from which their tokens and the checks of their gold answers are cached."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def preflight(config: Config, ranks: int) -> TrainInputs:
     tasks = benchmark_tasks(config, tokenizer)
     verifier = Verifier(config.reward)
     try:
-        prompts = load_prompts(config, tokenizer, verifier.check_golds)
+        prompts = load_prompts(config, tokenizer, verifier.check_golds, partial(_once, _identity(model, verifier)))
         if REWARD_SOURCES[config.reward.source].needs_reference_tokens:
             check_references(prompts, tokenizer, config.rollout, positions)
     except BaseException:
@@ -88,6 +94,24 @@ def preflight(config: Config, ranks: int) -> TrainInputs:
         tasks.append(heldout_task(config, prompts.heldout))
     graded = controlled(prompts, config)
     return TrainInputs(model, tokenizer, graded, tuple(tasks), verifier, unmoved(prompts.train, graded.train), warnings)
+
+
+def _identity(model: Path, verifier: Verifier) -> str:
+    """A hash of everything but the data that decides prompt tokens and checks of gold answers."""
+    digest = hashlib.sha256(verifier.version.encode())
+    for path in sorted(path for path in model.iterdir() if path.suffix in (".json", ".jinja", ".model", ".txt")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _once(identity: str, inputs: Sequence[object], compute: Callable[[], Any]) -> Any:
+    """The result for many inputs is kept in the user's cache: the launcher and every rank check the same data."""
+    if len(inputs) < CACHED_FROM:
+        return compute()
+    digest = hashlib.sha256(identity.encode())
+    for each in inputs:
+        digest.update(repr(each).encode())
+    return compute_once(digest.hexdigest()[:32], compute)
 
 
 def check_room(config: Config, architecture: Architecture, ranks: int, room: Room) -> tuple[str, ...]:

@@ -1,14 +1,16 @@
 """Checks before an engine starts: folders that cannot be written to, gold answers that are shuffled or too long."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from icpo_cli.config.load import load_config
 from icpo_cli.errors import UserError
+from icpo_cli.grading.verifier import Verifier
 from icpo_cli.models.sizes import KNOWN_MODELS
+from icpo_cli.records import Gold
 from icpo_cli.train.preflight import Room, TrainInputs, check_room, preflight
 
 
@@ -89,3 +91,29 @@ def test_disk_and_host_memory_are_checked() -> None:
     assert len(host) == 1 and host[0].startswith("memory may not suffice: up to 245")
     with pytest.raises(UserError, match=r"^memory: optimizer and sampler alone need 192"):
         room_warnings("qwen2.5-14b", Room(host=64, disk=2000, card=None, ranks=1), 1, "rollout.engine.kv_cache_gib=4")
+
+
+def test_many_questions_are_tokenized_and_checked_once(
+    prepare: Callable[..., TrainInputs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checked: list[int] = []
+    check_golds = Verifier.check_golds
+
+    def counted(verifier: Verifier, golds: Sequence[Gold]) -> list[str | None]:
+        checked.append(len(golds))
+        return check_golds(verifier, golds)
+
+    monkeypatch.setattr(Verifier, "check_golds", counted)
+    plain = prepare()
+    settings = [f"model.path={plain.model}", "data.train.size=200"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("icpo_cli.train.preflight.CACHED_FROM", 60)
+    checked.clear()
+    first, again = prepare(*settings), prepare(*settings)
+    assert again.prompts == first.prompts
+    assert checked.count(200) == 1 and len(checked) == 3  # the few held-out questions are not cached
+    assert len(list((tmp_path / "cache" / "icpo" / "data").glob("*.json"))) == 2
+    monkeypatch.setattr(Verifier, "version", "of other rules")
+    assert prepare(*settings).prompts == first.prompts
+    assert checked.count(200) == 2
