@@ -101,11 +101,12 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     cores = sorted(os.sched_getaffinity(0))
     own = cores[local * len(cores) // count : (local + 1) * len(cores) // count] or cores
+    threads = min(len(own), int(os.environ.get("OMP_NUM_THREADS", len(own))))
     variables = {
         "RANK": str(rank),
         "LOCAL_RANK": str(local),
         "LOCAL_WORLD_SIZE": str(count),
-        "OMP_NUM_THREADS": str(len(own)),
+        "OMP_NUM_THREADS": str(threads),
         **group,
     }
     process = subprocess.Popen(

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from icpo_cli.config.schema import LearnerConfig
+from icpo_cli.distributed import Ranks
 from tests.fork_server import ForkServer
 
 pytestmark = pytest.mark.engine
@@ -21,6 +24,7 @@ RESUMED = {
         *((was, (1, "null")) for was in SAVED[1:]),
         *((stage, stage) for stage in SAVED[1:]),
         ((2, "2"), (2, "3")),
+        ((1, "null"), (4, "3")),
     ],
     "bfloat16": [*(((1, "null"), to) for to in SAVED[1:]), *((stage, stage) for stage in SAVED)],
 }
@@ -48,6 +52,7 @@ def load_cases(folder: Path) -> set[Case]:
 CASES: set[Case] = {
     (1, "float32:2:"),
     *((2, f"float32:{stage}:") for stage in (0, 2, 3)),
+    (4, "float32:3:"),
     *((ranks, f"bfloat16:{stage}:") for ranks in (1, 2) for stage in ("null", 2, 3)),
     *((ranks, f"float32:{stage}:{how}") for ranks, stage in FUSED for how in ("", "fused")),
     *((ranks, "float32:3:recomputed") for ranks in (1, 2)),
@@ -63,7 +68,7 @@ def run(
     folder = tmp_path_factory.mktemp("states")
     found: dict[Case, dict[str, Any]] = {}
     for batch in (CASES | save_cases(folder), load_cases(folder)):
-        for ranks in (1, 2):
+        for ranks in (1, 2, 4):
             found |= results(ranks, sorted(case for size, case in batch if size == ranks), lab_model, fork_server)
     return lambda ranks, stage, how="", dtype="float32": found[
         ranks, f"{dtype}:{stage}:{how.replace('=', f'={folder}/{dtype}-')}"
@@ -71,10 +76,12 @@ def run(
 
 
 def results(ranks: int, cases: list[str], model: Path, fork_server: ForkServer) -> dict[Case, dict[str, Any]]:
+    """Results of rank 0. Four ranks are those of two hosts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     place = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    place["LOCAL_WORLD_SIZE"] = str(min(ranks, 2))
     processes = [
         fork_server.start(str(SCRIPT), [str(model), *cases], SCRIPT.parent, {**place, "RANK": rank, "LOCAL_RANK": rank})
         for rank in map(str, range(ranks))
@@ -85,9 +92,9 @@ def results(ranks: int, cases: list[str], model: Path, fork_server: ForkServer) 
     return {(ranks, case): json.loads(line) for case, line in zip(cases, lines, strict=True)}
 
 
-@pytest.mark.parametrize("zero_stage", [0, 2, 3])
-def test_two_ranks_equal_one(run: Callable, zero_stage: int) -> None:
-    one, two = run(1, 2), run(2, zero_stage)
+@pytest.mark.parametrize(("ranks", "zero_stage"), [(2, 0), (2, 2), (2, 3), (4, 3)])
+def test_several_ranks_equal_one(run: Callable, ranks: int, zero_stage: int) -> None:
+    one, two = run(1, 2), run(ranks, zero_stage)
     assert len(one["updates"]) == 2
     for left, right in zip(one["updates"], two["updates"], strict=True):
         for name in ("loss", "policy_loss", "kl", "clip_fraction", "grad_norm"):
@@ -130,6 +137,26 @@ def test_a_state_is_resumed_on_other_ranks_and_stages(run: Callable, dtype: str,
     result = run(*now, f"load={was[0]}-{was[1]}", dtype=dtype)
     within = 0.0 if was == now else {"float32": 1e-5, "bfloat16": 0.004}[dtype]
     assert result["difference"] <= within
+
+
+@pytest.mark.parametrize(
+    ("stage", "hosts", "device", "overlap", "within"),
+    [
+        (1, 1, "cuda", False, 1),
+        (2, 1, "cpu", False, 1),
+        (2, 2, "cuda", True, 1),
+        (3, 1, "cuda", True, 1),
+        (3, 2, "cuda", True, 8),
+    ],
+)
+def test_zero_gathers_weights_within_a_host_and_overlaps_communication(
+    stage: int, hosts: int, device: str, overlap: bool, within: int
+) -> None:
+    from icpo_cli.learner.deepspeed_learner import deepspeed_config
+
+    ranks = Ranks(0, 8 * hosts, 8, torch.device(device))
+    zero = deepspeed_config(LearnerConfig(), stage, torch.bfloat16, ranks)["zero_optimization"]
+    assert (zero["overlap_comm"], zero["zero_hpz_partition_size"]) == (overlap, within)
 
 
 @pytest.mark.parametrize("zero_stage", [0, 2, 3])
