@@ -10,11 +10,11 @@ import json
 import os
 import select
 import shlex
-import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from io import RawIOBase
 from pathlib import Path
@@ -56,13 +56,11 @@ def run_on_hosts(hosts: dict[str, int], arguments: Sequence[str]) -> int:
     size = sum(hosts.values())
     group = {
         "WORLD_SIZE": str(size),
-        "MASTER_ADDR": os.environ.get("MASTER_ADDR", next(iter(hosts))),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR", next(iter(hosts)).rpartition("@")[2]),
         "MASTER_PORT": os.environ.get("MASTER_PORT", str(20000 + os.getpid() % 20000)),
     }
-    connections, first = [], 0
-    for host, count in hosts.items():
-        connections.append(_connect(host, {"count": count, "arguments": [*arguments], "first": first, "group": group}))
-        first += count
+    connections: list[subprocess.Popen[bytes]] = []
+    counts = [*hosts.values()]
 
     def send(number: int) -> None:
         for connection in connections:
@@ -71,6 +69,9 @@ def run_on_hosts(hosts: dict[str, int], arguments: Sequence[str]) -> int:
 
     try:
         with forwarded_signals(send):
+            for index, host in enumerate(hosts):
+                ranks = {"count": counts[index], "first": sum(counts[:index])}
+                connections.append(_connect(host, {**ranks, "arguments": [*arguments], "group": group}))
             failed = wait_for_all(connections, HEARTBEAT_SECONDS, lambda: send(0))
     finally:
         _close(connections)
@@ -99,9 +100,10 @@ def _close(connections: Sequence[subprocess.Popen[bytes]]) -> None:
     """End the input of each connection, upon which the other end terminates its ranks and exits."""
     for connection in connections:
         connection.stdin.close()  # type: ignore[union-attr]
+    deadline = time.monotonic() + GRACE_SECONDS + 2
     for connection in connections:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            connection.wait(GRACE_SECONDS + 2)
+            connection.wait(max(0.1, deadline - time.monotonic()))
     terminate(connections)
 
 
@@ -110,26 +112,31 @@ def main() -> None:
     with open(0, "rb", buffering=0, closefd=False) as connection:
         ranks = json.loads(connection.readline())
         os.environ.update(ranks.pop("environment"))
-        signal.signal(signal.SIGHUP, lambda *_: sys.exit(EXIT_FAILED))
-        threading.Thread(target=_follow, args=(connection,), daemon=True).start()
+        closed = threading.Event()
+        threading.Thread(target=_follow, args=(connection, closed), daemon=True).start()
+
+        def end_if_closed() -> None:
+            if closed.is_set():
+                sys.exit(EXIT_FAILED)
+
         status = EXIT_FAILED
         try:
-            status = run_local_ranks(**ranks)
+            status = run_local_ranks(**ranks, tick=end_if_closed)
         except RunFailed as error:
             print(f"{socket.gethostname()}: {error}", file=sys.stderr)
         finally:
             os._exit(status)  # the thread may be waiting for a byte
 
 
-def _follow(connection: RawIOBase) -> None:
-    """Forward the signals that arrive to this process; SIGHUP if the connection ends or is silent."""
+def _follow(connection: RawIOBase, closed: threading.Event) -> None:
+    """Send the signals that arrive to this process; set `closed` when the connection ends or is silent."""
     while select.select([connection], [], [], LOST_SECONDS)[0]:
         received = connection.read(1)
         if not received:
             break
         if received[0]:
             os.kill(os.getpid(), received[0])
-    os.kill(os.getpid(), signal.SIGHUP)
+    closed.set()
 
 
 if __name__ == "__main__":

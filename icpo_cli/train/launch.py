@@ -68,15 +68,20 @@ def ranks_of_environment() -> int:
 
 
 def run_local_ranks(
-    count: int, arguments: Sequence[str], first: int = 0, group: Mapping[str, str] | None = None
+    count: int,
+    arguments: Sequence[str],
+    first: int = 0,
+    group: Mapping[str, str] | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> int:
     """Start `count` ranks of `icpo train` on this machine, wait for them, and return their exit status.
 
     `first`: the rank of the first; `group`: WORLD_SIZE, MASTER_ADDR and MASTER_PORT if there are ranks on other hosts.
-    Raises RunFailed, naming the rank, when one fails; the other ranks are terminated within GRACE_SECONDS.
+    `tick` is called several times a second while they run. Raises RunFailed, naming the rank, when one fails; the other
+    ranks are terminated within GRACE_SECONDS, also if `tick` raises.
     """
     group = group or {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
-    ranks = [_start(local, count, first + local, group, arguments) for local in range(count)]
+    ranks: list[subprocess.Popen[bytes]] = []
 
     def forward(number: int) -> None:
         for process in ranks:
@@ -84,7 +89,9 @@ def run_local_ranks(
 
     try:
         with forwarded_signals(forward):
-            failed = wait_for_all(ranks, 0.2)
+            for local in range(count):
+                ranks.append(_start(local, count, first + local, group, arguments))
+            failed = wait_for_all(ranks, 0.2, tick)
     finally:
         terminate(ranks)
     if failed is None:
@@ -132,9 +139,7 @@ def forwarded_signals(forward: Callable[[int], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def wait_for_all(
-    processes: Sequence[subprocess.Popen[bytes]], interval: float, tick: Callable[[], None] = lambda: None
-) -> int | None:
+def wait_for_all(processes: Sequence[subprocess.Popen[bytes]], interval: float, tick: Callable[[], None]) -> int | None:
     """Wait until every process has ended, or one has failed; the index of the failed one, or None.
 
     `tick` is called at every `interval` seconds.

@@ -46,7 +46,7 @@ def test_arguments_environment_and_threads_arrive_as_they_are(
     monkeypatch.setenv("PYTHONPATH", f"{folder}:{ROOT}")
     (folder / "sitecustomize.py").write_text(SEEN)
     arguments = ["data.train.params={min_terms: 2, max_terms: 5}", "--dry-run", "--json"]
-    assert run_on_hosts({"one": 1, "two": 2}, arguments) == 0
+    assert run_on_hosts({"me@one": 1, "two": 2}, arguments) == 0
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     ranks = sorted(line["seen"] for line in lines if "seen" in line)
     cores = len(os.sched_getaffinity(0))
