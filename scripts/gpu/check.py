@@ -22,7 +22,7 @@ from scripts.gpu.equality import check_equality
 from scripts.gpu.passes import check_logits, check_pass, check_trl_form, print_profile
 from scripts.gpu.table import Table, seconds
 from scripts.gpu.updates import check_updates
-from scripts.gpu.workload import Device, paper_groups, qwen2
+from scripts.gpu.workload import Device, model_config, paper_groups
 
 
 def main() -> int:
@@ -75,17 +75,21 @@ def measure_peak(table: Table, device: Device) -> float:
 
 def check_sizes(table: Table, device: Device, peak: float, with_profile: bool) -> None:
     small, large = ("tiny", "tiny") if device.tiny else ("1.5B", "7B")
-    policy = check_pass(table, device, peak, small, 3, False, 2048)
+    policy = check_pass(table, device, peak, small, 3, False)
     check_logits(table, device, policy, 64 if device.tiny else 12288)
-    check_trl_form(table, device, policy, paper_groups(3, qwen2(small).vocab_size, device))
+    check_trl_form(table, device, policy, paper_groups(3, model_config(small).vocab_size, device))
     del policy
     with varlen(False):
-        run(table, lambda: check_pass(table, device, peak, f"{large}", 5, True, 2048))
-    policy = check_pass(table, device, peak, large, 5, True, 2048)
-    del policy
-    policy = check_pass(table, device, peak, large, 1, False, 2048)
+        run(table, lambda: check_pass(table, device, peak, large, 5, True))
+    check_pass(table, device, peak, large, 5, True)
+    policy = check_pass(table, device, peak, large, 1, False)
     if with_profile:
-        print_profile(policy, paper_groups(1, qwen2(large).vocab_size, device), device)
+        print_profile(policy, paper_groups(1, model_config(large).vocab_size, device), device)
+    del policy
+    if not device.tiny:
+        run(table, lambda: check_pass(table, device, peak, "Gemma2-2B", 1, True))
+        if torch.cuda.get_device_properties(0).total_memory > 100 * 2**30:
+            run(table, lambda: check_pass(table, device, peak, "14B", 5, True))
 
 
 def varlen(on: bool) -> AbstractContextManager[object]:

@@ -20,7 +20,7 @@ from icpo_cli.models import memory
 from icpo_cli.objective.loss import policy_loss
 from icpo_cli.records import Group, LogProbs, Update
 from scripts.gpu.table import Table, peak_gib, reset_peak, seconds, synchronize
-from scripts.gpu.workload import SHAPES, Device, architecture, draw_groups, paper_groups, policy_of, qwen2
+from scripts.gpu.workload import SHAPES, Device, architecture, draw_groups, model_config, paper_groups, policy_of
 
 Learner = deepspeed_learner.DeepSpeedLearner
 
@@ -31,7 +31,9 @@ def check_updates(table: Table, device: Device, peak: float) -> None:
     groups = draw_groups(count, 20 if device.tiny else 500, 60 if device.tiny else 2000, SHAPES[shape][-1])
     ranks, norms = join("gloo" if device.type == "cpu" else "nccl", device.type, 600), {}
     with tempfile.TemporaryDirectory() as folder:
-        policy_of(qwen2(shape), Device("cpu", device.tiny), torch.bfloat16, 1, False).model.save_pretrained(folder)
+        policy_of(model_config(shape), Device("cpu", device.tiny), torch.bfloat16, 1, False).model.save_pretrained(
+            folder
+        )
         for stage, checkpointing in ((2, False), (3, False), (3, True)):
             config = _config(device, stage, checkpointing, count)
             name = f"{shape}, ZeRO {stage}{', checkpointing' if checkpointing else ''}"
@@ -55,7 +57,7 @@ def _check_speed(table: Table, device: Device, peak: float, ranks: Ranks, checkp
     config = _config(device, 2, checkpointing, 2 * count)
     before = reset_peak()
     with tempfile.TemporaryDirectory() as folder:
-        policy_of(qwen2(shape), device, device.dtype, 1, False).model.save_pretrained(folder)
+        policy_of(model_config(shape), device, device.dtype, 1, False).model.save_pretrained(folder)
         learner = _learner(config, folder, ranks)
     advantage = torch.randn(count, 5, 1, generator=torch.Generator().manual_seed(3))
     took = seconds(lambda: learner.update(groups, lambda indices, old: advantage[indices] * old.mask, None), 2)

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 import torch
-from transformers import AutoModelForCausalLM, PretrainedConfig, Qwen2Config
+from transformers import AutoModelForCausalLM, Gemma2Config, PretrainedConfig, Qwen2Config
 
 from icpo_cli.learner.policy import Policy
 from icpo_cli.models.sizes import Architecture
@@ -29,12 +29,26 @@ SHAPES = {  # hidden, layers, heads, key heads, MLP, tied, vocabulary
     "0.5B": (896, 24, 14, 2, 4864, True, 151936),
     "1.5B": (1536, 28, 12, 2, 8960, True, 151936),
     "7B": (3584, 28, 28, 4, 18944, False, 152064),
+    "14B": (5120, 48, 40, 8, 13824, False, 152064),
     "tiny": (64, 2, 4, 2, 128, True, 512),
 }
 """The shapes of Qwen2.5."""
 
 
-def qwen2(shape: str) -> Qwen2Config:
+def model_config(shape: str) -> PretrainedConfig:
+    """The configuration of Qwen2.5 in one of SHAPES, or of Gemma2-2B."""
+    if shape == "Gemma2-2B":
+        return Gemma2Config(
+            vocab_size=256000,
+            hidden_size=2304,
+            num_hidden_layers=26,
+            num_attention_heads=8,
+            num_key_value_heads=4,
+            head_dim=256,
+            intermediate_size=9216,
+            max_position_embeddings=8192,
+            pad_token_id=0,
+        )
     hidden, layers, heads, key_heads, mlp, tied, vocabulary = SHAPES[shape]
     return Qwen2Config(
         vocab_size=vocabulary,
@@ -50,7 +64,8 @@ def qwen2(shape: str) -> Qwen2Config:
 
 
 def architecture(shape: str) -> Architecture:
-    return Architecture.of(qwen2(shape).to_dict() | {"model_type": "qwen2"})
+    config = model_config(shape)
+    return Architecture.of(config.to_dict() | {"model_type": config.model_type})
 
 
 def policy_of(config: PretrainedConfig, device: Device, dtype: torch.dtype, chunk: int, checkpointing: bool) -> Policy:
