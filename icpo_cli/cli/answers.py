@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from icpo_cli.config.load import nearest
+from icpo_cli.data.sources import json_object
 from icpo_cli.errors import UserError
 from icpo_cli.grading.verifier import Answer
 from icpo_cli.records import AnswerKind, Gold
@@ -31,7 +32,8 @@ def answers_in(name: str, stream: IO[bytes], kind: AnswerKind | None) -> Iterato
     for number, line in enumerate(stream, 1):
         if line.strip():
             place = f"{name}:{number}"
-            yield _answer(place, _columns(place, line), number, kind)
+            # Numbers keep their text: 4.50 is not 4.5, and 1e999 is not infinite.
+            yield _answer(place, json_object(place, line, number=str), number, kind)
 
 
 @contextmanager
@@ -60,21 +62,6 @@ def kind_named(place: str, name: str) -> AnswerKind:
     if name not in kinds:
         raise UserError(f"{place}: unknown kind {_quoted(name)}{nearest(name, kinds)}")
     return AnswerKind(name)
-
-
-def _columns(place: str, line: bytes) -> dict[str, Any]:
-    """The line's columns. Numbers keep their text: 4.50 is not 4.5, and 1e999 is not infinite."""
-    try:
-        columns = json.loads(line.rstrip().decode("utf-8-sig"), parse_int=str, parse_float=str)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{place}: not UTF-8: {error.reason}") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{place}: not valid JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:
-        raise UserError(f"{place}: not valid JSON: nested too deeply") from None
-    if not isinstance(columns, dict):
-        raise UserError(f"{place}: must be a JSON object, not {type(columns).__name__}")
-    return columns
 
 
 def _answer(place: str, columns: dict[str, Any], number: int, kind: AnswerKind | None) -> LabelledAnswer:

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from icpo_cli.report.runs import (
-    RunDifference,
+    Pair,
     RunSummary,
     accuracy_text,
     changed_settings,
@@ -150,25 +150,28 @@ def _print_run(summary: RunSummary, children: Sequence[str], artifacts: Sequence
     )
 
 
-def _print_difference(left: PastRun, right: PastRun, found: RunDifference) -> None:
+def _print_difference(left: PastRun, right: PastRun, found: dict[str, dict[str, Pair]]) -> None:
     """Print the sections in which two runs differ, then the names of those in which they are equal."""
-
     names = tuple(f"{run.id[:ID_LETTERS]} {_short(run.name, run)}" for run in (left, right))
-    tables = {
-        title: to_rich(
-            text_table((title, *names), [(key, _shown(one), _shown(other)) for key, (one, other) in changed.items()])
-        )
-        for title, changed in found.sections.items()
+    both, alone = _metrics(found["metrics"])
+    rows = {
+        title: [(key, *("-" if value is None else value for value in pair)) for key, pair in changed.items()]
+        for title, changed in found.items()
+        if title != "metrics"
     }
-    metrics = [
-        (name, _number(one), _number(other), f"{other - one:+.6g}") for name, (one, other) in found.metrics.items()
-    ]
-    tables["metrics"] = to_rich(text_table(("metrics", *names, RIGHT_LESS_LEFT), metrics, numeric=(RIGHT_LESS_LEFT,)))
-    equal = [title for title, table in tables.items() if not table.row_count]
+    tables = {title: text_table((title, *names), its) for title, its in rows.items()}
+    metrics = [(name, _number(one), _number(other), f"{other - one:+.6g}") for name, (one, other) in both.items()]
+    tables["metrics"] = text_table(("metrics", *names, RIGHT_LESS_LEFT), metrics, numeric=(RIGHT_LESS_LEFT,))
+    equal = [title for title, table in tables.items() if not table.rows]
     notes = [Text(f"equal: {', '.join(equal)}")] if equal else []
-    alone = len(found.left_alone) + len(found.right_alone)
-    notes += [Text(f"{alone} more metrics exist in one run only: --json shows them")] if alone else []
-    _print_sections(*[table for table in tables.values() if table.row_count], *notes)
+    notes += [Text(f"{len(alone)} more metrics exist in one run only: --json shows them")] if alone else []
+    _print_sections(*[to_rich(table) for table in tables.values() if table.rows], *notes)
+
+
+def _metrics(pairs: dict[str, Pair]) -> tuple[dict[str, Pair], dict[str, Pair]]:
+    """The metrics that both runs have, and those that one of them has."""
+    both = {name: pair for name, pair in pairs.items() if None not in pair}
+    return both, {name: pair for name, pair in pairs.items() if name not in both}
 
 
 def _row(summary: RunSummary) -> tuple[str, ...]:
@@ -224,10 +227,6 @@ def _status(run: PastRun) -> str:
     return "stopped" if run.status is Status.STOPPED else run.status.mlflow.lower()
 
 
-def _shown(value: str | None) -> str:
-    return "-" if value is None else value
-
-
 def _number(value: float) -> str:
     return f"{value:.6g}"
 
@@ -263,15 +262,15 @@ def _summary_json(summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def _difference_json(left: PastRun, right: PastRun, found: RunDifference) -> dict[str, Any]:
-    metrics = {name: {"left": a, "right": b, "difference": b - a} for name, (a, b) in found.metrics.items()}
+def _difference_json(left: PastRun, right: PastRun, found: dict[str, dict[str, Pair]]) -> dict[str, Any]:
+    both, alone = _metrics(found["metrics"])
     return {
         "left": left.id,
         "right": right.id,
-        **found.sections,
-        "metrics": metrics,
-        "left_alone": found.left_alone,
-        "right_alone": found.right_alone,
+        **found,
+        "metrics": {name: {"left": a, "right": b, "difference": b - a} for name, (a, b) in both.items()},
+        "left_alone": {name: a for name, (a, _) in alone.items() if a is not None},
+        "right_alone": {name: b for name, (_, b) in alone.items() if b is not None},
     }
 
 

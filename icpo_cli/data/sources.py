@@ -145,21 +145,25 @@ def _file_rows(source: SourceConfig) -> Iterator[PlacedRow]:
 
 
 def _jsonl_rows(path: Path) -> Iterator[PlacedRow]:
-    with path.open(encoding="utf-8") as lines:
-        number = 0
-        try:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield f"{path}:{number}", _json_object(f"{path}:{number}", line)
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}:{number + 1}: not UTF-8: {error.reason}") from None
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield f"{path}:{number}", json_object(f"{path}:{number}", line)
 
 
-def _json_object(place: str, line: str) -> dict[str, Any]:
+def json_object(place: str, line: bytes, number: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """The JSON object in one line of a file. `number`: makes values from numbers, by default int and float.
+
+    Raises UserError, which begins with the place.
+    """
     try:
-        row = json.loads(line)
+        row = json.loads(line.rstrip().decode("utf-8-sig"), parse_int=number, parse_float=number)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place}: not UTF-8: {error.reason}") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{place}: not valid JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise UserError(f"{place}: not valid JSON: nested too deeply") from None
     if not isinstance(row, dict):
         raise UserError(f"{place}: must be a JSON object, not {type(row).__name__}")
     return row

@@ -41,26 +41,22 @@ class ReportFigure:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Training runs that differ in the seed alone: the finished ones, else the newest one."""
-
-    label: str
-    runs: tuple[PastRun, ...]
-    """Newest first."""
-    left_out: int = 0
-    """Older finished runs beyond MAX_SEEDS."""
-
-
-@dataclass(frozen=True)
 class SettingComparison:
-    """Settings with the same model, data and noise, in the tables' order of methods: one set of figures."""
+    """Settings with the same model, data and noise: one set of figures."""
 
     title: str
     """The model, and details that distinguish it from other comparisons."""
     noisy: bool
-    settings: tuple[Setting, ...]
-    left_out: int
-    """Older settings beyond MAX_SETTINGS."""
+    settings: Mapping[str, Sequence[PastRun]]
+    """Training runs that differ in the seed alone, newest first, by label; in the tables' order of methods."""
+    older_settings: int
+    """Settings beyond MAX_SETTINGS, which are left out."""
+    older_seeds: bool
+    """Finished runs of a setting beyond MAX_SEEDS are left out."""
+
+    @property
+    def runs(self) -> list[PastRun]:
+        return [run for its in self.settings.values() for run in its]
 
 
 def comparisons_of(runs: Sequence[PastRun]) -> list[SettingComparison]:
@@ -81,12 +77,17 @@ def comparisons_of(runs: Sequence[PastRun]) -> list[SettingComparison]:
 def _comparison(runs: Sequence[PastRun], title: str) -> SettingComparison:
     seeds = _grouped((_setting(run), run) for run in runs)
     kept = sorted(seeds[:MAX_SETTINGS], key=lambda group: _order(group[0]))
+    shown = [_finished(group) for group in kept]
     labels = _labels([group[0] for group in kept])
+    for index, group in enumerate(shown):
+        if group[0].status is not Status.DONE:
+            labels[index] += f" ({group[0].status.mlflow.lower()})"
     return SettingComparison(
         title=title,
         noisy=_is_noisy(runs[0]),
-        settings=tuple(_shown(label, group) for label, group in zip(labels, kept, strict=True)),
-        left_out=len(seeds) - len(kept),
+        settings={label: group[:MAX_SEEDS] for label, group in zip(labels, shown, strict=True)},
+        older_settings=len(seeds) - len(kept),
+        older_seeds=any(len(group) > MAX_SEEDS for group in shown),
     )
 
 
@@ -107,12 +108,9 @@ def _order(run: PastRun) -> tuple[float, int, str]:
     return names.method_order(f"{run.params['method.name']}:{run.params['method.omega.schedule']}")
 
 
-def _shown(label: str, runs: Sequence[PastRun]) -> Setting:
-    """The finished runs alone, if any: a mean over seeds of different lengths would jump where one of them ends."""
-    done = [run for run in runs if run.status is Status.DONE]
-    if done:
-        return Setting(label, tuple(done[:MAX_SEEDS]), len(done[MAX_SEEDS:]))
-    return Setting(f"{label} ({runs[0].status.mlflow.lower()})", (runs[0],))
+def _finished(runs: Sequence[PastRun]) -> Sequence[PastRun]:
+    """The finished runs, else the newest: a mean over seeds of different lengths would jump where one of them ends."""
+    return [run for run in runs if run.status is Status.DONE] or runs[:1]
 
 
 def _comparison_key(run: PastRun) -> tuple[str, ...]:
@@ -163,8 +161,7 @@ def curve_figures(
     """One or two figures of each comparison. `runs`, newest first: where evaluations of checkpoints are looked for."""
     for number, comparison in enumerate(comparisons, 1):
         yield _accuracy_figure(comparison, number, runs, histories)
-        drawn = (run.id for setting in comparison.settings for run in setting.runs)
-        if any(value > 0 for run_id in drawn for _, value in histories[run_id].get("omega", ())):
+        if any(value > 0 for run in comparison.runs for _, value in histories[run.id].get("omega", ())):
             yield _omega_figure(comparison, number, histories)
 
 
@@ -196,7 +193,7 @@ def _omega_figure(comparison: SettingComparison, number: int, histories: Histori
 
 
 def _panel(curve: Curve, comparison: SettingComparison, histories: Histories) -> Panel:
-    seeds = [(setting.label, [histories[run.id] for run in setting.runs]) for setting in comparison.settings]
+    seeds = [(label, [histories[run.id] for run in runs]) for label, runs in comparison.settings.items()]
     return curve_panel(curve, seeds, _window(comparison, histories))
 
 
@@ -204,8 +201,7 @@ def _with_benchmark_mean(
     comparison: SettingComparison, runs: Sequence[PastRun], histories: Histories
 ) -> tuple[Curve, Histories]:
     """Histories with the mean accuracy over the benchmarks that every run was evaluated on more than once."""
-    shown = [run for setting in comparison.settings for run in setting.runs]
-    scores = {run.id: _scores(run, runs, histories[run.id]) for run in shown}
+    scores = {run.id: _scores(run, runs, histories[run.id]) for run in comparison.runs}
     shared = set.intersection(*(set(its) for its in scores.values()))
     benches = [bench for bench in BENCHMARKS if bench in shared]
     means: dict[str, Mapping[str, Points]] = {}
@@ -235,25 +231,20 @@ def _scores(run: PastRun, runs: Sequence[PastRun], history: Mapping[str, Points]
 
 def _window(comparison: SettingComparison, histories: Histories) -> int:
     """Window of the moving means, the same for all settings."""
-    entropies = [
-        histories[run.id]["entropy"]
-        for setting in comparison.settings
-        for run in setting.runs
-        if "entropy" in histories[run.id]
-    ]
+    entropies = [histories[run.id]["entropy"] for run in comparison.runs if "entropy" in histories[run.id]]
     return window_of(max((points[-1][0] for points in entropies), default=0))
 
 
 def _caption(comparison: SettingComparison, histories: Histories, smoothed: str) -> str:
     window = _window(comparison, histories)
-    seeds = {len(setting.runs) for setting in comparison.settings}
+    seeds = {len(runs) for runs in comparison.settings.values()}
     text = "One run each."
     if max(seeds) > 1:
         text = "Mean over seeds; band: ± one standard error, of two seeds from the lower to the higher."
         text += " Without a band: one run." if 1 in seeds else ""
     text += f" {smoothed}: moving mean over {window} iterations." if window > 1 else ""
-    if any(setting.left_out for setting in comparison.settings):
+    if comparison.older_seeds:
         text += f" At most {MAX_SEEDS} seeds of a setting, the newest."
-    if comparison.left_out:
-        text += f" The newest {len(comparison.settings)} settings; {comparison.left_out} older ones are left out."
+    if comparison.older_settings:
+        text += f" The newest {len(comparison.settings)} settings; {comparison.older_settings} older ones are left out."
     return text

@@ -17,6 +17,7 @@ from icpo_cli.errors import UserError
 from icpo_cli.objective.confidence import CONFIDENCE
 from icpo_cli.objective.methods import Derivation, derive
 from icpo_cli.objective.omega import omega_at
+from icpo_cli.report.responses import DERIVED, REWARDS
 from icpo_cli.report.runs import find_run
 from icpo_cli.runs.checkpoints import iteration_of
 from icpo_cli.runs.parquet import Row, read_rows, read_table
@@ -28,18 +29,9 @@ from icpo_cli.track.read import DEFAULT, open_store
 TOLERANCE = 1e-6
 RUNS = Path(Config().train.output_dir)
 TEXTS = ("question", "gold", "response", "text", "extracted", "verdict", "rule", "reason")
-REWARDS = ("reward_answer", "reward_format", "reward_noise", "reward_overlong", "reward_verif")
-DERIVED = {
-    "reward_verif": "reward",
-    "confidence": "confidence",
-    "preference_score": "preference_score",
-    "bonus": "bonus",
-    "reward_final": "final_reward",
-    "advantage": "advantage",
-    "grpo_advantage": "grpo_advantage",
-}
-"""Columns of the logged values, and the fields of Derivation that are compared with them."""
-COLUMNS = dict.fromkeys((*TEXTS, *REWARDS, *DERIVED, "logprob", "decided"))
+COLUMNS = (*TEXTS, *REWARDS, *DERIVED, "logprob", "decided")
+FIELDS = {"reward_verif": "reward", "reward_final": "final_reward"}
+"""Fields of Derivation for the columns that are called differently."""
 Tables = Mapping[int, Callable[[], Path | None]]
 """Functions that find an iteration's table of responses, which may be on a server."""
 
@@ -91,14 +83,15 @@ def explain_group(run: str, iteration: int, prompt: str | None, store: str | Non
         prompt_id = _prompt(prompts, iteration, prompt)
         indices = [index for index, each in enumerate(prompts) if each == prompt_id]
         size = config.rollout.group_size
-        rows = read_rows(table, list(COLUMNS), indices[:size])
+        rows = read_rows(table, COLUMNS, indices[:size])
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise UserError(f"{table}: cannot be read: {' '.join(str(error).split())[:200]}") from error
     decided = [row for row in responses if row["decided"]]
     batch = _column(decided, "reward_final"), _column(decided, "reward_verif")  # for a baseline over the batch
     omega = omega_at(iteration, config.method, config.train.iterations)
     derivation = _derivation(config, rows, omega, torch.stack(batch))
-    gaps = {name: _gap(getattr(derivation, field), _column(rows, name)) for name, field in DERIVED.items()}
+    derived = {name: getattr(derivation, FIELDS.get(name, name)) for name in ("reward_verif", *DERIVED)}
+    gaps = {name: _gap(values, _column(rows, name)) for name, values in derived.items()}
     return ExplainedGroup(
         run_id, config, iteration, prompt_id, tuple(rows), len(indices) // size, omega, derivation, gaps
     )

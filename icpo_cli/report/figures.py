@@ -1,6 +1,5 @@
 """All figures of a report and their files; here those of responses: log-probabilities, confidence, verdicts."""
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from icpo_cli.figures import Line, Panel, Stack
 from icpo_cli.records import VerdictKind
 from icpo_cli.report import names
 from icpo_cli.report.curves import Histories, ReportFigure, SettingComparison, curve_figures
-from icpo_cli.report.responses import ResponseConfidence, confidences_of
+from icpo_cli.report.responses import Confidences, confidences_of
 from icpo_cli.report.results import PastEvaluation, evaluations_of
 from icpo_cli.track.read import PastRun, RunStore
 
@@ -28,7 +27,7 @@ MIN_RESPONSES_A_POINT, MAX_POINTS = 20, 10
 """Limits of a calibration curve."""
 
 
-Labelled = tuple[str, Sequence[ResponseConfidence]]
+Labelled = tuple[str, Confidences]
 """A run's label and responses."""
 
 
@@ -77,7 +76,7 @@ def response_figures(
                 "Share of the right and of the wrong responses by mean token probability.",
                 [_histogram(source) for source in sources],
             )
-    calibrated = [source for source in (*trained, *evaluated) if len(source[1]) >= 2 * MIN_RESPONSES_A_POINT]
+    calibrated = [source for source in (*trained, *evaluated) if len(source[1]["value"]) >= 2 * MIN_RESPONSES_A_POINT]
     if calibrated:
         yield ReportFigure(
             "calibration",
@@ -107,9 +106,9 @@ def verdict_figure(
 def _trained(comparisons: Sequence[SettingComparison]) -> list[tuple[str, PastRun]]:
     """Newest run of each setting, with its label."""
     return [
-        (f"{comparison.title}: {setting.label}" if len(comparisons) > 1 else setting.label, setting.runs[0])
+        (f"{comparison.title}: {label}" if len(comparisons) > 1 else label, runs[0])
         for comparison in comparisons
-        for setting in comparison.settings
+        for label, runs in comparison.settings.items()
     ]
 
 
@@ -130,7 +129,7 @@ def _sources(store: RunStore, runs: Sequence[tuple[str, PastRun]]) -> list[Label
         if len(found) == PANELS:
             break
         responses = confidences_of(store, run)
-        if np.ptp([response.value for response in responses] or [0.0]) > ROUNDING:
+        if len(responses["value"]) and np.ptp(responses["value"]) > ROUNDING:
             found.append((label, responses))
     return found
 
@@ -139,9 +138,9 @@ def _scatter(source: Labelled) -> Panel:
     label, responses = source
     dots = []
     for kind, look in LOOKS.items():
-        its = [response for response in responses if response.verdict == kind]
-        if its:
-            groups, values = [each.group for each in its], [each.value for each in its]
+        its = responses["verdict"] == kind
+        if its.any():
+            groups, values = responses["group"][its].tolist(), responses["value"][its].tolist()
             dots.append(Line(IN_WORDS[kind], look, groups, values, joined=False))
     return Panel(label, "group", "log-probability", tuple(dots))
 
@@ -149,35 +148,27 @@ def _scatter(source: Labelled) -> Panel:
 def _histogram(source: Labelled) -> Panel:
     """Shares over equal bins, from the lowest probability to 1."""
     label, responses = source
-    probabilities = {
-        kind: np.exp([response.value for response in responses if response.verdict == kind])
-        for kind in (CORRECT, WRONG)
-    }
-    everything = np.concatenate(list(probabilities.values()))
+    found = {kind: np.exp(responses["value"][responses["verdict"] == kind]) for kind in (CORRECT, WRONG)}
+    probabilities = {kind: values for kind, values in found.items() if len(values)}
+    lowest = min((float(values.min()) for values in probabilities.values()), default=0.0)
     lines = []
     for kind, values in probabilities.items():
-        if len(values):
-            counts, edges = np.histogram(values, BINS, (float(everything.min()), 1.0))
-            shares = 100 * counts / len(values)
-            lines.append(Line(IN_WORDS[kind], LOOKS[kind], ((edges[:-1] + edges[1:]) / 2).tolist(), shares.tolist()))
+        counts, edges = np.histogram(values, BINS, (lowest, 1.0))
+        shares = 100 * counts / len(values)
+        lines.append(Line(IN_WORDS[kind], LOOKS[kind], ((edges[:-1] + edges[1:]) / 2).tolist(), shares.tolist()))
     return Panel(label, "mean token probability", "percent of them", tuple(lines), whole_x=False)
 
 
 def _calibration(sources: Sequence[Labelled]) -> Panel:
     lines = []
     for look, (label, responses) in enumerate(sources):
-        ordered = sorted(responses, key=lambda response: response.value)
-        groups = np.array_split(np.arange(len(ordered)), min(MAX_POINTS, len(ordered) // MIN_RESPONSES_A_POINT))
-        x, y, error = [], [], []
-        for group in groups:
-            members = [ordered[index] for index in group]
-            share = sum(member.verdict == CORRECT for member in members) / len(members)
-            x.append(sum(math.exp(member.value) for member in members) / len(members))
-            y.append(100 * share)
-            error.append(100 * math.sqrt(share * (1 - share) / len(members)))
-        low = [each - spread for each, spread in zip(y, error, strict=True)]
-        high = [each + spread for each, spread in zip(y, error, strict=True)]
-        lines.append(Line(label, look, x, y, low, high))
+        order = np.argsort(responses["value"], kind="stable")
+        parts = np.array_split(order, min(MAX_POINTS, len(order) // MIN_RESPONSES_A_POINT))
+        probability = [float(np.exp(responses["value"][part]).mean()) for part in parts]
+        share = np.array([(responses["verdict"][part] == CORRECT).mean() for part in parts])
+        error = np.sqrt(share * (1 - share) / [len(part) for part in parts])
+        y, low, high = ((100 * each).tolist() for each in (share, share - error, share + error))
+        lines.append(Line(label, look, probability, y, low, high))
     return Panel("accuracy by confidence", "mean token probability", "percent right", tuple(lines), whole_x=False)
 
 

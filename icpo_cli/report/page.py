@@ -56,7 +56,7 @@ def write_page(store: RunStore, runs: Sequence[PastRun], tables: Sequence[Docume
     drawn = comparisons[:MAX_COMPARISONS]
     detailed = _detailed(runs, tables, drawn)
     histories = {run.id: store.history(run.id, [*run.metrics]) for run in detailed}
-    lines = {run.id for comparison in drawn for setting in comparison.settings for run in setting.runs}
+    lines = {run.id for comparison in drawn for run in comparison.runs}
     further = {run_id: store.history(run_id, METRICS) for run_id in lines - histories.keys()}
     figures = figures_of(store, runs, drawn, histories | further)
     responses = _responses(store, detailed)
@@ -103,7 +103,7 @@ def _earlier(page: Path) -> set[str]:
 def _detailed(runs: Sequence[PastRun], tables: Sequence[Document], drawn: Sequence[SettingComparison]) -> list[PastRun]:
     """Runs that the page shows in detail: the newest of each line, those of the tables and above them, the newest."""
     by_id = {run.id: run for run in runs}
-    lines = [setting.runs[0].id for comparison in drawn for setting in comparison.settings]
+    lines = [runs[0].id for comparison in drawn for runs in comparison.settings.values()]
     tabled = [run_id for table in tables for run_id in table.run_ids if run_id in by_id]
     above = [parent for run_id in tabled if (parent := by_id[run_id].parent) in by_id]
     wanted = dict.fromkeys([*lines, *tabled, *above, *by_id])

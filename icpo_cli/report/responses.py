@@ -1,10 +1,14 @@
 """Samples of a run's stored responses for a page, spread over iterations or benchmarks, and their confidences."""
 
+import contextlib
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.runs.checkpoints import iteration_of
@@ -18,21 +22,9 @@ RESPONSES_A_RUN = 150
 LONGEST_HEAD, LONGEST_TAIL = 4000, 2000
 """Characters of a text that are shown; the answer is at its end."""
 TEXTS = ("question", "gold", "text", "extracted", "rule", "reason", "verdict", "finish_reason", "prompt_id")
-NUMBERS = (
-    "confidence",
-    "preference_score",
-    "preference_capped",
-    "bonus",
-    "reward_answer",
-    "reward_format",
-    "reward_noise",
-    "reward_verif",
-    "reward_final",
-    "advantage",
-    "grpo_advantage",
-    "entropy_mean",
-    "response",
-)
+REWARDS = ("reward_answer", "reward_format", "reward_noise", "reward_overlong", "reward_verif")
+DERIVED = ("confidence", "preference_score", "bonus", "reward_final", "advantage", "grpo_advantage")
+NUMBERS = (*REWARDS, *DERIVED, "preference_capped", "entropy_mean", "response")
 EVALUATED = ("id", "index", "bench", "mean_prob")
 """Columns of an evaluation's table that an iteration's table lacks."""
 
@@ -48,15 +40,9 @@ class Responses:
     """Left out responses and unreadable files; empty without any."""
 
 
-@dataclass(frozen=True)
-class ResponseConfidence:
-    """Confidence of one response, with its verdict."""
-
-    group: int
-    """Number of its prompt in the batch, from 1."""
-    value: float
-    """Log of the mean token probability."""
-    verdict: str
+Confidences = dict[str, NDArray[Any]]
+"""Of N responses, [N] each: `group`, the number of the prompt in the batch, from 1; `value`, the log of the mean token
+probability; `verdict`."""
 
 
 def responses_of(store: RunStore, run: PastRun) -> Responses | None:
@@ -79,26 +65,25 @@ def responses_of(store: RunStore, run: PastRun) -> Responses | None:
     return Responses(tuple(map(_shown, rows)), "; ".join(notes)) if files else None
 
 
-def confidences_of(store: RunStore, run: PastRun) -> list[ResponseConfidence]:
+def confidences_of(store: RunStore, run: PastRun) -> Confidences:
     """Confidences of all responses of the last readable iteration, or of an evaluation; empty if none are known."""
+    prompt, column = (("prompt_id",), "confidence") if run.kind is Kind.TRAIN else (("bench", "id"), "mean_prob")
+    rows: list[Row] = []
     for file in reversed(_files(store, run)):
-        try:
-            if run.kind is Kind.TRAIN:
-                rows = read_table(file, ["prompt_id", "confidence", "verdict"])
-            else:
-                rows = [
-                    {"prompt_id": (row["bench"], row["id"]), "confidence": _log(row["mean_prob"]), **row}
-                    for row in read_table(file, ["bench", "id", "mean_prob", "verdict"])
-                ]
-        except (OSError, ValueError):  # the run may be writing it: use the one before
-            continue
-        groups = {prompt: number + 1 for number, prompt in enumerate(dict.fromkeys(row["prompt_id"] for row in rows))}
-        return [
-            ResponseConfidence(groups[row["prompt_id"]], row["confidence"], row["verdict"])
-            for row in rows
-            if row["confidence"] is not None and math.isfinite(row["confidence"])
-        ]
-    return []
+        with contextlib.suppress(OSError, ValueError):  # the run may be writing it: use the one before
+            rows = read_table(file, [*prompt, column, "verdict"])
+            break
+    prompts = [tuple(row[name] for name in prompt) for row in rows]
+    numbers = {each: number for number, each in enumerate(dict.fromkeys(prompts), 1)}
+    values = np.array([row[column] for row in rows], dtype=float)
+    if column == "mean_prob":
+        values = np.log(np.where(values > 0, values, np.nan))
+    known = np.isfinite(values)
+    return {
+        "group": np.array([numbers[each] for each in prompts])[known],
+        "value": values[known],
+        "verdict": np.array([row["verdict"] for row in rows])[known],
+    }
 
 
 def spread(count: int, wanted: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from icpo_cli.config.load import flatten, load_config, nearest, preset_names, to_tree
 from icpo_cli.data.benchmarks import BENCHMARKS
@@ -19,8 +20,8 @@ SECTIONS = {"data": "data.", "code": "code.", "packages": "package."}
 """Prefix of the tags in each section of a difference; other tags are OTHER_TAGS."""
 OTHER_TAGS = "facts"
 
-Pair = tuple[str | None, str | None]
-"""Values of two runs; None for a run without one."""
+Pair = tuple[Any, Any]
+"""Values of two runs: texts, or the floats of metrics; None for a run without one."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,6 @@ class RunSummary:
     """Done jobs of a study: 3 of 12."""
     partial: bool = False
     """Whether an evaluation is partial."""
-
-
-@dataclass(frozen=True)
-class RunDifference:
-    """Values in which two runs differ."""
-
-    sections: Mapping[str, Mapping[str, Pair]]
-    """Configuration, data, code, packages, facts."""
-    metrics: Mapping[str, tuple[float, float]]
-    """Latest values of the metrics that both runs have."""
-    left_alone: Mapping[str, float]
-    """Metrics that only the left run has."""
-    right_alone: Mapping[str, float]
 
 
 def find_run(runs: Sequence[PastRun], name: str, option: str) -> PastRun:
@@ -88,19 +76,14 @@ def changed_settings(run: PastRun) -> dict[str, str]:
     return {key: value for key, value in sorted(run.params.items()) if usual.get(key) != value}
 
 
-def difference(left: PastRun, right: PastRun) -> RunDifference:
+def difference(left: PastRun, right: PastRun) -> dict[str, dict[str, Pair]]:
+    """Unequal values by section: configuration, data, code, packages, facts, and the latest metrics."""
     sections: dict[str, dict[str, Pair]] = {"configuration": _unequal(left.params, right.params)}
     sections |= {section: {} for section in (*SECTIONS, OTHER_TAGS)}
     for key, pair in _unequal(left.tags, right.tags).items():
         section = next((name for name, prefix in SECTIONS.items() if key.startswith(prefix)), OTHER_TAGS)
         sections[section][key] = pair
-    pairs = {key: (left.metrics[key], right.metrics[key]) for key in sorted(left.metrics.keys() & right.metrics.keys())}
-    return RunDifference(
-        sections=sections,
-        metrics={key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
-        left_alone={key: value for key, value in left.metrics.items() if key not in right.metrics},
-        right_alone={key: value for key, value in right.metrics.items() if key not in left.metrics},
-    )
+    return {**sections, "metrics": _unequal(left.metrics, right.metrics)}
 
 
 def _named(runs: Sequence[PastRun]) -> str:
@@ -145,6 +128,6 @@ def accuracy_text(accuracy: Mapping[str, float], most: int) -> str:
     return ", ".join(named[:most]) + (f", {left} more" if left > 0 else "")
 
 
-def _unequal(left: Mapping[str, str], right: Mapping[str, str]) -> dict[str, Pair]:
+def _unequal(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Pair]:
     keys = sorted({**left, **right})
     return {key: (left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)}

@@ -56,7 +56,8 @@ def test_seeds_are_one_line_and_settings_one_figure() -> None:
     noisy = "Qwen2.5-7B, noisy rewards"
     assert list(found) == ["Qwen2.5-7B, data anothe", "other", noisy, "Qwen2.5-7B, data f"]
     assert [comparison.noisy for comparison in found.values()] == [False, False, True, False]
-    lines = [(setting.label, [run.id for run in setting.runs]) for setting in found["Qwen2.5-7B, data f"].settings]
+    settings = found["Qwen2.5-7B, data f"].settings
+    lines = [(label, [run.id for run in its]) for label, its in settings.items()]
     assert lines == [
         ("DAPO (running)", ["f"]),
         ("GRPO", ["c"]),
@@ -69,10 +70,10 @@ def test_no_more_settings_and_seeds_than_can_be_told_apart() -> None:
     deltas = [ran(f"d{place}", f"method.delta=0.{place}1") for place in range(9)]
     seeds = [ran(f"s{seed}", f"seed={seed}") for seed in range(12)]
     [comparison] = comparisons_of(newest_first(*deltas, *seeds))
-    assert (len(comparison.settings), comparison.left_out) == (6, 4)
-    [most] = [setting for setting in comparison.settings if len(setting.runs) > 1]
-    assert ([run.id for run in most.runs], most.left_out) == ([f"s{seed}" for seed in range(11, 1, -1)], 2)
-    histories = {run.id: {"entropy": points(1.0)} for setting in comparison.settings for run in setting.runs}
+    assert (len(comparison.settings), comparison.older_settings) == (6, 4)
+    [most] = [its for its in comparison.settings.values() if len(its) > 1]
+    assert comparison.older_seeds and [run.id for run in most] == [f"s{seed}" for seed in range(11, 1, -1)]
+    histories = {run.id: {"entropy": points(1.0)} for run in comparison.runs}
     [figure] = curve_figures([comparison], [], histories)
     assert "At most 10 seeds of a setting, the newest." in figure.caption
     assert "The newest 6 settings; 4 older ones are left out." in figure.caption

@@ -88,7 +88,7 @@ def test_numbers_that_are_none_or_not_finite_are_left_out(tmp_path: Path) -> Non
     assert found is not None
     assert [row.get("confidence") for row in found.rows] == [None, None, pytest.approx(-0.3)]
     assert not any({"bonus", "reward_final", "extracted"} & row.keys() for row in found.rows)
-    assert [each.value for each in confidences_of(store, trained("t"))] == [pytest.approx(-0.3)]
+    assert confidences_of(store, trained("t"))["value"].tolist() == [pytest.approx(-0.3)]
 
 
 def test_files_that_are_half_written_or_gone_are_named_and_passed_over(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_files_that_are_half_written_or_gone_are_named_and_passed_over(tmp_path:
     assert len(found.rows) == 8
     (tmp_path / "iteration-00002.parquet").unlink()
     (tmp_path / "iteration-00002.parquet").symlink_to("nowhere")
-    assert len(confidences_of(store, trained("t"))) == 4  # the first iteration's, the last that can be read
+    assert len(confidences_of(store, trained("t"))["value"]) == 4  # the first iteration's, the last that can be read
     assert responses_of(Stored(), trained("t")) is None
-    assert confidences_of(Stored(), trained("t")) == []
+    assert not len(confidences_of(Stored(), trained("t"))["value"])
 
 
 def test_an_evaluation_shows_some_questions_of_each_benchmark(tmp_path: Path) -> None:
@@ -121,8 +121,7 @@ def test_an_evaluation_shows_some_questions_of_each_benchmark(tmp_path: Path) ->
     assert [row["where"] for row in found.rows].count("aime24") == 72  # 75 // 4 questions of 4
     assert found.rows[0]["confidence"] == pytest.approx(math.log(0.5))
     assert (found.rows[1]["prompt_id"], found.rows[1]["response"]) == ("math500/0", 2)
-    groups = {each.group for each in confidences_of(store, run)}
-    assert groups == set(range(1, 201))
+    assert set(confidences_of(store, run)["group"]) == set(range(1, 201))
 
 
 def test_questions_that_are_to_stay_out_of_sight_are_not_quoted_by_responses(tmp_path: Path) -> None:
