@@ -24,6 +24,7 @@ from icpo_cli.statistics import PairedDifference
 from icpo_cli.tables.document import Table, text_table
 from icpo_cli.tables.formats import plain_table, plain_text
 from icpo_cli.tables.formats import to_csv as csv_text
+from icpo_cli.text import known
 
 HASH_DIGITS = 10
 """Digits of a hash in a table."""
@@ -123,12 +124,12 @@ def to_markdown(result: StudyResult) -> str:
 
 def to_csv(result: StudyResult) -> str:
     """One line per arm, evaluation and measure; numbers are not rounded, unknown ones are empty."""
-    head = [
+    columns = [
         *("arm", "bench", "measure", "jobs", "done", "failed", "mean", "stderr", "stderr_over"),
         *("against", "seeds", "difference", "low", "high", "level", "p_value", "minimum_detectable_effect", "verdict"),
         *(f"seed_{seed}" for seed in result.study.seeds),
     ]
-    return csv_text([head, *(_csv_row(result, key, mean) for key, mean in result.means.items())])
+    return csv_text([_csv_line(result, key, mean) for key, mean in result.means.items()], columns)
 
 
 def input_parity_markdown(result: StudyResult) -> str:
@@ -197,18 +198,20 @@ def _comparison_note(result: StudyResult) -> str:
     return text
 
 
-def _csv_row(result: StudyResult, key: Key, mean: SeedMean) -> list[object]:
-    statuses = Counter(record.status for record in result.jobs if record.job.arm == key[0])
-    jobs = [statuses.total(), statuses[Status.DONE], statuses[Status.FAILED]]
-    row = [*key, *jobs, _plain(mean.mean), _plain(mean.stderr), mean.over, result.against.get(key[0], "")]
+def _csv_line(result: StudyResult, key: Key, mean: SeedMean) -> dict[str, object]:
+    arm, bench, measure = key
+    statuses = Counter(record.status for record in result.jobs if record.job.arm == arm)
+    line: dict[str, object] = {"arm": arm, "bench": bench, "measure": measure}
+    line |= {"jobs": statuses.total(), "done": statuses[Status.DONE], "failed": statuses[Status.FAILED]}
+    line |= {"mean": known(mean.mean), "stderr": known(mean.stderr), "stderr_over": mean.over}
+    line |= {"against": result.against.get(arm), **{f"seed_{seed}": value for seed, value in mean.values.items()}}
     paired = result.comparisons.get(key)
     if paired is None:
-        row += [""] * 8
-    else:
-        numbers = [paired.p_value, paired.minimum_detectable_effect]
-        row += [paired.n, *map(_plain, [paired.difference, *paired.interval, result.level, *numbers])]
-        row += [verdict_of(paired)]
-    return row + [mean.values.get(seed, "") for seed in result.study.seeds]
+        return line
+    low, high = map(known, paired.interval)
+    line |= {"seeds": paired.n, "difference": known(paired.difference), "low": low, "high": high, "level": result.level}
+    line |= {"p_value": known(paired.p_value), "verdict": verdict_of(paired)}
+    return line | {"minimum_detectable_effect": known(paired.minimum_detectable_effect)}
 
 
 def _seeds(records: Sequence[JobRecord]) -> str:
@@ -244,7 +247,3 @@ def _mean(mean: SeedMean) -> str:
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.1f}"
-
-
-def _plain(value: float) -> object:
-    return "" if math.isnan(value) else value

@@ -1,10 +1,11 @@
 """The paper's Tables 1 to 4: rows in groups, scores with marks, best and second of each column, and the raw numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
 
 from icpo_cli.report.layouts import LAYOUTS, TableLayout, heading, in_order
-from icpo_cli.report.results import COLUMNS, MEANS, TITLES, EvalRow, ModelVariant, Score, Versions
+from icpo_cli.report.results import MEANS, TITLES, EvalRow, ModelVariant, Score, Versions
 from icpo_cli.report.select import Selection
 from icpo_cli.tables.document import PARTIAL_MARK, Cell, Column, Document, Highlight, Table, footnote_mark
 from icpo_cli.text import known, number
@@ -93,9 +94,8 @@ def number_text(value: float) -> str:
     return number(value, f".{DIGITS}f", NOTHING)
 
 
-def variant_json(variant: ModelVariant) -> dict[str, str]:
-    names = ("family", "model", "method", "setting", "verifier", "apart")
-    return {name: getattr(variant, name) for name in names}
+def variant_json(variant: ModelVariant) -> dict[str, object]:
+    return {name: value for name, value in asdict(variant).items() if name != "source"}
 
 
 def score_json(score: Score, mean: bool) -> dict[str, object]:
@@ -107,6 +107,17 @@ def score_json(score: Score, mean: bool) -> dict[str, object]:
     }
     if not mean:
         found |= {"n": score.n, "k": score.k, "run": score.run_id, "grader": score.grader, "data": score.data}
+    return found
+
+
+def flat(values: Mapping[str, object]) -> dict[str, object]:
+    """Values of a JSON object as columns of a CSV: ci95 becomes ci95_low and ci95_high, True becomes true."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, list):
+            found |= {f"{name}_{end}": bound for end, bound in zip(("low", "high"), value, strict=True)}
+        else:
+            found[name] = str(value).lower() if isinstance(value, bool) else value
     return found
 
 
@@ -196,23 +207,15 @@ def _row_json(row: EvalRow, highlights: Highlights, layout: TableLayout, version
     return {**variant_json(row.variant), "group": layout.group(row.variant), "cells": cells}
 
 
-def _lines(rows: Sequence[EvalRow], columns: Sequence[str]) -> list[tuple[object, ...]]:
-    """CSV rows, which `--against FILE.csv` reads: names, accuracies, then the facts of each score."""
+def _lines(rows: Sequence[EvalRow], columns: Sequence[str]) -> list[dict[str, object]]:
+    """CSV lines, which `--against FILE.csv` reads: names, accuracies, then the facts of each score."""
     facts = [(column, fact) for column in columns for fact in (MEAN_COLUMNS if column in MEANS else SCORE_COLUMNS)]
-    head = ("family", "model", "method", "setting", "verifier", "printed_as", *columns)
-    lines: list[tuple[object, ...]] = [(*head, *(f"{column}_{fact}" for column, fact in facts))]
+    lines = []
     for row in rows:
-        variant = row.variant
-        values = {column: _facts(score) for column in COLUMNS if (score := row.score(column)) is not None}
-        names = (variant.family, variant.model, variant.method, variant.setting, variant.verifier, row.title)
-        accuracies = (values.get(column, {}).get("avg_at_k", "") for column in columns)
-        lines.append((*names, *accuracies, *(values.get(column, {}).get(fact, "") for column, fact in facts)))
+        names = {name: value for name, value in variant_json(row.variant).items() if name != "apart"}
+        scores = {column: row.score(column) for column in columns}
+        values = {column: flat(score_json(score, mean=False)) if score else {} for column, score in scores.items()}
+        accuracies = {column: values[column].get("avg_at_k") for column in columns}
+        more = {f"{column}_{fact}": values[column].get(fact) for column, fact in facts}
+        lines.append({**names, "printed_as": row.title, **accuracies, **more})
     return lines
-
-
-def _facts(score: Score) -> dict[str, object]:
-    """Values by the suffixes of the CSV columns."""
-    low, high = score.ci95
-    facts = score_json(score, mean=False)
-    facts |= {"ci95_low": known(low), "ci95_high": known(high), "partial": str(score.partial).lower()}
-    return {name: "" if value is None else value for name, value in facts.items()}

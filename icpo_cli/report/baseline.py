@@ -8,6 +8,7 @@ from itertools import groupby
 from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
 from icpo_cli.report.accuracy_table import (
     NOTHING,
+    flat,
     footnotes_of,
     marks_of,
     number_text,
@@ -25,12 +26,9 @@ from icpo_cli.text import known
 EQUAL, NO_INTERVAL = "cannot be told apart", "no interval"
 MINUS = "\N{MINUS SIGN}"
 NAMES = ("Table", "Model", "Method", "Verifier")
-BASELINE_COLUMNS = ("table", "model", "method", "setting", "bench", "printed", "theirs")
-OUR_COLUMNS = (
-    *("ours_row", "ours", "stderr", "ci95_low", "ci95_high", "partial"),
-    *("difference", "difference_ci95_low", "difference_ci95_high", "minimum_detectable_effect", "verdict"),
-)
-"""Columns of the CSV, after BASELINE_COLUMNS."""
+OURS = {"stderr", "ci95_low", "ci95_high", "partial"}
+"""Columns of the CSV with facts of our score."""
+DIFFERENCE = {"difference", "difference_ci95", "minimum_detectable_effect", "verdict"}
 EXPLANATION = (
     "Interval: 95 % interval of ours, over questions. Difference: ours minus theirs, in percentage points. Detectable: "
     "the minimum detectable effect, which is the true difference that so many questions of this spread show at the 5 % "
@@ -256,25 +254,22 @@ def _difference_json(each: BaselineDifference) -> dict[str, object]:
     }
 
 
-def _lines(baseline: Sequence[EvalRow], found: Sequence[BaselineDifference]) -> list[tuple[object, ...]]:
-    """CSV rows: one for each number of the baseline and each of ours that it is compared with."""
-    lines: list[tuple[object, ...]] = [(*BASELINE_COLUMNS, *OUR_COLUMNS)]
+def _lines(baseline: Sequence[EvalRow], found: Sequence[BaselineDifference]) -> list[dict[str, object]]:
+    """CSV lines: one for each number of the baseline and each of ours that it is compared with."""
+    lines: list[dict[str, object]] = []
     for their in baseline:
         variant = their.variant
+        names = {"table": their.table, "model": variant.model, "method": variant.method, "setting": variant.setting}
         for column in COLUMNS:
             score, printed = their.score(column), their.printed.get(column, "")
-            if score is None and not printed:
-                continue
-            names = (their.table, variant.model, variant.method, variant.setting)
-            numbers = (column, printed, "" if score is None else score.avg_at_k)
-            compared = [each for each in found if each.theirs is their and each.column == column]
-            ours = [_our_values(each) for each in compared] or [("",) * len(OUR_COLUMNS)]
-            lines += [(*names, *numbers, *values) for values in ours]
-    return lines
+            compared = [_our_values(each) for each in found if each.theirs is their and each.column == column]
+            if score is not None or printed:
+                number = {"bench": column, "printed": printed, "theirs": None if score is None else score.avg_at_k}
+                lines += [{**names, **number, **ours} for ours in compared or [{}]]
+    return [dict.fromkeys(column for line in lines for column in line) | line for line in lines]
 
 
-def _our_values(each: BaselineDifference) -> tuple[object, ...]:
-    score = each.our_score
-    numbers = (score.avg_at_k, score.stderr, *score.ci95, each.value, *each.ci95, each.minimum_detectable_effect)
-    values = ["" if math.isnan(value) else value for value in numbers]
-    return (each.ours.title, *values[:4], str(score.partial).lower(), *values[4:], each.verdict)
+def _our_values(each: BaselineDifference) -> dict[str, object]:
+    score = {name: value for name, value in flat(score_json(each.our_score, mean=True)).items() if name in OURS}
+    difference = {name: value for name, value in _difference_json(each).items() if name in DIFFERENCE}
+    return {"ours_row": each.ours.title, "ours": each.our_score.avg_at_k, **score, **flat(difference)}

@@ -41,7 +41,7 @@ class Responses:
 
 
 Confidences = dict[str, NDArray[Any]]
-"""Of N responses, [N] each: `group`, the number of the prompt in the batch, from 1; `value`, the log of the mean token
+"""Arrays over N responses: `group`, the number of the prompt in the batch, from 1; `value`, the log of the mean token
 probability; `verdict`."""
 
 

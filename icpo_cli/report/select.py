@@ -40,16 +40,13 @@ KEYS = ("family", "model", "method", "setting", "verifier", "run")
 
 @dataclass(frozen=True)
 class RequestedRow:
-    """One row of --rows; None for values that its runs give."""
+    """One row of --rows."""
 
     location: str
     """File and row number, for messages."""
     runs: tuple[str, ...]
-    family: str | None = None
-    model: str | None = None
-    method: str | None = None
-    setting: str | None = None
-    verifier: str | None = None
+    names: Mapping[str, str]
+    """Values of the other KEYS; those that are absent are taken from the runs."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ def _read_row(location: str, row: Any) -> RequestedRow:
     verifiers = list(names.VERIFIERS)
     if row.get("verifier", "none") not in verifiers:
         raise UserError(f"{location}: verifier: unknown '{row['verifier']}'{nearest(row['verifier'], verifiers)}")
-    return RequestedRow(location, tuple(runs), **{key: row.get(key) for key in KEYS if key != "run"})
+    return RequestedRow(location, tuple(runs), {key: value for key, value in row.items() if key != "run"})
 
 
 def _filtered(evaluations: Sequence[PastEvaluation], request: ReportRequest) -> list[PastEvaluation]:
@@ -221,7 +218,7 @@ def _evaluations_under(run: PastRun, found: Sequence[PastEvaluation], option: st
     if not itself and not under:
         elsewhere = "; its own result: icpo runs show, and --out DIR" if run.kind is Kind.STUDY else ""
         raise UserError(
-            f"{option} {run.id[:ID_LETTERS]} ({run.name}): has no finished evaluation among those asked for{elsewhere}"
+            f"{option} {run.id[:ID_LETTERS]} ({run.name}): has no finished evaluation among those selected{elsewhere}"
         )
     return itself or under
 
@@ -231,14 +228,15 @@ def _requested_row(row: RequestedRow, runs: Sequence[PastRun], found: Sequence[P
     requested = [find_run(runs, name, row.location) for name in row.runs]
     evaluations = [each for run in requested for each in _evaluations_under(run, found, row.location)]
     own = evaluations[0].variant
-    model = row.model or own.model
-    variant = ModelVariant(
-        family=row.family or (names.family(model) if row.model else own.family),
-        model=model,
-        method=row.method or own.method,
-        setting=own.setting if row.setting is None and row.method is None else row.setting or "",
-        verifier=row.verifier or own.verifier,
-    )
+    usual = {
+        "family": names.family(row.names["model"]) if row.names.get("model") else own.family,
+        "model": own.model,
+        "method": own.method,
+        "setting": "" if "method" in row.names else own.setting,
+        "verifier": own.verifier,
+    }
+    given = {key: value for key, value in row.names.items() if value or key == "setting"}
+    variant = ModelVariant(**{**usual, **given})
     return EvalRow(variant, _newest_scores(sorted(evaluations, key=lambda each: each.run.start_ms, reverse=True)))
 
 
@@ -282,8 +280,8 @@ def _several_runs(rows: Sequence[EvalRow], evaluations: Sequence[Sequence[PastEv
         return []
     more = f"; ... ({len(texts):,} rows in all)" if len(texts) > ROWS_NAMED else ""
     return [
-        "Several training runs of a row were evaluated: the newest whole evaluation of each benchmark is shown, "
-        f"named runs stand side by side. {'; '.join(texts[:ROWS_NAMED])}{more}."
+        "Rows with several evaluated training runs show the newest complete evaluation of each benchmark; name runs to "
+        f"get a row for each. {'; '.join(texts[:ROWS_NAMED])}{more}."
     ]
 
 
@@ -297,4 +295,4 @@ def _temperatures(selection: Selection, evaluations: Sequence[PastEvaluation]) -
     if len(temperatures) < 2:
         return []
     groups = (f"{value} ({', '.join(ids[:ROWS_NAMED])})" for value, ids in sorted(temperatures.items()))
-    return [f"Not all responses were drawn at one temperature: {'; '.join(groups)}."]
+    return [f"Responses were sampled at different temperatures: {'; '.join(groups)}."]

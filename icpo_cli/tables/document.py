@@ -75,8 +75,8 @@ class Document:
     notes: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     """For JSON: numbers unrounded, null if not known."""
-    lines: tuple[tuple[object, ...], ...] = ()
-    """For CSV, with the header first: numbers unrounded, empty if not known."""
+    lines: tuple[Mapping[str, object], ...] = ()
+    """For CSV, all with the same columns: numbers unrounded, None if not known."""
 
     @property
     def run_ids(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -190,10 +190,12 @@ def policy_hash(source: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
-def to_csv(rows: Iterable[Sequence[object]]) -> str:
-    """CSV text of rows, the header row first; numbers are not rounded."""
+def to_csv(lines: Sequence[Mapping[str, object]], columns: Sequence[str] = ()) -> str:
+    """CSV text with those columns, by default the first line's; numbers are not rounded, None is empty."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    writer = csv.DictWriter(text, columns or list(lines[0] if lines else ()), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
     return text.getvalue()
 
 

@@ -32,7 +32,7 @@ def test_several_training_runs_of_one_row_are_said() -> None:
     runs += [evaluated("one", {"gpqa": 30.0}, parent="a" * 32), evaluated("two", {"aime24": 9.0}, parent="b" * 32)]
     selection = select(runs, ReportRequest())
     assert chosen(selection) == {"Qwen2.5-7B ICPO": {"aime24": "two", "gpqa": "one"}}
-    assert "Several training runs" in selection.notes[0]
+    assert "several evaluated training runs" in selection.notes[0]
     assert "Qwen2.5-7B ICPO: aaaaaaaa and bbbbbbbb of 2 runs." in selection.notes[0]
 
 
@@ -41,7 +41,7 @@ def test_greedy_and_sampled_responses_are_told_apart() -> None:
     runs += [evaluated("b", {"gpqa": 31.0}, model="Qwen2.5-3B", temperature="0.0")]
     assert select(runs[:1], ReportRequest()).notes == ()
     assert select(runs, ReportRequest()).notes == (
-        "Not all responses were drawn at one temperature: 0.0 (b); 1.0 (a).",
+        "Responses were sampled at different temperatures: 0.0 (b); 1.0 (a).",
     )
 
 
