@@ -96,7 +96,7 @@ def _speed(metrics: Mapping[str, float]) -> str:
     texts = {
         "tokens_per_second/device": "{:,.0f} tokens/s/device",
         "mfu/update": "MFU {:.0%}",
-        "seconds/rollout_wait": "wait {:.1f} s",
+        "seconds/rollout_wait": "rollout wait {:.1f} s",
         "seconds/rollout_tail": "tail {:.1f} s",
         "padding_share": "padding {:.0%}",
     }

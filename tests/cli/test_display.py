@@ -18,7 +18,7 @@ METRICS = {
     "padding_share": 0.125,
     **{f"seconds/{name}": 2.0 for name in ("rollout", "reward", "logprobs", "update", "sync")},
 }
-SPEED = "1,234 tokens/s/device  MFU 41%  wait 0.5 s  tail 1.5 s  padding 12%"
+SPEED = "1,234 tokens/s/device  MFU 41%  rollout wait 0.5 s  tail 1.5 s  padding 12%"
 EVALUATION = EvalResult("heldout", "held-out accuracy", 120, 1, 33.3, 4.2)
 
 
