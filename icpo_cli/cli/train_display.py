@@ -85,7 +85,7 @@ class TrainProgress:
             Text(f"iteration {iteration}/{self._iterations}  {phase}   eta {self._eta}"),
             curves,
             Text(f"seconds  {seconds}"),
-            Text(f"speed    {_speed(self._metrics)}"),
+            Text(_speed(self._metrics)),
             *[Text(line) for line in self._evaluations[-4:]],
         ]
         return Panel(Group(*lines), title=Text(f"icpo train · {printable(self._name)}"), title_align="left")
