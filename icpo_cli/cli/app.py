@@ -15,6 +15,7 @@ COMMANDS = {
     "explain": ("explain:explain", "Derive a group's advantages, step by step."),
     "grade": ("grade:grade", "Grade responses, and show the rule that decided."),
     "ui": ("ui:ui", "Open MLflow's web interface on the store."),
+    "doctor": ("doctor:doctor", "Check this machine before a run."),
     "runs": ("runs:app", "List past runs, show one, compare two."),
     "model": ("model:app", "Models that icpo can build."),
     "config": ("config:app", "Print and compare resolved configurations."),

@@ -17,14 +17,14 @@ from icpo_cli.cli.streams import Streams
 from icpo_cli.config.load import load_training, to_tree, to_yaml
 from icpo_cli.config.schema import Config
 from icpo_cli.device import gpus
-from icpo_cli.errors import EndedAtOnce, UserError
+from icpo_cli.errors import EndedAtOnce, RunFailed, UserError
 from icpo_cli.models.memory import ALWAYS, IN_AN_UPDATE, OF_THE_SAMPLER, peak_gib
 from icpo_cli.runs.files import existing_parent
 from icpo_cli.runs.run_dir import RunDir
-from icpo_cli.text import duration
+from icpo_cli.text import duration, printable
 from icpo_cli.train.check import check
 from icpo_cli.train.hosts import read_hostfile, run_on_hosts
-from icpo_cli.train.launch import adopt_slurm, ranks_of_environment, run_local_ranks
+from icpo_cli.train.launch import adopt_slurm, is_first_rank, ranks_of_environment, run_local_ranks
 from icpo_cli.train.plan import TrainPlan, estimate, past_runs, plan
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def train(
     make_first(config.model)
     child_arguments = sys.argv[2:]
     if hosts:
-        raise typer.Exit(run_on_hosts(hosts, _without(child_arguments, "--hostfile")))
+        raise typer.Exit(run_on_hosts(hosts, without_option(child_arguments, "--hostfile")))
     if nproc is not None and nproc > 1:
         from icpo_cli.train.preflight import preflight
 
         preflight(config, ranks).verifier.close()
-        raise typer.Exit(run_local_ranks(nproc, _without(child_arguments, "--nproc")))
+        raise typer.Exit(run_local_ranks(nproc, without_option(child_arguments, "--nproc")))
     _run_here(config, resumed, as_json)
 
 
@@ -88,9 +88,12 @@ def _run_here(config: Config, resumed: RunDir | None, as_json: bool) -> None:
         try:
             with streams.failures_logged(_rank_prefix()):
                 outcome = _train(config, resumed, streams, views)
+        except RunFailed:
+            _say_what_to_check(config, streams)
+            raise
         except EndedAtOnce as ended:
             raise EndedAtOnce(ended.signal, _stopped_at_once(streams)) from ended
-    if _is_first_rank():
+    if is_first_rank():
         _report(config, outcome, as_json)
     if outcome.stopped_by:
         raise typer.Exit(128 + outcome.stopped_by)
@@ -111,20 +114,24 @@ def _train(config: Config, resumed: RunDir | None, streams: Streams, views: Exit
     return run_training(config, prepared, resumed, watch)
 
 
+def _say_what_to_check(config: Config, streams: Streams) -> None:
+    from icpo_cli.cli.doctor import first_problem
+
+    problem = first_problem(config) if is_first_rank() else None
+    if problem is not None:
+        print(f"icpo doctor: {printable(problem)}", file=streams.err, flush=True)
+
+
 def _stopped_at_once(streams: Streams) -> str:
     text = "stopped at once: the current iteration is lost, saved checkpoints are kept"
     return f"{text}; resume with: icpo train --resume {streams.path.parent.name}" if streams.path else text
 
 
-def _is_first_rank() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _rank_prefix() -> str:
-    return "" if _is_first_rank() else f"rank {os.environ['RANK']}: "
+    return "" if is_first_rank() else f"rank {os.environ['RANK']}: "
 
 
-def _without(arguments: list[str], option: str) -> list[str]:
+def without_option(arguments: list[str], option: str) -> list[str]:
     """The command line without one option and its value."""
     kept, skip = [], False
     for argument in arguments:

@@ -59,6 +59,19 @@ class MlflowStore:
         if found is None:
             raise UserError(f"track.parent: {run_id}: no such run in {uri or DEFAULT}")
 
+    @staticmethod
+    def check(uri: str | None, experiment: str) -> str:
+        """Text on a store that can be used; writes a tag of the experiment if that exists. Raises UserError."""
+        if uri is None and not Path(DEFAULT).exists():
+            return f"{DEFAULT} will be created in {Path.cwd()}"
+        with _usable(uri):
+            client = MlflowClient(_tracking_uri(uri))
+            found = client.get_experiment_by_name(experiment)
+            if found is None:
+                return f"{uri or DEFAULT} was read; experiment {experiment} does not exist yet, so nothing was written"
+            client.set_experiment_tag(found.experiment_id, "icpo.doctor", "checked")
+            return f"{uri or DEFAULT} was read and written"
+
     @classmethod
     def open(cls, uri: str | None, run_id: str) -> "MlflowStore":
         """Open an existing run and set its status to running. Raises UserError."""

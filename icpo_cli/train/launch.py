@@ -67,14 +67,19 @@ def ranks_of_environment() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_first_rank() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
 def run_local_ranks(
     count: int,
     arguments: Sequence[str],
     first: int = 0,
     group: Mapping[str, str] | None = None,
     tick: Callable[[], None] = lambda: None,
+    command: str = "train",
 ) -> int:
-    """Start `count` ranks of `icpo train` on this machine, wait for them, and return their exit status.
+    """Start `count` ranks of a command on this machine, wait for them, and return their exit status.
 
     `first`: the rank of the first; `group`: WORLD_SIZE, MASTER_ADDR and MASTER_PORT if there are ranks on other hosts.
     `tick` is called several times a second while they run. Raises RunFailed, naming the rank, when one fails; the other
@@ -90,7 +95,7 @@ def run_local_ranks(
     try:
         with forwarded_signals(forward):
             for local in range(count):
-                ranks.append(_start(local, count, first + local, group, arguments))
+                ranks.append(_start(local, count, first + local, group, [command, *arguments]))
             failed = wait_for_all(ranks, 0.2, tick)
     finally:
         terminate(ranks)
@@ -117,7 +122,7 @@ def _start(
         **group,
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "icpo_cli", "train", *arguments],
+        [sys.executable, "-m", "icpo_cli", *arguments],
         env={**os.environ, **variables},
         # Ctrl-C reaches this process alone, which forwards it to each rank once.
         start_new_session=True,

@@ -79,7 +79,7 @@ def preflight(config: Config, ranks: int) -> TrainInputs:
     cuda = device_profile(config).type == "cuda"
     if not cuda:
         check_cache(config, architecture)
-    warnings = check_room(config, architecture, ranks, _room(config, ranks, cuda))
+    warnings = check_room(config, architecture, ranks, room_here(config, ranks, cuda))
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     tasks = benchmark_tasks(config, tokenizer)
     verifier = Verifier(config.reward)
@@ -156,7 +156,7 @@ def check_room(config: Config, architecture: Architecture, ranks: int, room: Roo
     return tuple(warnings)
 
 
-def _room(config: Config, ranks: int, cuda: bool) -> Room:
+def room_here(config: Config, ranks: int, cuda: bool) -> Room:
     """The host that this process runs on."""
     devices = torch.cuda.device_count() if cuda else ranks
     device = int(os.environ.get("LOCAL_RANK", "0")) % devices
