@@ -1,89 +1,57 @@
-"""Bracket matching in LaTeX text, and splitting outside all brackets."""
+"""Tokens of TeX, bracket matching, and splitting outside all brackets. Every function is linear in its text."""
 
 import re
-from collections.abc import Iterator
 
-BRACE = re.compile("[{}]")
+TOKEN = re.compile(r"\\(?:[A-Za-z]+|.|$)|[A-Za-z]+|\d+|\s+|.", re.DOTALL)
+BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+PAIRS = {"(": ")", "[": "]", "{": "}"}
+OPEN = frozenset(("(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil", r"\begin"))
+CLOSE = frozenset((")", "]", "}", r"\}", r"\rangle", r"\rfloor", r"\rceil", r"\end"))
+HIDDEN = "\x03"
 
 
-def matching(text: str, start: int, pair: str = "{}") -> int:
+def matching(text: str, start: int) -> int:
     """Index of the bracket that closes the one at `start`, or -1."""
-    depth = 0
-    for index in range(start, len(text)):
-        if text[index] == "\\":
-            continue
-        if text[index] == pair[0] and not _escaped(text, index):
-            depth += 1
-        elif text[index] == pair[1] and not _escaped(text, index):
-            depth -= 1
-            if depth == 0:
-                return index
+    opening, depth = text[start], 0
+    for found in TOKEN.finditer(text, start):
+        depth += (found[0] == opening) - (found[0] == PAIRS[opening])
+        if depth == 0:
+            return found.start()
     return -1
 
 
 def closings(text: str) -> dict[int, int]:
     """{index of an opening brace: index of its closing brace}, in one pass."""
-    pairs, open_braces = {}, []
+    pairs, opened = {}, []
     for found in BRACE.finditer(text):
-        if _escaped(text, found.start()):
-            continue
         if found[0] == "{":
-            open_braces.append(found.start())
-        elif open_braces:
-            pairs[open_braces.pop()] = found.start()
+            opened.append(found.start())
+        elif found[0] == "}" and opened:
+            pairs[opened.pop()] = found.start()
     return pairs
 
 
 def balanced(text: str) -> bool:
     """Whether every brace has a partner."""
-    depth = 0
-    for index, char in enumerate(text):
-        if char in "{}" and not _escaped(text, index):
-            depth += 1 if char == "{" else -1
-            if depth < 0:
-                return False
-    return depth == 0
+    braces = [brace for brace in BRACE.findall(text) if brace in "{}"]
+    return braces.count("{") == braces.count("}") == len(closings(text))
 
 
-def depth_of(text: str) -> int:
-    """Maximum nesting depth of brackets of any kind."""
-    depth = deepest = 0
-    for char in text:
-        if char in "([{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in ")]}":
-            depth -= 1
-    return deepest
+def masked(text: str) -> str:
+    r"""The text with HIDDEN for every character in brackets, \{ and \langle included, and for the brackets."""
+    depth, parts = 0, []
+    for token in TOKEN.findall(text):
+        closes = token in CLOSE
+        depth += token in OPEN
+        parts.append(HIDDEN * len(token) if depth or closes else token)
+        depth = max(0, depth - closes)
+    return "".join(parts)
 
 
-def split_top(text: str, pattern: re.Pattern[str]) -> list[str]:
-    """Split at the matches of `pattern` outside all brackets and LaTeX groups."""
+def split(text: str, pattern: re.Pattern[str]) -> list[str]:
+    """Split at the matches of `pattern` outside all brackets."""
     parts, start = [], 0
-    for match in top_level(text, pattern):
-        parts.append(text[start : match.start()])
-        start = match.end()
-    return [part.strip() for part in [*parts, text[start:]]]
-
-
-def top_level(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Matches of `pattern` outside all brackets."""
-    levels, depth = [], 0
-    for index, char in enumerate(text):
-        escaped = _escaped(text, index)
-        if char in "([{" and not (escaped and char != "{"):
-            depth += 1
-        levels.append(depth)
-        if char in ")]}" and not (escaped and char != "}"):
-            depth = max(0, depth - 1)
-    for match in pattern.finditer(text):
-        if match.start() < match.end() and levels[match.start()] == 0:
-            yield match
-
-
-def _escaped(text: str, index: int) -> bool:
-    """Preceded by an odd number of backslashes."""
-    count = 0
-    while index > count and text[index - count - 1] == "\\":
-        count += 1
-    return count % 2 == 1
+    for found in pattern.finditer(masked(text)):
+        parts.append(text[start : found.start()].strip())
+        start = found.end()
+    return [*parts, text[start:].strip()]

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from icpo_cli.grading.rules.notation import canonical
+from icpo_cli.grading.rules.tex import canonical
 from icpo_cli.grading.rules.words import phrase, same_text
 from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind
 

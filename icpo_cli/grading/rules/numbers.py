@@ -26,7 +26,7 @@ TENS = {
     word: 10 * value
     for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
 }
-SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 PARTS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
 PARTS |= {"eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100, "thousandth": 1000}
 
@@ -37,11 +37,13 @@ class Number:
 
     value: Fraction
     quantum: Fraction | None = None
-    """One unit in the last written digit; None for an exact form (a fraction, a root, a word)."""
+    """One unit in the last written digit; None for an exact form (a fraction, a root, a power of ten, a word)."""
     digits: int = 0
     """Written significant digits; 0 for an exact form."""
     whole: bool = False
-    """Written without a decimal point or power of ten."""
+    """An integer, written without a decimal point or power of ten."""
+    rational: bool = True
+    """The value is exact; else it is that of a closed form to more than 100 digits."""
 
 
 def literal(text: str) -> Number | None:
@@ -50,7 +52,9 @@ def literal(text: str) -> Number | None:
     if not text or len(text) > MAX_CHARS or not text.isascii():
         return None
     if found := POWER_OF_TEN.fullmatch(text):
-        return _number(found["sign"], "1", int(found["ten"]), whole=False)
+        ten = int(found["ten"])
+        value = Fraction(10) ** ten if abs(ten) <= MAX_EXPONENT else None
+        return None if value is None else Number(-value if found["sign"] == "-" else value, whole=ten >= 0)
     found = LITERAL.fullmatch(text)
     if not found or (found["mantissa"] is None):
         return None
@@ -114,9 +118,10 @@ def _words(words: list[str]) -> Fraction | None:
 def near_enough(gold: Number, answer: Number) -> bool:
     """Whether two numbers are equal, or one is a rounding of the other.
 
-    A decimal gold equals every more precise number that rounds to it, within 1 % (0.53 and 10/19); one of five digits
-    or more also equals the number that it truncates. An exact gold, or one with more digits than the answer, equals
-    its own rounding to three digits or more. An integer gold equals only itself, up to float error.
+    Exact forms are equal only if their values are. A decimal gold equals every more precise number that rounds to it,
+    within 1 % (0.53 and 10/19); one of five digits or more also equals the number that it truncates. An exact gold
+    that is no integer, or a gold with more digits than the answer, equals its own rounding to three digits or more.
+    An integer gold equals only itself.
     """
     if gold.value == answer.value:
         return True
@@ -124,12 +129,17 @@ def near_enough(gold: Number, answer: Number) -> bool:
         return False
     gap = abs(gold.value - answer.value)
     share = gap / abs(gold.value)
-    exact = gold.quantum is None or answer.quantum is None
-    if (exact and share < Fraction(1, 10**12)) or (gold.whole and not answer.whole and share < Fraction(1, 10**9)):
-        return True  # float error of a conversion or a closed form
-    return not gold.whole and (_gold_rounded(gold, answer, gap, share) or _answer_rounded(gold, answer, gap, share))
+    if share < NOISE and not (gold.rational and answer.rational):
+        return True
+    return (
+        (gold.quantum or answer.quantum) is not None
+        and not gold.whole
+        and (_gold_rounded(gold, answer, gap, share) or _answer_rounded(gold, answer, gap, share))
+    )
 
 
+NOISE = Fraction(1, 10**90)
+"""Relative error of the value of a closed form."""
 SLACK = 1 + Fraction(1, 10**9)
 """Tolerance for exactly half a unit in the last digit."""
 

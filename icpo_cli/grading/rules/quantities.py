@@ -3,24 +3,21 @@
 import re
 from fractions import Fraction
 
-from icpo_cli.grading.rules import symbolic, units
+from icpo_cli.grading.rules import units
+from icpo_cli.grading.rules.arithmetic import TooLarge
+from icpo_cli.grading.rules.brackets import split
 from icpo_cli.grading.rules.numbers import SCALES, Number, in_words, literal, near_enough
-from icpo_cli.grading.rules.symbolic import TooLarge, Unreadable
+from icpo_cli.grading.rules.values import value_of
 
-PI = Fraction("3.14159265358979323846264338327950288419716939937510582097")
-
-REPEATING = re.compile(
-    r"([+-]?\d*)\.(\d*?)"
-    r"(?:\\overline\{?(\d+)\}?|\((\d+)\)|(\d+?)\5{1,}\s*\\ldots|\\dot\{?(\d)\}?|(\d+) repeating)"
-)
+REPEATING = re.compile(r"([+-]?\d*)\.(\d*?)(?:\((\d+)\)|(\d+?)\4{1,} *\\ldots|(\d+) repeating)")
 SPREAD_IN_DIGITS = re.compile(r"([+-]?\d+(?:\.(\d+))?)\((\d+)\)")
 """98.0(1) means 98.0 +- 0.1."""
-SPREAD = re.compile(r"\(?\s*([+-]?\d[\d.]*)\s*(?:\\pm|\+/-|\+-)\s*(\d[\d.]*)\s*\)?\s*([A-Za-z\\^{}].*)?")
-SCALED = re.compile(rf"([+-]?[\d.,]+)\s*({'|'.join(SCALES)})")
-ANNOTATED = re.compile(r"([a-z -]+?|[\d.,]+)\s*\((.+)\)")
-RATIO = re.compile(r"(\d+(?:\.\d+)?|[a-z-]+)\s*(?::|\bto\b)\s*(\d+(?:\.\d+)?|[a-z-]+)")
-CLOSED_FORM = re.compile(r"[^A-Za-z]*(?:(?:\\[A-Za-z]+|e|i)[^A-Za-z]*)*")
-"""Digits, signs, commands and the constants e and i: no letter that could be a variable."""
+SPREAD = re.compile(r"\(? *([+-]?\d[\d.]*) *(?:\\pm|\+/-|\+-) *(\d[\d.]*) *\)? *([A-Za-z\\^{}].*)?")
+SCALED = re.compile(rf"([+-]?[\d.,]+) *({'|'.join(SCALES)})")
+ANNOTATED = re.compile(r"([a-z -]+?|[\d.,]+) *\((.+)\)")
+CLOCK = re.compile(r"\d{1,2}:[0-5]\d")
+NO_NUMBER = re.compile(r"%|\\\$|[$€£¥¢']|(?<![A-Za-z\\])[A-DF-Zabcdfghj-z]")
+"""Signs of units, and letters that are not the constants e and i."""
 
 BASES = {word: base for base, word in enumerate("two three four five six seven eight nine ten".split(), start=2)}
 BASES |= {"twelve": 12, "sixteen": 16, "binary": 2, "octal": 8, "hexadecimal": 16}
@@ -63,9 +60,9 @@ def quantity_of(text: str) -> tuple[Number, str] | None:
     parts = units.split_unit(text)
     if parts is None:
         return None
-    value, unit = re.sub(r"(?<=\d)\s+10\s*\^", r" \\times 10^", parts[0]), parts[1]
-    if power := re.match(r"10\s*\^\s*\{?([+-]?\d+)\}?\s*", unit):  # 2.6 $10^{-10} \mathrm{~N}$
-        value, unit = rf"{value} \times 10^{{{power[1]}}}", unit[power.end() :]
+    value, unit = re.sub(r"(?<=\d) +10\^", r" \\times 10^", parts[0]), parts[1]
+    if power := re.match(r"(10\^\{[+-]?\d+\}) *", unit):  # 2.6 $10^{-10} \mathrm{~N}$
+        value, unit = rf"{value} \times {power[1]}", unit[power.end() :]
     number = number_of(value)
     return None if number is None else (number, unit)
 
@@ -81,9 +78,9 @@ def float_of(text: str) -> tuple[float, str] | None:
 
 def based_value(text: str) -> int | None:
     """The value of 52_8, (52)_{eight} or 52 (base 8); None for a number without a base."""
-    text = re.sub(r"\s*\(?\s*(?:in )?base[\s-]*(\w+)\s*\)?$", r"_{\1}", text.replace(" _", "_"))
-    text = re.sub(r"\s+in (octal|binary|hexadecimal)$", r"_{\1}", text)
-    found = re.fullmatch(r"\(?([0-9A-Fa-f]{1,64})\)?_\{?\s*(\d{1,2}|[a-z]+)\s*\}?", text)
+    text = re.sub(r" *\(? *(?:in )?base[ -]*(\w+) *\)?$|_\{? *\{?base *(\w+)\}?$", r"_{\1\2}", text.replace(" _", "_"))
+    text = re.sub(r" +in (octal|binary|hexadecimal)$", r"_{\1}", text)
+    found = re.fullmatch(r"\(?([0-9A-Fa-f]{1,64})\)?_\{ *(\d{1,2}|[a-z]+) *\}", text)
     if not found:
         return None
     base = int(found[2]) if found[2].isdigit() else BASES.get(found[2], 0)
@@ -97,30 +94,37 @@ def _same_measured(gold: str, answer: str) -> bool | None:
     left, right = quantity_of(gold), quantity_of(answer)
     if left is None or right is None:
         return None
-    (expected, expected_unit), (actual, actual_unit) = left, right
-    if not expected_unit and not actual_unit:
+    (expected, unit), (actual, actual_unit) = left, right
+    if bool(unit) != bool(actual_unit):
+        return _same_without_unit(gold, answer, left, right)
+    if unit == actual_unit:
         return near_enough(expected, actual)
-    if not expected_unit or not actual_unit:
-        return _same_without_unit((gold, expected, expected_unit), (answer, actual, actual_unit))
-    scale = units.factor(actual_unit, expected_unit)
-    if scale is not None:
-        return near_enough(expected, _times(actual, scale))
-    known = units.is_unit(expected_unit) and units.is_unit(actual_unit)
-    return not known and units.same_noun(expected_unit, actual_unit) and near_enough(expected, actual)
+    converted = units.converted(actual.value, actual_unit, unit)
+    if converted is not None:
+        scale = converted / actual.value if actual.value else Fraction(1)
+        quantum = None if actual.quantum is None else actual.quantum * abs(scale)
+        moved = Number(converted, quantum, actual.digits, rational=actual.rational)
+        return near_enough(expected, moved) or abs(converted - expected.value) <= FLOAT * abs(expected.value)
+    known = units.is_unit(unit) and units.is_unit(actual_unit)
+    return not known and units.same_noun(unit, actual_unit) and near_enough(expected, actual)
 
 
-def _same_without_unit(gold: tuple[str, Number, str], answer: tuple[str, Number, str]) -> bool:
+FLOAT = Fraction(1, 10**11)
+"""Relative error of pint's conversion factors."""
+
+
+def _same_without_unit(gold: str, answer: str, left: tuple[Number, str], right: tuple[Number, str]) -> bool:
     """Compare when one side has no unit: the other's may be omitted; percent and degrees may also be converted."""
-    (gold_text, expected, expected_unit), (answer_text, actual, actual_unit) = gold, answer
-    if units.is_degree(expected_unit) and r"\pi" in answer_text:
-        return near_enough(expected, _times(actual, 180 / PI))
-    if units.is_degree(actual_unit) and r"\pi" in gold_text:
-        return near_enough(_times(expected, 180 / PI), actual)
+    (expected, unit), (actual, actual_unit) = left, right
+    if units.is_degree(unit) and r"\pi" in answer:
+        return near_enough(expected, _times(actual, DEGREES))
+    if units.is_degree(actual_unit) and r"\pi" in gold:
+        return near_enough(_times(expected, DEGREES), actual)
     if units.is_percent(actual_unit):
         return near_enough(expected, _times(actual, Fraction(1, 100)))
-    if units.is_percent(expected_unit):
+    if units.is_percent(unit):
         return near_enough(expected, actual) or near_enough(_times(expected, Fraction(1, 100)), actual)
-    return units.may_be_dropped(expected_unit or actual_unit) and near_enough(expected, actual)
+    return units.may_be_dropped(unit or actual_unit) and near_enough(expected, actual)
 
 
 def _same_spread(gold: str, answer: str) -> bool | None:
@@ -143,36 +147,46 @@ def _centre_and_spread(text: str) -> tuple[str, str] | None:
 
 def _same_ratio(gold: str, answer: str) -> bool | None:
     """Compare 3:2 with 3/2 or 6:4; None if neither is a ratio, or one is not a number."""
+    if CLOCK.fullmatch(gold) and CLOCK.fullmatch(answer):
+        return gold == answer
     left, right = _ratio(gold), _ratio(answer)
     if left is None and right is None:
         return None
-    left, right = left or number_of(gold), right or number_of(answer)
-    return None if left is None or right is None else near_enough(left, right)
+    if left is None or right is None:
+        ratio, other = left or right, number_of(answer if right is None else gold)
+        return None if other is None or ratio is None or len(ratio) > 1 else near_enough(Number(ratio[0]), other)
+    return left == right
 
 
-def _ratio(text: str) -> Number | None:
-    found = RATIO.fullmatch(text)
-    top, bottom = (number_of(found[1]), number_of(found[2])) if found else (None, None)
-    return Number(top.value / bottom.value) if top and bottom and bottom.value else None
+def _ratio(text: str) -> list[Fraction] | None:
+    """The parts of a ratio divided by its last."""
+    parts = [number_of(part) for part in split(text, re.compile(r":|\bto\b"))] if ":" in text or " to " in text else []
+    values = [part.value for part in parts if part is not None]
+    return [value / values[-1] for value in values[:-1]] if len(values) == len(parts) > 1 and values[-1] else None
 
 
 def _closed_form(text: str) -> Number | None:
-    if re.search(r"%|\\circ|\\\$|[$€£¥¢]", text) or not re.search(r"\d|\\pi|(?<![A-Za-z])e(?![A-Za-z])", text):
+    if NO_NUMBER.search(text):
         return None
-    if not CLOSED_FORM.fullmatch(text) and not re.search(r"\\(?:sum|prod|int)", text):
+    value = value_of(text)
+    if value is None or abs(value.imag) > 1e-20 or not abs(value) < 10**400:
         return None
-    try:
-        value = symbolic.value_of(text)
-    except Unreadable:
-        return None
-    if value is None or not symbolic.is_real(value) or not abs(value.real) < 10**30:
-        return None
-    exact = symbolic.as_fraction(value.real)
+    rational = isinstance(value, Fraction)
+    exact = (
+        value
+        if rational
+        else Fraction(int(value.real.man)) * Fraction(2) ** value.real.exp * (-1 if value.real < 0 else 1)
+    )
     written = [digits.replace(".", "").lstrip("0") for digits in re.findall(r"\d*\.\d+", text)]
     if not written:
-        return Number(exact)
+        return Number(exact, whole=exact.denominator == 1, rational=rational)
     fewest = max(1, min(map(len, written)))
-    return Number(exact, abs(exact) * Fraction(10) ** -fewest, fewest)
+    return Number(exact, abs(exact) * Fraction(10) ** -fewest, fewest, rational=rational)
+
+
+DEGREES = 180 / Fraction(
+    "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534"
+)
 
 
 def _repeating(integer: str, plain: str, period: str) -> Fraction:
@@ -185,4 +199,4 @@ def _repeating(integer: str, plain: str, period: str) -> Fraction:
 
 def _times(number: Number, scale: Fraction) -> Number:
     quantum = None if number.quantum is None else number.quantum * abs(scale)
-    return Number(number.value * scale, quantum, number.digits, number.whole and scale == 1)
+    return Number(number.value * scale, quantum, number.digits, number.whole and scale == 1, number.rational)

@@ -7,7 +7,7 @@ import math
 
 from icpo_cli.grading.extraction import auto, every_box, tagged
 from icpo_cli.grading.rules import strict
-from icpo_cli.grading.rules.notation import canonical
+from icpo_cli.grading.rules.tex import canonical
 from icpo_cli.grading.rules.words import phrase
 from icpo_cli.records import AnswerKind, Gold, RuleName, Verdict, VerdictKind
 

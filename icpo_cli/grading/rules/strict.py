@@ -6,9 +6,9 @@ from functools import lru_cache
 
 from icpo_cli.grading.rules.brackets import balanced
 from icpo_cli.grading.rules.letters import letters_verdict, option_of, unlettered
-from icpo_cli.grading.rules.notation import canonical
 from icpo_cli.grading.rules.numbers import in_words, literal, near_enough
-from icpo_cli.grading.rules.words import NO, YES, phrase, plain, same_text, truth_of
+from icpo_cli.grading.rules.tex import canonical
+from icpo_cli.grading.rules.words import NO, WORD, YES, phrase, plain, same_text, truth_of
 from icpo_cli.records import AnswerKind, Gold, RuleName, Verdict, VerdictKind
 
 MAX_ANSWER_CHARS = 2000
@@ -37,7 +37,8 @@ def kind_of(gold: Gold) -> AnswerKind:
     letters = re.findall("[A-H]", bare)
     if re.fullmatch(r"\(?[A-H]\)?(?:\s*(?:,|and|&)?\s*\(?[A-H]\)?)+", bare) and letters == sorted(set(letters)):
         return AnswerKind.LIST
-    return AnswerKind.MATH if re.search(r"[\d\\^=+*/<>(){}\[\]|]", text) or len(text) <= 2 else AnswerKind.TEXT
+    mathematics = re.search(r"[\d\\^=+*/<>(){}\[\]|]", text) or not WORD.search(text)
+    return AnswerKind.MATH if mathematics else AnswerKind.TEXT
 
 
 @lru_cache(maxsize=4096)
@@ -96,20 +97,32 @@ def quick(gold: Gold, answer: str) -> Verdict | None:
 
 def thorough(gold: Gold, answer: str) -> Verdict:
     """The verdict where `quick` gives none. May take long or use all memory: run it in the sandbox."""
-    # The symbolic libraries take a second to import; only workers import them.
-    from icpo_cli.grading.rules.equivalence import EquivalenceCheck, is_too_large
+    # pint and mpmath take long to import; only workers import them.
+    from icpo_cli.grading.rules.arithmetic import TooLarge
+    from icpo_cli.grading.rules.equivalence import same
 
     if not balanced(answer):
         return _wrong(answer, RuleName.BRACES, "has unbalanced braces")
-    comparison = EquivalenceCheck()
-    for reference in (gold.answer, *gold.aliases):
-        if comparison.same(reference, answer, gold.ordered):
-            return _correct(answer, comparison.why, f"equal to the gold answer as {comparison.why}")
-    if comparison.too_large and is_too_large(gold.answer):
-        return Verdict(VerdictKind.ERROR, answer, RuleName.LIMITS, "the gold answer is too large to evaluate")
-    if comparison.too_large:
+    try:
+        for reference in (gold.answer, *gold.aliases):
+            if why := same(reference, answer, gold.ordered):
+                return _correct(answer, why, f"equal to the gold answer as {why}")
+    except TooLarge:
+        if _is_too_large(gold.answer):
+            return Verdict(VerdictKind.ERROR, answer, RuleName.LIMITS, "the gold answer is too large to evaluate")
         return _wrong(answer, RuleName.LIMITS, "too large to evaluate, which the gold answer is not")
     return _wrong(answer, RuleName(kind_of(gold)), "not equal to the gold answer under any reading")
+
+
+def _is_too_large(text: str) -> bool:
+    from icpo_cli.grading.rules.arithmetic import TooLarge
+    from icpo_cli.grading.rules.values import value_of
+
+    try:
+        value_of(canonical(text))
+    except TooLarge:
+        return True
+    return False
 
 
 def readable(gold: Gold) -> bool:

@@ -7,7 +7,7 @@ import math
 import re
 
 from icpo_cli.grading.rules import strict
-from icpo_cli.grading.rules.notation import canonical
+from icpo_cli.grading.rules.tex import canonical
 from icpo_cli.grading.rules.words import plain
 from icpo_cli.records import AnswerKind, Gold, RuleName, Verdict, VerdictKind
 

@@ -1,4 +1,4 @@
-"""Units of numbers: splitting them off, and conversion factors (pint)."""
+"""Units of numbers: splitting them off, and conversion (pint)."""
 
 import re
 from fractions import Fraction
@@ -40,7 +40,28 @@ SPELLINGS = {
     for spelling in spellings.split()
 }
 """Spellings of units that pint does not know, or mistakes for another."""
-TIME_OR_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?")
+PINT_SYNTAX = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\^\{\\circ\} *([CF])(?![a-z])|(?<![A-Za-z])degrees? +([CF])(?:elsius|ahrenheit)?\b", r" deg\1\2 "),
+        (r"\^\{\\circ\} *K(?![a-z])", " kelvin "),
+        (r"\^\{\\circ\}", " degree "),
+        (r"\\mu *", "µ"),
+        (r"\\Omega", " ohm "),
+        (r"\\AA|Å", "angstrom"),
+        (r"\\(?:cdot|times)", "*"),
+        (r"\\", ""),
+        (r"\bper\b", "/"),
+        (r"\b([kMGmnp]) +ohm", r"\1ohm"),
+        (r"\b(?:square|sq\.?) +([A-Za-z]+)|([A-Za-z]+) +squared", r"\1\2**2"),
+        (r"\b(?:cubic|cu\.?) +([A-Za-z]+)|([A-Za-z]+) +cubed", r"\1\2**3"),
+        (r"(?<=[A-Za-z])([23])(?!\d)", r"**\1"),
+        (r" ?\^\{([+-]?\d+)\}", r"**\1"),
+        (r"(?<=[a-z])-(?=[a-z])", "*"),
+    )
+)
+"""Rewrites of a unit for pint, in order."""
+AMOUNT = re.compile(r"(\d+(?:\.\d+)?) *([A-Za-z]+)\.?")
 NOT_UNITS = frozenset(
     """
     or and not no none never plus minus less more greater than least most to between into if when where is are
@@ -48,9 +69,11 @@ NOT_UNITS = frozenset(
     """.split()
 )
 """Words after a number that change its meaning."""
-TAIL = re.compile(
-    r"(?:\\(?:mu|Omega|circ|cdot|times|%|AA|ohm)|[A-Za-zµÅ%°¢]|\^\{?[+-]?\d+\}?|\^\{\\circ\}|[*/()·. -])+"
-)
+TAIL = re.compile(r"(?:\\(?:mu|Omega|circ|cdot|times|%|AA|ohm)|[^\W\d_]|[%¢]|\^\{(?:[+-]?\d+|\\circ)\}|[*/(). -])+")
+ANGLE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)[^a-z]*\^\{\\circ\}$")
+"""Degrees that are the argument of a function."""
+CONTINUED = re.compile(r"\^(?!\{\\circ\})|\\cdot|\\times|[eE][+-]?\d|[*/)]")
+"""What belongs to the number before it: an exponent or a product."""
 FACTORS = ("i", "j", "e", "x", "y", "n", "k")
 """Letters that after a number are a factor, not a unit."""
 MAX_UNIT_CHARS = 60
@@ -58,35 +81,34 @@ MAX_UNIT_CHARS = 60
 
 def split_unit(text: str) -> tuple[str, str] | None:
     """Split a canonical text into value and unit, both not empty; None if it has no unit."""
-    text = re.sub(r"^(-?\s*)(?:US)?\s*(USD|EUR|GBP|INR|JPY)\s*(?=[\d.])", lambda m: f"{CODES[m[2]]}{m[1]}", text)
+    text = re.sub(r"^(-? *)(?:US)? *(USD|EUR|GBP|INR|JPY) *(?=[\d.])", lambda m: f"{CODES[m[2]]}{m[1]}", text)
     for sign, name in CURRENCY.items():
         if text.replace("-", "", 1).lstrip().startswith(sign):
-            value = text.replace(sign, "", 1).strip()
-            return (split_unit(value) or (value, ""))[0], name
+            bare = text.replace(sign, "", 1).strip()
+            value, words = split_unit(bare) or (bare, "")
+            return value, name if words in ("", name, f"{name}s") else f"{name} {words}"
         if text.endswith(sign):
             return text[: -len(sign)].strip(), name
-    for match in re.finditer(r"(?<=[\d})!.])\s*(?=[A-Za-zµÅ%°¢\\^])|(?<=\\pi)\s+(?=[A-Za-z%])", text):
-        value, unit = text[: match.start()].strip(), text[match.end() :].strip()
-        if not value or len(unit) > MAX_UNIT_CHARS or not TAIL.fullmatch(unit) or unit in FACTORS or _continues(unit):
-            continue
-        if "%" in unit and not is_percent(unit):
-            continue
-        spaced = match.start() < match.end()  # 12 apples, but not 5abc
-        if spaced or is_percent(unit) or is_degree(unit) or is_unit(unit):
+    if ANGLE.search(text):
+        return None
+    for found in re.finditer(r"(?<=[\d})!.]) *(?=[^\W\d_]|[%¢\\^])|(?<=\\pi) +(?=[A-Za-z%])", text):
+        value, unit = text[: found.start()].strip(), text[found.end() :].strip()
+        spaced = found.start() < found.end()  # 12 apples, but not 5abc
+        if value and _may_be_unit(unit) and (spaced or is_percent(unit) or is_degree(unit) or is_unit(unit)):
             return value, unit
-    words = text.rpartition(" ")
-    while words[0]:
-        if in_words(words[0]) is not None and words[2].isalpha() and words[2] not in NOT_UNITS:
-            return words[0], text[len(words[0]) :].strip()
-        words = words[0].rpartition(" ")
+    parts = text.split(" ")
+    for count in range(len(parts) - 1, 0, -1):
+        if parts[count].isalpha() and parts[count] not in NOT_UNITS and in_words(" ".join(parts[:count])) is not None:
+            return " ".join(parts[:count]), " ".join(parts[count:])
     return None
 
 
-def _continues(unit: str) -> bool:
-    """Whether the tail belongs to the number: an exponent, a product, or words that change its meaning."""
-    if re.match(r"\^(?!\{\\circ\})|\\cdot|\\times|[eE][+-]?\d|[*/)]", unit):
-        return True
-    return any(word.lower() in NOT_UNITS for word in re.findall(r"[A-Za-z]+", unit) if word != "in")
+def _may_be_unit(unit: str) -> bool:
+    """Whether a tail can be a unit: not an exponent, a factor, or words that change the number's meaning."""
+    if len(unit) > MAX_UNIT_CHARS or not TAIL.fullmatch(unit) or unit in FACTORS or CONTINUED.match(unit):
+        return False
+    words = {word.lower() for word in re.findall("[A-Za-z]+", unit)}
+    return not words & NOT_UNITS and ("%" not in unit or is_percent(unit))
 
 
 def is_percent(unit: str) -> bool:
@@ -94,12 +116,12 @@ def is_percent(unit: str) -> bool:
 
 
 def is_degree(unit: str) -> bool:
-    return unit.replace(" ", "").lower() in (r"^{\circ}", "degree", "degrees", "deg", "°")
+    return unit.replace(" ", "").lower() in (r"^{\circ}", "degree", "degrees", "deg")
 
 
 def may_be_dropped(unit: str) -> bool:
     """Whether the text is a unit or a noun (12 apples), not a factor (3i, 2e)."""
-    return is_unit(unit) or re.search(r"[A-Za-z]{3}", unit) is not None
+    return is_unit(unit) or re.search(r"[A-Za-z]{3}|[^\W\d_](?<![A-Za-z])", unit) is not None
 
 
 def is_unit(unit: str) -> bool:
@@ -107,16 +129,18 @@ def is_unit(unit: str) -> bool:
     return _parsed(unit) is not None
 
 
-def factor(source: str, target: str) -> Fraction | None:
-    """Factor from `source` to `target`; None for different dimensions or unknown units."""
+def converted(value: Fraction, source: str, target: str) -> Fraction | None:
+    """The value in another unit, temperatures with their offset; None for different dimensions or unknown units."""
     left, right = _parsed(source), _parsed(target)
     if left is None or right is None or left.dimensionality != right.dimensionality:
         return None
     if left == right:
-        return Fraction(1)
+        return value
     try:
+        offset = bool({left, right} & {_registry().degC, _registry().degF})
+        amount = _registry().Quantity(float(value) if offset else 1.0, left).to(right).magnitude
         # Conversion factors are floats; their last digits are noise.
-        return Fraction(f"{_registry().Quantity(1.0, left).to(right).magnitude:.12g}")
+        return Fraction(f"{amount:.12g}") * (1 if offset else value)
     except (pint.PintError, ArithmeticError, ValueError):
         return None
 
@@ -125,30 +149,26 @@ def same_noun(left: str, right: str) -> bool:
     """Whether two units unknown to pint are equal up to case, spaces and plural."""
 
     def bare(unit: str) -> str:
-        return "".join(word.lower().rstrip("s") for word in re.findall(r"[A-Za-z]+|\d+", unit))
+        return "".join(word.lower().rstrip("s") for word in re.findall(r"[^\W\d_]+|\d+", unit))
 
     return bare(left) == bare(right)
 
 
 def compound(text: str) -> tuple[Number, str] | None:
-    """The sum of 6 hours 24 minutes, 1h48m or 5 ft 3 in, in the unit of the first part."""
-    parts = TIME_OR_LENGTH.findall(text)
-    rest = re.sub(r"\band\b|[,\s]", "", TIME_OR_LENGTH.sub("", text))
-    if len(parts) < 2 or rest:
+    """The sum of 6 hours 24 minutes, 1h48m, 5 ft 3 in or 30 degrees 15', in the unit of the first part."""
+    text = re.sub(r"(\d+)\^\{\\circ\} ?(\d+)'(?!')", r"\1 degree \2 arcminute ", text).replace("''", " arcsecond")
+    names = {"m": "minute", "s": "second", "h": "hour", "d": "day"}
+    parts = [(literal(amount), names.get(unit, unit)) for amount, unit in AMOUNT.findall(text)]
+    if len(parts) < 2 or re.sub(r"\band\b|[, ]", "", AMOUNT.sub("", text)):
         return None
-    names = [{"m": "minute", "s": "second", "h": "hour", "d": "day"}.get(unit, unit) for _, unit in parts]
-    if not any(unit in ("ft", "feet", "foot", "in", "inches", "lb", "oz") for unit in names) and not all(
-        (known := _parsed(unit)) is not None and known.dimensionality == _parsed("second").dimensionality  # type: ignore[union-attr]
-        for unit in names
-    ):
+    kinds = {str(known.dimensionality) for _, unit in parts if (known := _parsed(unit)) is not None}
+    if not kinds <= {"[time]", "[length]", "[mass]", "dimensionless"}:
         return None
-    total = Fraction(0)
-    for (amount, _), unit in zip(parts, names, strict=True):
-        number, scale = literal(amount), factor(unit, names[0])
-        if number is None or scale is None:
-            return None
-        total += number.value * scale
-    return Number(total.limit_denominator(10**9)), names[0]
+    unit = parts[0][1]
+    amounts = [converted(number.value, name, unit) for number, name in parts if number is not None]
+    if None in amounts or len(amounts) != len(parts):
+        return None
+    return Number(sum(map(Fraction, filter(None, amounts)), Fraction(0)).limit_denominator(10**9)), unit
 
 
 @cache
@@ -161,31 +181,11 @@ def _registry() -> pint.UnitRegistry:
 
 @cache
 def _parsed(unit: str) -> "pint.Unit | None":
+    for pattern, replacement in PINT_SYNTAX:
+        unit = pattern.sub(replacement, unit) if not is_percent(unit) else "percent"
+    unit = re.sub(r"[A-Za-zµ¢](?:[A-Za-zµ_.]*[A-Za-zµ])?", lambda name: SPELLINGS.get(name[0], name[0]), unit)
+    unit = re.sub(r" +", "*", re.sub(r" *([*/()]) *", r"\1", unit.strip()))
     try:
-        return _registry().parse_units(_pint_syntax(unit))
+        return _registry().parse_units(unit)
     except Exception:  # pint passes on errors of Python's tokenizer; each means: not a unit
         return None
-
-
-def _pint_syntax(unit: str) -> str:
-    if is_percent(unit):
-        return "percent"
-    text = re.sub(r"\^\{\\circ\}\s*([CFK])(?![a-z])", r" deg\1 ", unit).replace("degK", "kelvin")
-    text = re.sub(r"degrees?\s+(C|F|[Cc]elsius|[Ff]ahrenheit)\b", lambda m: f"deg{m[1][0].upper()}", text)
-    text = text.replace(r"^{\circ}", " degree ").replace("°", " degree ").replace("¢", " cent ")
-    text = (
-        re.sub(r"\\mu\s*", "µ", text).replace(r"\Omega", " ohm ").replace(r"\AA", "angstrom").replace("Å", "angstrom")
-    )
-    text = re.sub(r"\\(?:cdot|times)|·", "*", text).replace("\\", "")
-    text = re.sub(r"\bper\b", "/", text)
-    text = re.sub(r"\b([kMGmnp])\s+ohm", r"\1ohm", text)
-    text = re.sub(r"\b(square|sq\.?)\s+([A-Za-z]+)", r"\2**2", text)
-    text = re.sub(r"\b(cubic|cu\.?)\s+([A-Za-z]+)", r"\2**3", text)
-    text = re.sub(r"([A-Za-z]+)\s+squared", r"\1**2", text)
-    text = re.sub(r"([A-Za-z]+)\s+cubed", r"\1**3", text)
-    text = re.sub(r"(?<=[A-Za-z])([23])(?!\d)", r"**\1", text)
-    text = re.sub(r"\^\{?([+-]?\d+)\}?", r"**\1", text)
-    text = re.sub(r"(?<=[a-z])-(?=[a-z])", "*", text)
-    text = re.sub(r"[A-Za-zµ][A-Za-zµ_.]*[A-Za-zµ]|[A-Za-zµ]", lambda m: SPELLINGS.get(m[0], m[0]), text)
-    text = re.sub(r"\s*([*/()])\s*", r"\1", text.strip())
-    return re.sub(r"\s+", "*", text)

@@ -5,7 +5,9 @@ import unicodedata
 from datetime import date, time
 
 YES = frozenset(("true", "yes", "correct", "t", "y", "1"))
-NO = frozenset(("false", "no", "incorrect", "f", "n", "0", "not true", "not correct", "untrue"))
+NO = frozenset(
+    ("false", "no", "incorrect", "f", "n", "0", "not true", "not correct", "untrue", "not always", "not necessarily")
+)
 QUOTES = str.maketrans("’‘“”−", "''\"\"-")
 SHORT = {
     "doesn't": "does not",
@@ -16,6 +18,8 @@ SHORT = {
 }
 MONTHS = "january february march april may june july august september october november december".split()
 HEDGE = re.compile(r"\b(?:or|either|maybe|possibly|perhaps|unless|not|never|cannot|both|neither|nor|then|but)\b|/|\?")
+WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]?[a-z]{2,}(?![A-Za-z])")
+"""A word of a language, whose case means nothing; other letters are symbols."""
 AFTERTHOUGHT = re.compile(
     r"\s*(?:[(—]|\.\s|,?\s*\b(?:because|since|as|which|due to|so that|i\.e\.|that is)\b).*", re.DOTALL
 )
@@ -23,11 +27,17 @@ ANOTHER = re.compile(rf"\s*(?:{'|'.join(sorted(YES | NO))}|\d)\b")
 """A second truth value after the first."""
 
 
+SUBJECT = re.compile(
+    r"^(?:it|they|this|that|there|(?:the|this) (?:answer|limit|result|value|statement|series|sequence|integral|function"
+    r"|graph|system|matrix|set|number|solution|process|reaction|rate))\b(?:'s| is| are)? +"
+)
+
+
 def truth_of(text: str) -> bool | None:
     """True or False if the text states one of them, at most with a reason after it; else None."""
     said = plain(text).rstrip(".! ")
-    head, _, rest = said.partition(",")
-    reasoned = head if rest and not ANOTHER.match(rest) else said
+    head, *rest = re.split(r"[,;]| - ", said, maxsplit=1)
+    reasoned = head if rest and not ANOTHER.match(rest[0]) else said
     for candidate in (said, AFTERTHOUGHT.sub("", reasoned).strip()):
         candidate = re.sub(
             r"^(?:it is|it's|this is|that is|the statement is|the answer is|statement is)\s+", "", candidate
@@ -53,9 +63,7 @@ def phrase(text: str) -> str:
     """The words without articles, quotes and punctuation; hyphens become spaces."""
     words = plain(text).strip("\"'`*.,;:!? ")
     words = re.sub(r"^(?:so|thus|hence|therefore),?\s+", "", words)
-    words = re.sub(
-        r"^(?:it|they|this|that|there|the (?:answer|limit|result|value|statement))\b(?:'s| is| are)?\s+", "", words
-    )
+    words = SUBJECT.sub("", words)
     words = re.sub(r"(?<=\w)[-‐–](?=[^\W\d])|_", " ", words)
     for short, long in SHORT.items():
         words = re.sub(rf"\b{short}\b", long, words)
@@ -69,6 +77,8 @@ def same_text(gold: str, answer: str) -> bool:
         bare = re.sub(r"[^A-Za-z0-9+-]", "", unicodedata.normalize("NFKC", answer).translate(QUOTES))
         if bare.casefold() == formula.casefold() or _formula(answer):
             return formula == _formula(answer) or formula == bare  # CO is not Co
+    if not WORD.search(gold):
+        return symbols(gold) == symbols(answer) != ""
     expected, actual = phrase(gold), phrase(answer)
     if not expected or not actual:
         return plain(gold) == plain(answer) != ""
@@ -76,6 +86,12 @@ def same_text(gold: str, answer: str) -> bool:
         return True
     head = AFTERTHOUGHT.sub("", plain(answer)) if not HEDGE.search(plain(answer)) else ""
     return bool(head) and _singular(phrase(head)) == _singular(expected)
+
+
+def symbols(text: str) -> str:
+    """The letters and signs of a text that has no words."""
+    text = re.sub(r"\\(?:text|mathrm|textbf|textit|mbox|emph)\s*\{([^{}]*)\}|[${}\s]", r"\1", text.translate(QUOTES))
+    return text.rstrip(".,;:")
 
 
 def _singular(words: str) -> str:
