@@ -91,8 +91,10 @@ def parse(text: str) -> Expression:
     """Parse a text in the one notation. Raises Unreadable or TooLarge."""
     if len(text) > MAX_CHARS:
         raise TooLarge("longer than an expression may be")
-    if re.search(r"0x[0-9A-Fa-f]", text):
-        raise Unreadable("a hexadecimal number")
+    if not text.isascii() or re.search(r"0x[0-9A-Fa-f]", text):
+        raise Unreadable("another script, or a hexadecimal number")
+    if len(re.findall(r"\\(?:sum|prod|int|lim)(?![a-z])", text)) > 2:
+        raise TooLarge("sums of sums of sums")
     return _Parser(re.sub(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)", lambda found: found[0].replace(",", ""), text)).all()
 
 
