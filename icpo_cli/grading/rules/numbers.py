@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 
 MAX_CHARS = 64
@@ -12,23 +11,17 @@ MAX_EXPONENT = 300
 
 DIGITS = r"(?:\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
 LITERAL = re.compile(
-    rf"(?P<sign>[+-]?)\s*(?P<mantissa>{DIGITS})"
-    r"(?:\s*[eE]\s*(?P<e>[+-]?\d+)|\s*(?:\\times|\\cdot|\*|x|X)\s*10\s*(?:\^\s*\{?\s*(?P<ten>[+-]?\d+)\s*\}?)?)?"
+    rf"(?P<sign>[+-]?) ?(?P<mantissa>{DIGITS})"
+    r"(?: ?[eE] ?(?P<e>[+-]?\d+)|(?P<ten> ?(?:\\times|\\cdot|\*|x|X) ?10(?:\^\{?(?P<power>[+-]?\d+)\}?)?))?"
 )
-POWER_OF_TEN = re.compile(r"(?P<sign>[+-]?)\s*10\s*\^\s*\{?\s*(?P<ten>[+-]?\d+)\s*\}?")
+POWER_OF_TEN = re.compile(r"([+-]?) ?10\^\{?([+-]?\d+)\}?")
 
-NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen"
-)
-ONES = {word: value for value, word in enumerate(NUMBER_WORDS.split())}
-TENS = {
-    word: 10 * value
-    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
-}
+ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen""".split()
+TENS = ["", "", *"twenty thirty forty fifty sixty seventy eighty ninety".split()]
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 PARTS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
-PARTS |= {"eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100, "thousandth": 1000}
+PARTS |= {"halve": 2, "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100, "thousandth": 1000}
 
 
 @dataclass(frozen=True)
@@ -51,26 +44,19 @@ def literal(text: str) -> Number | None:
     text = text.strip().rstrip(".")
     if not text or len(text) > MAX_CHARS or not text.isascii():
         return None
-    if found := POWER_OF_TEN.fullmatch(text):
-        ten = int(found["ten"])
-        value = Fraction(10) ** ten if abs(ten) <= MAX_EXPONENT else None
-        return None if value is None else Number(-value if found["sign"] == "-" else value, whole=ten >= 0)
+    if power := POWER_OF_TEN.fullmatch(text):
+        exponent = int(power[2])
+        value = Fraction(10) ** exponent if abs(exponent) <= MAX_EXPONENT else None
+        return None if value is None else Number(-value if power[1] == "-" else value, whole=exponent >= 0)
     found = LITERAL.fullmatch(text)
-    if not found or (found["mantissa"] is None):
+    exponent = int(found["e"] or found["power"] or bool(found["ten"])) if found else 0
+    if not found or abs(exponent) > MAX_EXPONENT:
         return None
-    scientific = found["e"] is not None or "10" in text[found.end("mantissa") :]
-    exponent = int(found["e"] or found["ten"] or (1 if scientific else 0))
-    whole = "." not in found["mantissa"] and not scientific
-    return _number(found["sign"], re.sub("[, ]", "", found["mantissa"]), exponent, whole)
-
-
-def _number(sign: str, mantissa: str, exponent: int, whole: bool) -> Number | None:
-    if abs(exponent) > MAX_EXPONENT:
-        return None
-    places = len(mantissa.partition(".")[2])
-    value = Fraction(Decimal(mantissa)) * Fraction(10) ** exponent
-    digits = len(mantissa.replace(".", "").lstrip("0"))
-    return Number(-value if sign == "-" else value, Fraction(10) ** (exponent - places), digits, whole)
+    mantissa = re.sub("[, ]", "", found["mantissa"])
+    unit = Fraction(10) ** (exponent - len(mantissa.partition(".")[2]))
+    digits = mantissa.replace(".", "")
+    whole = "." not in mantissa and not found["e"] and not found["ten"]
+    return Number(int(f"{found['sign']}{digits}") * unit, unit, len(digits.lstrip("0")), whole)
 
 
 def in_words(text: str) -> Number | None:
@@ -85,34 +71,29 @@ def in_words(text: str) -> Number | None:
 
 
 def _words(words: list[str]) -> Fraction | None:
-    if "and" in words[1:-1] and words[-1].removesuffix("s") in PARTS:
+    part = PARTS.get(words[-1]) or PARTS.get(words[-1].removesuffix("s")) if words else None
+    if part and "and" in words[1:-1]:
         cut = len(words) - 1 - words[::-1].index("and")
         whole, rest = _words(words[:cut]), _words(words[cut + 1 :])
         if whole is not None and rest is not None and rest < 1:
             return whole + rest
-    if len(words) > 1 and words[-1].removesuffix("s") in PARTS | {"halve": 2}:
-        part = PARTS.get(words[-1]) or PARTS.get(words[-1].removesuffix("s"))
-        top = Fraction(1) if words[:-1] in (["a"], ["an"]) else _words(words[:-1])
-        return None if top is None or part is None else top / part
-    if len(words) == 1 and words[0] in PARTS:
-        return Fraction(1, PARTS[words[0]])
-    total, current, seen = Fraction(0), Fraction(0), False
+    if part:
+        top = Fraction(1) if words[:-1] in ([], ["a"], ["an"]) else _words(words[:-1])
+        return None if top is None else top / part
+    total, current = Fraction(0), None
     for word in words:
-        number = literal(word) if word[0].isdigit() else None
-        if number is not None and not seen:
+        number = literal(word) if word[0].isdigit() and current is None else None
+        if number is not None:
             current = number.value
         elif word in ONES or word in TENS:
-            current += ONES.get(word, TENS.get(word, 0))
-        elif word == "hundred" and seen:
+            current = (current or 0) + Fraction(ONES.index(word) if word in ONES else 10 * TENS.index(word))
+        elif word == "hundred" and current is not None:
             current *= 100
-        elif word in SCALES and seen:
+        elif word in SCALES and current is not None:
             total, current = total + current * SCALES[word], Fraction(0)
-        elif word == "and" and seen:
-            continue
-        else:
+        elif word != "and" or current is None:
             return None
-        seen = True
-    return total + current if seen else None
+    return None if current is None else total + current
 
 
 def near_enough(gold: Number, answer: Number) -> bool:
@@ -128,33 +109,26 @@ def near_enough(gold: Number, answer: Number) -> bool:
     if gold.value * answer.value <= 0:
         return False
     gap = abs(gold.value - answer.value)
-    share = gap / abs(gold.value)
-    if share < NOISE and not (gold.rational and answer.rational):
+    if gap < NOISE * abs(gold.value) and not (gold.rational and answer.rational):
         return True
-    return (
-        (gold.quantum or answer.quantum) is not None
-        and not gold.whole
-        and (_gold_rounded(gold, answer, gap, share) or _answer_rounded(gold, answer, gap, share))
-    )
+    return not gold.whole and (_gold_rounded(gold, answer, gap) or _answer_rounded(gold, answer, gap))
 
 
 NOISE = Fraction(1, 10**90)
 """Relative error of the value of a closed form."""
-SLACK = 1 + Fraction(1, 10**9)
-"""Tolerance for exactly half a unit in the last digit."""
+HALF = Fraction(1, 2) + Fraction(1, 10**9)
+"""Half a unit in the last digit."""
 
 
-def _gold_rounded(gold: Number, answer: Number, gap: Fraction, share: Fraction) -> bool:
+def _gold_rounded(gold: Number, answer: Number, gap: Fraction) -> bool:
     if gold.quantum is None or (answer.quantum is not None and answer.quantum >= gold.quantum):
         return False
-    rounded = gap <= gold.quantum / 2 * SLACK and share < Fraction(1, 100)
-    cut_off = answer.quantum is None and gold.digits >= 5 and gap < gold.quantum
-    return rounded or cut_off
+    rounded = gap <= gold.quantum * HALF and gap * 100 < abs(gold.value)
+    return rounded or (answer.quantum is None and gold.digits >= 5 and gap < gold.quantum)
 
 
-def _answer_rounded(gold: Number, answer: Number, gap: Fraction, share: Fraction) -> bool:
-    if answer.quantum is None or answer.digits < 3 or gap > answer.quantum / 2 * SLACK:
+def _answer_rounded(gold: Number, answer: Number, gap: Fraction) -> bool:
+    if answer.quantum is None or answer.digits < 3 or gap > answer.quantum * HALF or gap * 200 >= abs(gold.value):
         return False
     # 386 is a rounding of 386.4158898, but 104 is not one of $104.23.
-    finer_by = 3 if answer.whole else 1
-    return share < Fraction(1, 200) and (gold.quantum is None or gold.digits >= answer.digits + finer_by)
+    return gold.quantum is None or gold.digits >= answer.digits + (3 if answer.whole else 1)

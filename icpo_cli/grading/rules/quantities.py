@@ -1,6 +1,7 @@
 """Numbers with units, percent, currency, uncertainty or repeating digits, compared by value."""
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 from icpo_cli.grading.rules import units
@@ -10,9 +11,6 @@ from icpo_cli.grading.rules.numbers import SCALES, Number, in_words, literal, ne
 from icpo_cli.grading.rules.values import value_of
 
 REPEATING = re.compile(r"([+-]?\d*)\.(\d*?)(?:\((\d+)\)|(\d+?)\4{1,} *\\ldots|(\d+) repeating)")
-SPREAD_IN_DIGITS = re.compile(r"([+-]?\d+(?:\.(\d+))?)\((\d+)\)")
-"""98.0(1) means 98.0 +- 0.1."""
-SPREAD = re.compile(r"\(? *([+-]?\d[\d.]*) *(?:\\pm|\+/-|\+-) *(\d[\d.]*) *\)? *([A-Za-z\\^{}].*)?")
 SCALED = re.compile(rf"([+-]?[\d.,]+) *({'|'.join(SCALES)})")
 ANNOTATED = re.compile(r"([a-z -]+?|[\d.,]+) *\((.+)\)")
 CLOCK = re.compile(r"\d{1,2}:[0-5]\d")
@@ -24,15 +22,24 @@ BASES |= {"twelve": 12, "sixteen": 16, "binary": 2, "octal": 8, "hexadecimal": 1
 
 
 def same_quantity(gold: str, answer: str) -> bool | None:
-    """Compare two canonical texts as numbers, with units converted. Raises TooLarge.
+    """Compare two canonical texts as numbers, with units converted, or as ratios. Raises TooLarge.
 
     None if one of them is not a number.
     """
-    for reading in (_same_spread, _same_measured, _same_ratio):
-        same = reading(gold, answer)
-        if same is not None:
-            return same
-    return None
+    left, right = quantity_of(gold), quantity_of(answer)
+    if left is None or right is None:
+        return _same_ratio(gold, answer)
+    (expected, unit), (actual, actual_unit) = left, right
+    if bool(unit) != bool(actual_unit):
+        return _same_without_unit(gold, answer, left, right)
+    converted = units.converted(actual.value, actual_unit, unit) if unit != actual_unit else actual.value
+    if converted is None:
+        known = units.is_unit(unit) and units.is_unit(actual_unit)
+        return not known and units.same_noun(unit, actual_unit) and near_enough(expected, actual)
+    scale = converted / actual.value if actual.value else Fraction(1)
+    # Conversion factors have twelve digits.
+    by_conversion = scale != 1 and abs(converted - expected.value) <= abs(expected.value) / 10**11
+    return by_conversion or near_enough(expected, replace(_times(actual, scale), value=converted))
 
 
 def number_of(text: str) -> Number | None:
@@ -90,29 +97,6 @@ def based_value(text: str) -> int | None:
         return None
 
 
-def _same_measured(gold: str, answer: str) -> bool | None:
-    left, right = quantity_of(gold), quantity_of(answer)
-    if left is None or right is None:
-        return None
-    (expected, unit), (actual, actual_unit) = left, right
-    if bool(unit) != bool(actual_unit):
-        return _same_without_unit(gold, answer, left, right)
-    if unit == actual_unit:
-        return near_enough(expected, actual)
-    converted = units.converted(actual.value, actual_unit, unit)
-    if converted is not None:
-        scale = converted / actual.value if actual.value else Fraction(1)
-        quantum = None if actual.quantum is None else actual.quantum * abs(scale)
-        moved = Number(converted, quantum, actual.digits, rational=actual.rational)
-        return near_enough(expected, moved) or abs(converted - expected.value) <= FLOAT * abs(expected.value)
-    known = units.is_unit(unit) and units.is_unit(actual_unit)
-    return not known and units.same_noun(unit, actual_unit) and near_enough(expected, actual)
-
-
-FLOAT = Fraction(1, 10**11)
-"""Relative error of pint's conversion factors."""
-
-
 def _same_without_unit(gold: str, answer: str, left: tuple[Number, str], right: tuple[Number, str]) -> bool:
     """Compare when one side has no unit: the other's may be omitted; percent and degrees may also be converted."""
     (expected, unit), (actual, actual_unit) = left, right
@@ -125,24 +109,6 @@ def _same_without_unit(gold: str, answer: str, left: tuple[Number, str], right: 
     if units.is_percent(unit):
         return near_enough(expected, actual) or near_enough(_times(expected, Fraction(1, 100)), actual)
     return units.may_be_dropped(unit or actual_unit) and near_enough(expected, actual)
-
-
-def _same_spread(gold: str, answer: str) -> bool | None:
-    r"""Compare 41.8 \pm 0.3, with or without unit, by centre and uncertainty; None for other texts."""
-    left, right = _centre_and_spread(gold), _centre_and_spread(answer)
-    if left is None or right is None:
-        return None
-    return all(map(_same_measured, left, right))
-
-
-def _centre_and_spread(text: str) -> tuple[str, str] | None:
-    if short := SPREAD_IN_DIGITS.fullmatch(text):
-        return short[1], str(float(Fraction(int(short[3]), 10 ** len(short[2] or ""))))
-    found = SPREAD.fullmatch(text)
-    if not found or "." not in found[1] + found[2]:
-        return None
-    unit = found[3] or ""
-    return f"{found[1]} {unit}".strip(), f"{found[2]} {unit}".strip()
 
 
 def _same_ratio(gold: str, answer: str) -> bool | None:
