@@ -27,13 +27,13 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Expression:
-    """What the text means."""
+    """A value at every point, the names it needs, and what it contains."""
 
     value: Callable[[Point], Value]
     names: frozenset[str] = frozenset()
     """Free names. The imaginary unit is none."""
     marks: frozenset[str] = frozenset()
-    """What it contains: whole (defined for whole numbers), exponential, wave, degree, unknown (function), rough
+    """Contents: whole (defined for whole numbers), exponential, wave, degree, unknown (function), rough
     (found numerically)."""
 
 

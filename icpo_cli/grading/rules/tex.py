@@ -105,7 +105,7 @@ UNITS = _rewrites(
     (r"\\(kilo|mega|giga|milli|centi|micro|nano) ?\\", r" \1"),
     (r"\\(?=[a-z]{3})", " "),
 )
-"""Of siunitx."""
+"""Names of siunitx."""
 AFTER = _rewrites(
     (rf"(?<=\d)[ {THIN}{NEGATIVE}]*{THIN}[ {THIN}{NEGATIVE}]*(?=\d{{3}}(?!\d))", ""),
     (rf", ?{NEGATIVE} ?", ","),

@@ -73,7 +73,7 @@ TAIL = re.compile(r"(?:\\(?:mu|Omega|circ|cdot|times|%|AA|ohm)|[^\W\d_]|[%¢]|\^
 ANGLE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)[^a-z]*\^\{\\circ\}$")
 """Degrees that are the argument of a function."""
 CONTINUED = re.compile(r"\^(?!\{\\circ\})|\\cdot|\\times|[eE][+-]?\d|[*/)]")
-"""What belongs to the number before it: an exponent or a product."""
+"""Exponent or product, which belongs to the number before it."""
 FACTORS = ("i", "j", "e", "x", "y", "n", "k")
 """Letters that after a number are a factor, not a unit."""
 MAX_UNIT_CHARS = 60
