@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from icpo_cli.config.schema import RewardConfig
-from icpo_cli.grading.extraction import EXTRACTORS
+from icpo_cli.grading.extraction import EXTRACTORS, option
 from icpo_cli.grading.judge.judge import Case, Judge, OpenAIJudge
 from icpo_cli.grading.rules import rlpr, strict, theoremqa
 from icpo_cli.grading.sandbox import Sandbox
@@ -75,9 +75,11 @@ class Verifier:
 
     def verify(self, answers: Sequence[Answer], grading: Grading) -> list[Verdict]:
         """One verdict per answer, in order."""
-        rule, extract = RULES[grading.rule], EXTRACTORS[grading.extract]
-        candidates = rule.candidates or (lambda response: [text for text in [extract(response)] if text is not None])
-        extracted = [candidates(answer.response) for answer in answers]
+        rule = RULES[grading.rule]
+        extracted = [
+            rule.candidates(answer.response) if rule.candidates else _extracted(answer, grading.extract)
+            for answer in answers
+        ]
         pairs = [
             (answer.gold, text)
             for answer, texts in zip(answers, extracted, strict=True)
@@ -165,6 +167,13 @@ class Verifier:
 
 NOT_FOR_THE_JUDGE = (RuleName.NO_GOLD, RuleName.GOLD, RuleName.LENGTH, RuleName.CHARACTERS, RuleName.CODE)
 """Rules whose rejections are never sent to the judge."""
+
+
+def _extracted(answer: Answer, extract: str) -> list[str]:
+    """The final answer, if there is one. The gold answer's kind says whether a letter may be an option."""
+    letters = extract == "auto" and answer.gold.known and strict.kind_of(answer.gold) is AnswerKind.LETTER
+    text = (option if letters else EXTRACTORS[extract])(answer.response)
+    return [] if text is None else [text]
 
 
 def _best(verdicts: Sequence[Verdict], extract: str) -> Verdict:

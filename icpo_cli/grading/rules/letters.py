@@ -16,7 +16,8 @@ NAMED = re.compile(
 )
 ANOTHER = re.compile(r"\(?[B-Z]\)?(?:[,.)]|$)|\([a-z]\)|[a-z](?:[,.)]|$)")
 OR = re.compile(r"(?:or|and|nor)\b|[/&]", re.IGNORECASE)
-REASON = re.compile(r"[-(:=,]|because|since", re.IGNORECASE)
+REASON = re.compile(r"[-(:,]|because|since|is (?:the )?(?:correct|right|best|answer)", re.IGNORECASE)
+STYLE = re.compile(r"\\(?:text|textbf|textit|mathbf|mathrm|textrm|boldsymbol|bf|rm|it|left|right)(?![a-z])")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class NamedOption:
     text: str = ""
     marked: bool = True
     """The letter is delimited, as in (B) or B: , so it is not a word of a sentence."""
+    variable: bool = False
+    """The letter is followed by an equals sign."""
 
 
 @lru_cache(maxsize=4096)
@@ -39,13 +42,16 @@ def letters_verdict(gold: Gold, answer: str) -> Verdict:
     """Correct if the answer names the gold option and no other."""
     correct = option_of(gold)
     assert correct is not None  # gold_problem() has checked it
-    if by_text := _by_text(answer, gold.choices):
+    if by_text := _by_text(answer, gold.choices) or _by_text(answer.rpartition(" is ")[2], gold.choices):
         return _verdict(by_text.letter == correct.letter, answer, f"the text of option {by_text.letter}")
     named = _by_letter(answer, len(gold.choices))
     if named is None:
         by_gold_text = bool(correct.text) and same_text(correct.text, answer)
         return _verdict(by_gold_text, answer, "the gold option's text" if by_gold_text else "names no single option")
     other = _by_text(named.text, gold.choices)
+    if named.variable:
+        by_value = other is not None and other.letter == correct.letter
+        return _verdict(by_value, answer, "a variable with the gold option's value" if by_value else "a variable")
     if other is not None and other.letter != named.letter:
         return _verdict(False, answer, f"names {named.letter} and gives the text of {other.letter}")
     if not _belongs(named, gold):
@@ -88,14 +94,15 @@ def _by_text(text: str, choices: tuple[str, ...]) -> NamedOption | None:
 
 def _by_letter(text: str, count: int) -> NamedOption | None:
     """The option whose letter begins the text; None for none, several, or one beyond `count` options (0: no limit)."""
-    found = NAMED.fullmatch(canonical(text))
+    found = NAMED.fullmatch(canonical(text)) or NAMED.fullmatch(STYLE.sub("", text).strip("{}$ "))
     if not found:
         return None
     letter = (found["round"] or found["square"] or found["bare"]).upper()
     rest = found["text"].strip()
     if ord(letter) - ord("A") >= (count or 26) or ANOTHER.match(rest) or OR.match(rest):
         return None
-    return NamedOption(letter, rest, marked=found["bare"] is None or bool(found["mark"].strip("-,")))
+    marked = found["bare"] is None or bool(found["mark"].strip("-,"))
+    return NamedOption(letter, rest, marked, variable=found["bare"] is not None and "=" in found["mark"])
 
 
 def _belongs(named: NamedOption, gold: Gold) -> bool:
@@ -103,7 +110,7 @@ def _belongs(named: NamedOption, gold: Gold) -> bool:
     if not named.text or REASON.match(named.text):
         return True
     if not gold.choices:
-        return re.search(r"(?<![a-z])or(?![a-z])", named.text, re.IGNORECASE) is None
+        return named.marked and re.search(r"(?<![a-z])or(?![a-z])", named.text, re.IGNORECASE) is None
     text = _option_texts(gold.choices)[ord(named.letter) - ord("A")]
     return named.marked or phrase(named.text) in text or text in phrase(named.text)
 

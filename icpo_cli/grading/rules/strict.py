@@ -16,7 +16,8 @@ MAX_ANSWER_CHARS = 2000
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control codes, bidirectional overrides and lone surrogates: text that does not look like what it is."""
 CODE = re.compile(
-    r"__\w+__|(?<!\\)\b(?:import|eval|exec|lambda|open|os\.system)\b\s*[(\w]|\\(?:input|include|write|def|csname)\b"
+    r"__\w+__|(?<!\\)\b(?:(?:eval|exec|open|os\.system)\b\s*\(|import\s+[\w.]+\s*(?:[;,(]|as\b|$)|lambda\b[\w\s,]*:)"
+    r"|\\(?:input|include|write|def|csname)\b"
 )
 
 
