@@ -111,8 +111,8 @@ EUROPEAN = tuple(name for name in LANGUAGES if name not in OTHERS)
 HENCE = (
     r"(?:and )?(?:so|thus|hence|therefore|consequently|finally|then|ergo|in conclusion|altogether|in total|overall"
     r"|donc|ainsi|par conséquent|also|somit|daher|folglich|por lo tanto|por tanto|así que|entonces|luego|portanto|logo"
-    r"|assim|итак|следовательно|таким образом|значит|所以|因此|故|从而|よって|したがって|ゆえに|従って|따라서|그러므로|그래서"
-    r"|अतः|इसलिए)"
+    r"|assim|итак|следовательно|таким образом|значит|所以|因此|故|从而|よって|したがって|ゆえに|従って|따라서|그러므로"
+    r"|그래서|अतः|इसलिए)"
 )
 """Words that introduce a conclusion."""
 FILLER = (

@@ -11,7 +11,7 @@ from icpo_cli.grading.rules import rlpr, strict, theoremqa
 from icpo_cli.grading.sandbox import Sandbox
 from icpo_cli.records import AnswerKind, Gold, Group, RuleName, Verdict, VerdictKind
 
-VERIFIER_VERSION = "1"
+VERIFIER_VERSION = "2"
 """Raised whenever a verdict could change: stored verdicts of different versions are never mixed."""
 
 
