@@ -22,7 +22,7 @@ from icpo_cli.grading.rules.structure import (
 )
 from icpo_cli.grading.rules.tex import canonical
 from icpo_cli.grading.rules.values import equal_expressions, same_solutions
-from icpo_cli.grading.rules.words import clock_of, date_of, same_text
+from icpo_cli.grading.rules.words import clock_of, date_of, ion_of, same_text
 from icpo_cli.records import RuleName
 
 MAX_ITEMS = 64
@@ -49,6 +49,10 @@ CLOSING = re.compile(
     r" *\(?\b(?:approximately|approx)\.?\)?$| +is the (?:only|unique|final) (?:solution|answer|value)$"
 )
 INTEGER = re.compile(r", *(?:where )?([a-z]) ?(?:\\in ?\\Z|is an integer|\\in integers)$")
+TUPLE = re.compile(r"\([a-z](?:,[a-z])+\)=")
+SEQUENCE = re.compile(r"[A-Z]{3,}")
+"""Letters in a meaningful order: heads and tails, bases of a gene, corners."""
+RATIO_OF_NAMES = re.compile(r"\\frac\{[A-Z_{}\d]+\}\{[A-Z_{}\d]+\}|[A-Z]\w*(?:_\{\w+\})?(?:[:/][A-Z]\w*(?:_\{\w+\})?)+")
 HALF_OPEN = ("[]()", "()[]", "()(]", "()[)")
 
 
@@ -71,6 +75,10 @@ def same(gold: str, answer: str, ordered: bool | None = None) -> RuleName | None
     expected, actual = canonical(gold), CLOSING.sub("", LEAD.sub("", canonical(answer))).strip()
     if not actual:
         return None
+    if SEQUENCE.fullmatch(expected):
+        return RuleName.EXACT if _identical(expected, actual) else None
+    if INTEGER.search(expected) or INTEGER.search(actual):
+        expected, actual = (_with_parameter(text) for text in (expected, actual))
     if based_value(expected) is not None or based_value(actual) is not None:  # 52 is not 52_8
         return RuleName.BASE if based_value(expected) == based_value(actual) else None
     kinds: dict[RuleName, Callable[[str, str], bool]] = {
@@ -96,6 +104,13 @@ def same(gold: str, answer: str, ordered: bool | None = None) -> RuleName | None
     if too_large is not None:
         raise too_large
     return None
+
+
+def _with_parameter(text: str) -> str:
+    r"""The text with k for the name of a whole number, \frac{\pi}{4} + n\pi, n \in \Z, and without what says so."""
+    declared = INTEGER.search(text)
+    letters = declared[1] if declared else "kmn"
+    return re.sub(rf"(?<![A-Za-z\\])[{letters}](?![A-Za-z])", "k", INTEGER.sub("", text))
 
 
 def _part(gold: str, answer: str) -> bool:
@@ -158,6 +173,9 @@ def _entries(matrix: Matrix | None, text: str) -> tuple[str, ...] | None:
 
 
 def _lists(gold: str, answer: str, ordered: bool | None = None) -> bool:
+    one, other = TUPLE.match(gold), TUPLE.match(answer)
+    if one and other and one[0] != other[0]:
+        return False  # (x, y) is not (y, x)
     left, right = _several(gold), _several(answer)
     if left is None or right is None or len(left.items) != len(right.items) or len(left.items) > MAX_ITEMS:
         return False
@@ -180,7 +198,7 @@ def _lists(gold: str, answer: str, ordered: bool | None = None) -> bool:
 
 def _several(text: str) -> Items | None:
     r"""The values of a list, with each \pm as two values and without a label for the complete list."""
-    text = re.sub(r"^[A-Za-z](?:_\{\w+\})? ?(?:\\in|=) ?(?=\\\{)", "", text)
+    text = re.sub(r"^(?:[A-Za-z](?:_\{\w+\})?|\([a-z](?:, ?[a-z])+\)) ?(?:\\in|=) ?(?=\\\{)", "", text)
     sides = sides_of(text)
     if len(sides) == 2:
         labels, values = items_of(sides[0]), items_of(sides[1])
@@ -233,7 +251,8 @@ def _relations(gold: str, answer: str) -> bool:
         value = _stated(right, number=quantity_of(gold) is not None)
         return value is not None and _leaf(gold, value)
     if len(right) == 1:
-        return LABEL.fullmatch(left[0]) is not None and left[-1] != "0" and _leaf(left[-1], answer)
+        named = LABEL.fullmatch(left[0]) or RATIO_OF_NAMES.fullmatch(left[0])
+        return named is not None and left[-1] != "0" and _leaf(left[-1], answer)
     if len(right) > 2 and _stated(right, number=False) is None:
         return False
     named = LABEL.fullmatch(left[0]) and LABEL.fullmatch(right[0]) and _same_label(left[0], right[0])
@@ -290,7 +309,7 @@ def _same_label(left: str, right: str) -> bool:
 
 def _values(gold: str, answer: str) -> bool:
     """Compare as numbers with or without units, then as expressions."""
-    gold, answer = (INTEGER.sub("", APPROXIMATELY.sub("", text)) for text in (gold, answer))
+    gold, answer = (APPROXIMATELY.sub("", text) for text in (gold, answer))
     as_quantities = same_quantity(gold, answer)
     if as_quantities is not None or items_of(gold) or items_of(answer):
         return bool(as_quantities)
@@ -329,7 +348,9 @@ def _tight(text: str) -> str:
 
 
 def _texts(gold: str, answer: str) -> bool:
-    """Compare as words; False if the gold is mathematics."""
+    """Compare as words, or as ions; False if the gold is mathematics."""
+    if (ion := ion_of(gold)) is not None:
+        return ion == ion_of(answer)
     if not re.search(r"[A-Za-z]{2}", gold) or re.match(r"[-+]? *[\d.]", gold) or re.search(r"[\\^=<>+*/]", gold):
         return False
     return same_text(gold, answer)

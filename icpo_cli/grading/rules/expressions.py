@@ -111,7 +111,7 @@ class _Parser:
         for token in TOKEN.findall(text):
             if token[0] == " ":
                 self._spaced.add(len(self._tokens))
-            elif WORD.fullmatch(token):
+            elif WORD.fullmatch(token) and (len(token) > 4 or token == text or len(self._tokens) in self._spaced):
                 raise Unreadable(f"the word {token}")
             else:
                 self._tokens += token if token.isalpha() else (token,)
@@ -288,17 +288,22 @@ class _Parser:
         digits = self._take()
         if digits != "." and self._next == "." and self._at not in self._spaced:
             digits += self._take()
-        if digits.endswith("."):
-            digits += self._take() if self._next.isdigit() else "0"
-        value = Fraction(digits)
+        if digits.endswith(".") and self._next.isdigit():
+            digits += self._take()
+        value = Fraction(digits + "0" * digits.endswith("."))
         places = len(digits.partition(".")[2])
-        if places and self._next == r"\bar" and self._ahead(2).isdigit():
+        if "." in digits and self._next == r"\bar" and self._ahead(2).isdigit():
             self._take()
             period = self._group_text()
             return constant(value + Fraction(int(period), (10 ** len(period) - 1) * 10**places))
         following = self._text_of(self._at, self._at + 7)
         part = re.match(r"\\frac\{(\d+)\}\{(\d+)\}", following) or re.match(r"(\d+)/(\d+)", following)
-        if not places and part and int(part[1]) < int(part[2]) and (part[0][0] == "\\" or self._at in self._spaced):
+        if (
+            "." not in digits
+            and part
+            and int(part[1]) < int(part[2])
+            and (part[0][0] == "\\" or self._at in self._spaced)
+        ):
             self._at += 7 if part[0][0] == "\\" else 3
             return constant(value + Fraction(int(part[1]), int(part[2])))
         return constant(value)

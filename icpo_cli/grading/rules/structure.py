@@ -8,7 +8,7 @@ from icpo_cli.grading.rules.arithmetic import Value
 from icpo_cli.grading.rules.brackets import HIDDEN, masked, matching, split
 from icpo_cli.grading.rules.values import value_of
 
-SEPARATOR = re.compile(r" *(?:[,;] *(?:and|or)(?![a-z])|[,;]|(?<![a-z])(?:and|or)(?![a-z])|\\\\) *")
+SEPARATOR = re.compile(r" *(?:[,;] *(?:and|or)(?![a-z])|[,;]|(?<![a-z])(?:and|or)(?![a-z])|\\\\|&) *")
 COMMA = re.compile("[,;]")
 THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d])")
 EQUALS = re.compile(r"(?<![<>!:\\])=")

@@ -34,8 +34,8 @@ SYNONYMS = {
     ; = approx simeq thickapprox doteq; \emptyset varnothing; \epsilon varepsilon; \phi varphi; \theta vartheta
     ; \rho varrho; \neg lnot; \land wedge; \lor vee; \implies Rightarrow Longrightarrow; \sin sen; \tan tg; \cot ctg
     ; \iff Leftrightarrow Longleftrightarrow leftrightarrow; \to rightarrow longrightarrow; \ldots dots cdots; ' prime
-    ; \arctan arctg; ^{\circ} degree textdegree; \setminus backslash; T top intercal; | lVert rVert Vert
-    ; \subset subsetneq; \mu micro; \log_{10} lg; % %; & &; # #; _ _; \$ $
+    ; \arctan arctg; ^{\circ} degree; \setminus backslash; T top intercal; | lVert rVert Vert
+    ; \subset subsetneq; \mu micro; \log_{10} lg; % %; & &; # #; _ _; \$ $; \\ newline cr; i imath; j jmath
     """.split(";")
     for spelling, *names in [line.split()]
     for name in names
@@ -46,16 +46,11 @@ SIZES = frozenset(
     boldmath hline centering noindent nonumber hfill""".split()
 )
 """Commands that are dropped."""
-SPACES = frozenset("quad qquad enspace thinspace space newline , : ; > /".split()) | {" ", "\n"}
-NAMES = frozenset(
-    """text textnormal textrm textbf textit textsf texttt textup textmd textsc mathrm mbox hbox operatorname emph
-    underline framebox boxed fbox""".split()
+SPACES = frozenset("quad qquad enspace thinspace space , : ; > /".split()) | {" ", "\n"}
+WRAPPERS = frozenset(
+    "mbox hbox operatorname emph underline framebox boxed fbox boldsymbol bm ensuremath pmb ce num".split()
 )
-"""Commands around text: removed, their content is a word of its own."""
-ALPHABETS = frozenset(
-    "mathbf boldsymbol bm mathit mathsf mathtt mathbb mathcal mathscr mathfrak ensuremath pmb ce mathop num".split()
-)
-"""Commands around mathematics: removed, their content stays where it is."""
+"""Commands that only change the look of their argument, besides those that begin with text or math."""
 SKIPPED = frozenset("color hspace vspace phantom label tag textcolor colorbox".split())
 ACCENTS = {name: name for name in ("bar", "hat", "vec", "tilde", "check", "dot", "ddot")}
 ACCENTS |= {"widehat": "hat", "overline": "bar", "overrightarrow": "vec", "widetilde": "tilde"}
@@ -103,17 +98,21 @@ UNITS = _rewrites(
     (r"\\squared ?", "^{2}"),
     (r"\\cubed ?", "^{3}"),
     (r"\\(kilo|mega|giga|milli|centi|micro|nano) ?\\", r" \1"),
-    (r"\\(?=[a-z]{3})", " "),
+    (r"\\(?=[a-z])", " "),
 )
 """Names of siunitx."""
 AFTER = _rewrites(
     (rf"(?<=\d)[ {THIN}{NEGATIVE}]*{THIN}[ {THIN}{NEGATIVE}]*(?=\d{{3}}(?!\d))", ""),
+    (rf"(?<=\d{{3}}){THIN}(?=\d{{1,3}}(?!\d))", ""),
     (rf", ?{NEGATIVE} ?", ","),
     (NEGATIVE, ""),
     (rf"[ {THIN}]+", " "),
     (r"(\\[A-Za-z]+) (?![A-Za-z])", r"\1"),
     (r"(?<![A-Za-z])sp\^\{([23])\}", r"sp\1"),
     (r"\\\{ ?\\\}", r"\\emptyset"),
+    (r"(?<=\d)\^\{ ?(th|st|nd|rd) ?\}", r"\1"),
+    (r"(?<=\+) ?const(?:ant)?(?![a-z])", "C"),
+    (r"(?<=\d)\*I(?![A-Za-z])", "i"),
     (r"[_^]\{([^{}]+)\} ?C_\{([^{}]+)\}|(?<![A-Za-z])C_\{(\d+)\}\^\{(\d+)\}", r"\\binom{\1\3}{\2\4}"),
     (r"(?<![A-Za-z\\])d([a-z])/d([a-z])(?![A-Za-z])", r"\\D{\2}{\1'}"),
     (r"\bplus or minus\b|\bplus/minus\b", r" \\pm "),
@@ -220,13 +219,13 @@ class _Reader:
         if name in SKIPPED:
             self._argument()
             return self._argument() if name in ("textcolor", "colorbox") else THIN if "space" in name else ""
-        if name in NAMES:
-            self._option()
+        if name in WRAPPERS or name.startswith(("text", "math")):
+            if name == "framebox":
+                self._option()
             content = self._argument()
+            if name == "mathbb" and content in "RZNQC":
+                return f"\\{content} "
             return f" {content} " if re.search(r"[^\W\d_]{2}", content) else content
-        if name in ALPHABETS:
-            content = self._argument()
-            return f"\\{content} " if name == "mathbb" and content in "RZNQC" else content
         if name in ACCENTS:
             return self._accent(ACCENTS[name])
         if name in FRACTIONS:
@@ -234,6 +233,9 @@ class _Reader:
         if name in ("sqrt", "surd"):
             index = self._option()
             return rf"\sqrt{f'[{index}]' if index else ''}{{{self._argument(number=True).strip()}}}"
+        if name == "root":
+            index = self.read(r"\of").strip()
+            return rf"\sqrt[{index}]{{{self._argument(number=True)}}}"
         if name == "exp":
             return f"e^{{{self._argument()}}}"
         if name in FUNCTIONS and self._next() == "{":
@@ -266,7 +268,7 @@ class _Reader:
         self._rest.pop()
         if token == "{":
             return self.read("}")
-        if token in "([" and (inside := self._bracketed(token)) is not None:
+        if token in ("(", "[", r"\{") and (inside := self._bracketed(token)) is not None:
             return inside
         if token[0] == "\\":
             self._depth += 1
@@ -280,7 +282,7 @@ class _Reader:
 
     def _bracketed(self, opening: str) -> str | None:
         """The content of the bracket just read; None if it is not closed."""
-        closing = ")" if opening == "(" else "]"
+        closing = {"(": ")", "[": "]", r"\{": r"\}"}[opening]
         depth = 1
         for index in range(len(self._rest) - 1, -1, -1):
             depth += (self._rest[index] == opening) - (self._rest[index] == closing)

@@ -74,6 +74,8 @@ ANGLE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)[^a-z]*\^\{\\circ\}$")
 """Degrees that are the argument of a function."""
 CONTINUED = re.compile(r"\^(?!\{\\circ\})|\\cdot|\\times|[eE][+-]?\d|[*/)]")
 """Exponent or product, which belongs to the number before it."""
+PRIMES = {"'": ("foot", "arcminute"), "''": ("inch", "arcsecond")}
+"""Units of a prime, beside lengths and beside degrees."""
 FACTORS = ("i", "j", "e", "x", "y", "n", "k")
 """Letters that after a number are a factor, not a unit."""
 MAX_UNIT_CHARS = 60
@@ -91,6 +93,8 @@ def split_unit(text: str) -> tuple[str, str] | None:
             return text[: -len(sign)].strip(), name
     if ANGLE.search(text):
         return None
+    if primes := re.fullmatch(r"(-?[\d.]+)('{1,2})", text):
+        return primes[1], primes[2]
     for found in re.finditer(r"(?<=[\d})!.]) *(?=[^\W\d_]|[%¢\\^])|(?<=\\pi) +(?=[A-Za-z%])", text):
         value, unit = text[: found.start()].strip(), text[found.end() :].strip()
         spaced = found.start() < found.end()  # 12 apples, but not 5abc
@@ -131,6 +135,9 @@ def is_unit(unit: str) -> bool:
 
 def converted(value: Fraction, source: str, target: str) -> Fraction | None:
     """The value in another unit, temperatures with their offset; None for different dimensions or unknown units."""
+    if source in PRIMES or target in PRIMES:
+        degrees = is_degree(source) or is_degree(target)
+        source, target = (PRIMES[unit][degrees] if unit in PRIMES else unit for unit in (source, target))
     left, right = _parsed(source), _parsed(target)
     if left is None or right is None or left.dimensionality != right.dimensionality:
         return None

@@ -33,19 +33,22 @@ SUBJECT = re.compile(
 )
 
 
+STATEMENT = re.compile(
+    r"^(?:(?:so|thus|hence|therefore|then),? )?"
+    r"(?:(?:it|this|that|(?:the |this )?(?:statement|claim|answer|assertion|proposition|conjecture))(?: is|'s) )?"
+)
+
+
 def truth_of(text: str) -> bool | None:
     """True or False if the text states one of them, at most with a reason after it; else None."""
     said = plain(text).rstrip(".! ")
     head, *rest = re.split(r"[,;]| - ", said, maxsplit=1)
     reasoned = head if rest and not ANOTHER.match(rest[0]) else said
     for candidate in (said, AFTERTHOUGHT.sub("", reasoned).strip()):
-        candidate = re.sub(
-            r"^(?:it is|it's|this is|that is|the statement is|the answer is|statement is)\s+", "", candidate
-        )
-        if candidate in YES:
-            return True
-        if candidate in NO:
-            return False
+        candidate = STATEMENT.sub("", candidate)
+        stated = re.match("(true|false|correct|not true|not correct|incorrect) that ", candidate)
+        if (stated[1] if stated else candidate) in YES | NO:
+            return (stated[1] if stated else candidate) in YES
     return None
 
 
@@ -110,6 +113,12 @@ def _formula(text: str) -> str | None:
         if re.fullmatch(r"(?=.*\d|[A-Z][a-z]?[A-Z])(?:[A-Z][a-z]?\d*|\((?:[A-Z][a-z]?\d*)+\)\d*)+[+-]?", bare)
         else None
     )
+
+
+def ion_of(text: str) -> str | None:
+    """A formula with a charge, Fe^{3+} or Fe3+, without its typesetting; None for other text."""
+    found = re.fullmatch(r"((?:[A-Z][a-z]?(?:_?\{?\d+\}?)?)+)\^?\{?(\d*[+-])\}?", text.replace(" ", ""))
+    return re.sub(r"[_{}]", "", found[1]) + found[2] if found else None
 
 
 def date_of(text: str) -> date | tuple[int, int] | None:
