@@ -108,6 +108,8 @@ class _Parser:
         """Indices of tokens after a space."""
         self._at = 0
         self._depth = depth
+        self._in_bars = False
+        """A bar closes an absolute value."""
         for token in TOKEN.findall(text):
             if token[0] == " ":
                 self._spaced.add(len(self._tokens))
@@ -160,7 +162,7 @@ class _Parser:
             if self._next in TIMES:
                 sign = self._take()
                 right = self._signed()
-                if _is_vector(left) and _is_vector(right):
+                if _is_vector(left) and (_is_vector(right) or r"\nabla" in left.names):
                     left = combined(lambda *values, sign=sign: arithmetic.unknown(sign, *values), (left, right))
                 else:
                     left = combined(arithmetic.multiply, (left, right))
@@ -184,7 +186,7 @@ class _Parser:
         token = self._next
         if token.isdigit() and self._tokens[self._at - 1].isdigit():
             raise Unreadable("digits apart")
-        return (token.isalnum() and token.isascii()) or token in STARTS
+        return token.isalnum() or (token in STARTS and not (token == "|" and self._in_bars))
 
     def _power(self) -> Expression:
         base, raised = self._atom(), False
@@ -250,8 +252,11 @@ class _Parser:
                 return combined(lambda value: arithmetic.unknown("mean", value), (inside,), "unknown")
             rounded = mpmath.floor if token == r"\lfloor" else mpmath.ceil
             return combined(lambda value: Fraction(int(rounded(inexact(value)))), (inside,))
-        if token in ("|", r"\|"):
-            inside = (self._take(token), self._sum(), self._take(token))[1]
+        if token == "|":
+            self._take()
+            outer, self._in_bars = self._in_bars, True
+            inside, self._in_bars = self._sum(), outer
+            self._take("|")
             return combined(abs, (inside,))
         self._take()
         if token == r"\frac":
@@ -281,7 +286,7 @@ class _Parser:
             return Expression(lambda _: +mpmath.pi)
         if token == r"\infty":
             return Expression(lambda _: mpmath.inf)
-        return self._name(token) if (token.isalpha() and token.isascii()) or token in LETTERS else self._fail()
+        return self._name(token) if token.isalpha() or token in LETTERS else self._fail()
 
     def _number(self) -> Expression:
         """A decimal, a repeating decimal or a mixed number."""

@@ -164,6 +164,7 @@ def same_noun(left: str, right: str) -> bool:
 def compound(text: str) -> tuple[Number, str] | None:
     """The sum of 6 hours 24 minutes, 1h48m, 5 ft 3 in or 30 degrees 15', in the unit of the first part."""
     text = re.sub(r"(\d+)\^\{\\circ\} ?(\d+)'(?!')", r"\1 degree \2 arcminute ", text).replace("''", " arcsecond")
+    text = re.sub(r"^(\d+)' ?(\d+) arcsecond$", r"\1 foot \2 inch", text)
     names = {"m": "minute", "s": "second", "h": "hour", "d": "day"}
     parts = [(literal(amount), names.get(unit, unit)) for amount, unit in AMOUNT.findall(text)]
     if len(parts) < 2 or re.sub(r"\band\b|[, ]", "", AMOUNT.sub("", text)):
