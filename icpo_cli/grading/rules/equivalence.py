@@ -173,8 +173,7 @@ def _entries(matrix: Matrix | None, text: str) -> tuple[str, ...] | None:
 
 
 def _lists(gold: str, answer: str, ordered: bool | None = None) -> bool:
-    one, other = TUPLE.match(gold), TUPLE.match(answer)
-    if one and other and one[0] != other[0]:
+    if (label := TUPLE.match(gold)) and TUPLE.match(answer) and not answer.startswith(label[0]):
         return False  # (x, y) is not (y, x)
     left, right = _several(gold), _several(answer)
     if left is None or right is None or len(left.items) != len(right.items) or len(left.items) > MAX_ITEMS:
@@ -251,8 +250,8 @@ def _relations(gold: str, answer: str) -> bool:
         value = _stated(right, number=quantity_of(gold) is not None)
         return value is not None and _leaf(gold, value)
     if len(right) == 1:
-        named = LABEL.fullmatch(left[0]) or RATIO_OF_NAMES.fullmatch(left[0])
-        return named is not None and left[-1] != "0" and _leaf(left[-1], answer)
+        name = LABEL.fullmatch(left[0]) or RATIO_OF_NAMES.fullmatch(left[0])
+        return name is not None and left[-1] != "0" and _leaf(left[-1], answer)
     if len(right) > 2 and _stated(right, number=False) is None:
         return False
     named = LABEL.fullmatch(left[0]) and LABEL.fullmatch(right[0]) and _same_label(left[0], right[0])
