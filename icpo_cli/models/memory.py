@@ -124,10 +124,9 @@ def disk_gib(config: Config, architecture: Architecture) -> dict[str, float]:
 
 
 def checkpoint_gib(config: Config, architecture: Architecture) -> float:
-    """Size of one checkpoint: the model, and the weights and optimizer state that a resume needs."""
-    weights = architecture.parameters * _width(config) / GIB
-    state = weights + architecture.parameters * 12 / GIB
-    return weights + state * (2 if config.reward.source == "process" else 1)
+    """Size of one checkpoint: the model, and master weights and moments in float32, of the process model too."""
+    trained = 2 if config.reward.source == "process" else 1
+    return architecture.parameters * (_width(config) + 12 * trained) / GIB
 
 
 def host_gib(config: Config, architecture: Architecture, local_ranks: int) -> float:

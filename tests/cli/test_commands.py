@@ -74,7 +74,7 @@ def test_the_plan_compares_a_run_with_gpus_that_are_not_here(icpo_here: Callable
     assert "37.39  always: policy_weights 3.44, optimizer 20.63, gradients 6.88, reference 3.44" in out
     assert "80 GB GPU  rollout 84.8, update 74.9 GiB: set rollout.engine.gpu_memory_utilization=0.52" in out
     assert "141 GB GPU rollout 121.2, update 74.9 GiB: fits" in out
-    assert "disk       946.2 GiB at most (checkpoints 880.3, responses 65.9)" in out
+    assert "disk       836.2 GiB at most (checkpoints 770.3, responses 65.9)" in out
 
 
 def test_the_plan_knows_this_machines_gpus(icpo_here: Callable, tmp_path: Path) -> None:

