@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import special, stats  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -211,7 +211,9 @@ def minimum_detectable_effect(spread: float, n: int, level: float = CONFIDENCE) 
     """
     if n < 2 or not spread > 0:
         return math.nan
-    return float(spread * (stats.t.ppf((1 + level) / 2, n - 1) + stats.t.ppf(POWER, n - 1)))
+    critical = stats.t.ppf((1 + level) / 2, n - 1)
+    # The noncentrality at which a t of n - 1 degrees of freedom is under the critical value with probability 20 %.
+    return float(spread * special.nctdtrinc(n - 1, 1 - POWER, critical))
 
 
 def known(value: float) -> float | None:

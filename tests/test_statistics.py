@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats  # type: ignore[import-untyped]
 
 from icpo_cli import statistics
 
@@ -123,8 +124,8 @@ def test_paired_comparison_by_hand() -> None:
     assert found.stderr == pytest.approx(np.std([0, 50, 100, 0], ddof=1) / 2)
     # of the 4 ways to exchange the two questions that differ, two are as extreme
     assert found.p_value == pytest.approx(0.5)
-    # t(0.975, 3) + t(0.8, 3) = 3.1824 + 0.9785
-    assert found.minimum_detectable_effect == pytest.approx(found.stderr * (3.18245 + 0.97847), rel=1e-4)
+    # noncentrality of t(3) with 80 % beyond t(0.975, 3) = 3.1824: 4.2559
+    assert found.minimum_detectable_effect == pytest.approx(found.stderr * 4.2559, rel=1e-4)
     assert found.interval[0] < 37.5 < found.interval[1]
 
 
@@ -167,8 +168,16 @@ def test_arms_are_compared_seed_by_seed() -> None:
     # p of t = 5 / 2.0817 = 2.4019 at 2 degrees of freedom: 1 - t / sqrt(t^2 + 2)
     t = 5 / error
     assert found.p_value == pytest.approx(1 - t / math.sqrt(t**2 + 2))
-    # t(0.8, 2) = 1.06066
-    assert found.minimum_detectable_effect == pytest.approx((4.30265 + 1.06066) * error, abs=1e-4)
+    # noncentrality of t(2) with 80 % beyond t(0.975, 2) = 4.30265: 5.6535
+    assert found.minimum_detectable_effect == pytest.approx(5.6535 * error, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [3, 5, 8])
+def test_a_few_seeds_detect_the_minimum_effect_in_80_percent(n: int) -> None:
+    effect = statistics.minimum_detectable_effect(1 / math.sqrt(n), n)
+    draws = np.random.default_rng(n).normal(effect, 1, (40_000, n))
+    t = draws.mean(1) / draws.std(1, ddof=1) * math.sqrt(n)
+    assert (np.abs(t) > stats.t.ppf(0.975, n - 1)).mean() == pytest.approx(0.8, abs=0.01)
 
 
 def test_a_stricter_level_widens_the_interval() -> None:
