@@ -13,7 +13,7 @@ HIDDEN = "\x03"
 def matching(text: str, start: int) -> int:
     """Index of the bracket that closes the one at `start`, or -1."""
     opening, depth = text[start], 0
-    for found in TOKEN.finditer(text, start):
+    for found in re.compile(rf"\\.|[{re.escape(opening + PAIRS[opening])}]", re.DOTALL).finditer(text, start):
         depth += (found[0] == opening) - (found[0] == PAIRS[opening])
         if depth == 0:
             return found.start()

@@ -45,13 +45,14 @@ def kind_of(gold: Gold) -> AnswerKind:
 @lru_cache(maxsize=4096)
 def gold_problem(gold: Gold) -> str | None:
     """Reason why a gold answer is unusable, or None. Does not parse mathematics."""
-    text, kind = gold.answer.strip(), kind_of(gold)
+    text = gold.answer.strip()
     if not text:
         return "is empty"
     if UNPRINTABLE.search(text):
         return "contains control characters"
     if len(text) > MAX_ANSWER_CHARS:
         return f"is longer than {MAX_ANSWER_CHARS} characters"
+    kind = kind_of(gold)
     if kind in (AnswerKind.MATH, AnswerKind.NUMBER, AnswerKind.LIST) and not balanced(text):
         return "has unbalanced braces"
     if not text.strip("()[]{}<>|,. "):
