@@ -156,7 +156,8 @@ def _print_plan(config: Config, ranks: int, as_json: bool) -> None:
     typer.echo(f"plan of {config.name} on {ranks} rank{'s' if ranks > 1 else ''}")
     typer.echo(f"  model      {planned.model}, {size}")
     if planned.questions is not None:
-        typer.echo(f"  questions  {planned.questions:,} for training, {planned.heldout or 0:,} held out")
+        left_out = f"; {planned.unusable_golds:,} left out for their gold answer" if planned.unusable_golds else ""
+        typer.echo(f"  questions  {planned.questions:,} for training, {planned.heldout or 0:,} held out{left_out}")
     typer.echo(f"  iterations {planned.iterations}")
     rounds = f"; up to {planned.rounds_most} times as many in several rounds" if planned.rounds_most > 1 else ""
     typer.echo(f"  responses  {planned.responses_an_iteration:,} per iteration, {planned.responses:,} in all{rounds}")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ PlacedRow = tuple[str, dict[str, Any]]
 
 
 def load_questions(source: SourceConfig) -> list[Question]:
-    """All questions of the source, in order.
+    """All questions of the source, in order, with golds as read_golds() reads them.
 
     Raises UserError on a missing file, a malformed row (file and line), a missing column or a repeated id.
     """
@@ -28,7 +29,12 @@ def load_questions(source: SourceConfig) -> list[Question]:
         questions[question.id] = question
     if not questions:
         raise UserError(f"{source.path or source.task}: has no rows")
-    return list(questions.values())
+    if source.answer_column is None:
+        return list(questions.values())
+    from icpo_cli.grading.golds import read_golds
+
+    golds = read_golds([question.gold for question in questions.values()])
+    return [replace(question, gold=gold) for question, gold in zip(questions.values(), golds, strict=True)]
 
 
 def selected_by(source: SourceConfig) -> str | None:
@@ -87,7 +93,9 @@ def _answer(column: str | None, place: str, row: dict[str, Any]) -> str:
         return ""
     answer = _column(place, row, column)
     # A missing answer only leaves its question out, with a message; see load_prompts.
-    return "" if answer == "" else _scalar(place, column, answer)
+    if answer is None or answer == "" or answer != answer:  # NaN differs from itself
+        return ""
+    return str(answer) if isinstance(answer, bool) else _scalar(place, column, answer)
 
 
 def _choices(source: SourceConfig, place: str, row: dict[str, Any]) -> tuple[str, ...]:

@@ -21,11 +21,12 @@ MAX_READ_CHARS = 100_000
 MAX_PHRASES = 60
 """Phrases of one form that are read, the last ones first."""
 SPECIAL_TOKENS = re.compile(
-    r"<\|\w{2,30}\|>|<｜[\w▁]{2,30}｜>|</?s>|<(?:eos|bos|pad|unk|end_of_turn|start_of_turn)>|\[/?INST\]"
+    r"\\(?:begin|end)\{(?:equation|align|gather|displaymath|center)\*?\}|<\|\w{2,30}\|>|<｜[\w▁]{2,30}｜>|</?s>|<(?:eos|bos|pad|unk|end_of_turn|start_of_turn)>|\[/?INST\]"
 )
+"""Also the commands around a displayed formula."""
 UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
 BOX = re.compile(r"(?:\\|(?<![A-Za-z]))(?:boxed|fbox|framebox)(?:\[[^\[\]\n]{0,20}\])?\s{0,9}\{|\x08oxed\{")
-BOX_WITHOUT_BRACES = re.compile(r"\\boxed(?:\s{1,9}([^\s{}$\\]{1,99})|(\d{1,99}))")
+BOX_WITHOUT_BRACES = re.compile(r"\\boxed(?:\s{1,9}([^\s{}$\\]{1,99})|(\d{1,99})|\s?\[([^\[\]{}\n]{1,99})\](?!\s?\{))")
 BETWEEN_BOXES = compiled(
     r"(?:[ \t,;$、，]|\\[,;: ()\[\]]|\\q?quad|\\(?:text|mbox|textrm)\s?\{\s?(?:and|or|und|oder|et|ou|y|o|e|и|или)\s?\}"
     r"|\b(?:and|or|und|oder|et|ou|y|o|e|и|или)\b|和|或|と|また|와|과|또는|और|या){0,20}(?:\\?\(?[A-Za-z]\w?\)?\s?=\s?)?"
@@ -86,13 +87,16 @@ SENTENCE = compiled(
 HEDGE = compiled(words(phrases.HEDGES))
 WRAPPER = re.compile(r"\s*\\(?:text|mbox|textbf|mathrm|textrm)\s?\{([^{}]*)\}\s*")
 CLOSER = compiled(rf"\W{{0,4}}(?:{phrases.CLOSERS})")
-CLOSING_TAG = re.compile(r"</?\w+>$")
-TRUTH = compiled(r"\W{0,4}(true|false|yes|no)\b\s?[;:—–-].*")
+CLOSING_TAG = re.compile(r"</?\w{2,}>$")
+TRUTH = compiled(
+    r"\W{0,4}(true|false|yes|no)\b\s?[;:—–-].*|\W{0,4}(?:so |hence |thus |therefore,? )?it is (true|false) that\b"
+    rf"(?!.*\b(?:{phrases.HEDGES})\b).*"
+)
 DELIMITER = re.compile(r"\s*(?:\$\$|\\\]|\\\[|```\w*|</?\w+>|\\end\{\w+\*?\}|\\begin\{\w+\*?\}|[-*_=]{3,})\s*")
 
 STYLE = re.compile(r"\\(?:text|textbf|textit|mathbf|mathrm|textrm|bf|rm|it|boldsymbol)(?![a-z])|[{}$*_`\\]")
 LONE = re.compile(r"\W{0,9}([A-Za-z])\W{0,9}|\s{0,9}\(?([A-Z])(?:\)|[.:](?=\s)).*", re.DOTALL)
-OPTION = re.compile(r"(?<![A-Za-z’'\\])(?:\(\s?([A-Za-z])\s?\)|\[([A-Z])\]|([A-Z]))(?![A-Za-z'’(])")
+OPTION = re.compile(r"(?<![A-Za-z’'\\])(?:<([A-Z])>|\(\s?([A-Za-z])\s?\)|\[([A-Z])\]|([A-Z]))(?![A-Za-z'’(])")
 CHOSEN = compiled(
     rf"(?:\b(?:answer|option|choice)s?\b(?:\s{{1,3}}(?:is|would be|must be|should be)\b)?[\s:*]{{0,6}}"
     rf"(?:\b(?:option|choice)\b\s{{0,3}})?|\b(?:{alternation('choose', phrases.EUROPEAN)})\s{{1,3}}"
@@ -164,6 +168,12 @@ def option(response: str) -> str | None:
     return _final(response, letters=True)
 
 
+def stated(text: str) -> str | None:
+    """The last passage that states a value; None if there is none."""
+    answer, certain = _decided(_cleaned(text), letters=False)
+    return answer if certain else None
+
+
 def none(response: str) -> str | None:
     """The complete response."""
     return response.strip() or None
@@ -215,7 +225,7 @@ def _boxes(text: str) -> list[Passage]:
     found = deque(BOX.finditer(text), maxlen=MAX_PHRASES)
     bare = deque(BOX_WITHOUT_BRACES.finditer(text), maxlen=1)
     if bare and not (found and found[-1].start() > bare[-1].start()):
-        return [Passage(bare[-1].start(), bare[-1].end(), bare[-1][1] or bare[-1][2], True)]
+        return [Passage(bare[-1].start(), bare[-1].end(), next(filter(None, bare[-1].groups())), True)]
     if not found:
         return []
     closed = closings(text)
@@ -328,7 +338,7 @@ def _within(text: str) -> str:
 def _value_of_sentence(text: str) -> str | None:
     """The number with its unit in a sentence that states just this, as in "he has 18 coins"; None for other texts."""
     if truth := TRUTH.fullmatch(text):
-        return truth[1]
+        return truth[1] or truth[2]
     found = SENTENCE.fullmatch(_trimmed(LEAD.sub("", text, count=1)))
     if not found or HEDGE.search(text):
         return None

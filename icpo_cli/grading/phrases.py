@@ -25,7 +25,7 @@ DIRECT = r"(?=\s?[\d$\\(])"
 """No verb: a number or a formula follows the name of the answer."""
 LANGUAGES = {
     "English": Phrases(
-        r"answers?|results?|solutions?|choices?|options?|ans",
+        r"answers?|results?|solutions?|choices?|options?|letters?|ans",
         r"is|are|was|equals?|reads|becomes|(?:must|should|would|will|can|could|has to|have to|ought to) (?:only )?"
         r"(?:be|equal)|(?:comes?|came|works?|turns?) out (?:to be|to|as|at)",
         r"(?:is|are|must be|would be|gives) (?:then |thus |therefore |hence |indeed )?(?:the|our|my|your|an?) "

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from icpo_cli.config.schema import RewardConfig
 from icpo_cli.grading.extraction import EXTRACTORS, option
+from icpo_cli.grading.golds import read_gold
 from icpo_cli.grading.judge.judge import Case, Judge, OpenAIJudge
 from icpo_cli.grading.rules import rlpr, strict, theoremqa
 from icpo_cli.grading.sandbox import Sandbox
@@ -76,6 +77,7 @@ class Verifier:
     def verify(self, answers: Sequence[Answer], grading: Grading) -> list[Verdict]:
         """One verdict per answer, in order."""
         rule = RULES[grading.rule]
+        answers = [replace(answer, gold=read_gold(answer.gold)) for answer in answers]
         extracted = [
             rule.candidates(answer.response) if rule.candidates else _extracted(answer, grading.extract)
             for answer in answers
@@ -109,6 +111,7 @@ class Verifier:
 
         A usable gold equals itself; one of kind math or number can also be read as a value.
         """
+        golds = [read_gold(gold) for gold in golds]
         problems = [strict.gold_problem(gold) for gold in golds]
         values = [
             (index, gold)

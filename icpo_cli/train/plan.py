@@ -14,6 +14,7 @@ import yaml
 from icpo_cli.config.load import to_tree
 from icpo_cli.config.schema import Config, SourceConfig
 from icpo_cli.data.sources import load_questions
+from icpo_cli.grading.rules.strict import gold_problem
 from icpo_cli.models.locate import architecture_of
 from icpo_cli.models.memory import CARDS_GIB, CardFit, disk_gib, fit_card, memory_gib
 from icpo_cli.models.sizes import check_lengths
@@ -45,6 +46,8 @@ class TrainPlan:
     questions: int | None
     """Training questions of the source; None for a source on the hub, because a plan downloads nothing."""
     heldout: int | None
+    unusable_golds: int
+    """Questions of these that training leaves out, as far as the gold answer's text shows."""
     response_tokens_most: int
     """Response tokens of one iteration if every response has the maximum length."""
     ranks: int
@@ -69,6 +72,7 @@ def plan(config: Config, ranks: int, cuda: bool = False, card_gib: float | None 
     responses = rollout.prompts_per_iteration * (rollout.votes or rollout.group_size)
     updates = rollout.prompts_per_iteration // config.learner.mini_batch_prompts
     sizes = ({} if card_gib is None else {"this": card_gib}) | CARDS_GIB if cuda else {}
+    train, heldout = _gold_problems(config.data.train), _gold_problems(config.data.heldout)
     return TrainPlan(
         model=config.model.path,
         parameters=architecture.parameters if architecture else None,
@@ -78,8 +82,9 @@ def plan(config: Config, ranks: int, cuda: bool = False, card_gib: float | None 
         rounds_most=rollout.max_rounds,
         updates_an_iteration=updates,
         updates=updates * config.train.iterations,
-        questions=_count(config.data.train),
-        heldout=None if config.data.heldout is None else _count(config.data.heldout),
+        questions=_kept(train),
+        heldout=_kept(heldout),
+        unusable_golds=sum(problem is not None for problem in (train or []) + (heldout or [])),
         response_tokens_most=responses * rollout.max_rounds * rollout.max_response_tokens,
         ranks=ranks,
         cuda=cuda,
@@ -89,9 +94,19 @@ def plan(config: Config, ranks: int, cuda: bool = False, card_gib: float | None 
     )
 
 
-def _count(source: SourceConfig) -> int | None:
-    """Number of questions; None for a source on the hub. Raises UserError for an invalid source."""
-    return None if source.source == "hub" else len(load_questions(source))
+def _gold_problems(source: SourceConfig | None) -> list[str | None] | None:
+    """Per question, why its gold answer is unusable; None for no source or one on the hub.
+
+    Raises UserError for an invalid source.
+    """
+    if source is None or source.source == "hub":
+        return None
+    questions = load_questions(source)
+    return [None if source.answer_column is None else gold_problem(question.gold) for question in questions]
+
+
+def _kept(problems: list[str | None] | None) -> int | None:
+    return None if problems is None else problems.count(None)
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,18 @@ def test_reasoning_gym_is_a_function_of_its_seed() -> None:
     assert load_questions(source) != load_questions(SourceConfig(task="basic_arithmetic", size=20, seed=4))
 
 
+def test_a_missing_answer_is_empty_and_a_solution_is_read(tmp_path: Path) -> None:
+    rows = [None, float("nan"), "NaN", "3 + 3 = 6\n#### 6", True]
+    source = jsonl(tmp_path, *[json.dumps({"question": f"q{n}", "answer": row}) for n, row in enumerate(rows)])
+    assert [question.gold.answer for question in load_questions(source)] == ["", "", "", "6", "True"]
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
         ('{"question": "q"', "rows.jsonl:2: not valid JSON"),
         ("[1, 2]", "rows.jsonl:2: must be a JSON object"),
         ('{"question": "q", "anser": "1"}', "rows.jsonl:2: no column 'answer'; nearest: anser"),
-        ('{"question": "q", "answer": null}', "rows.jsonl:2: column 'answer' is None"),
         ('{"question": "", "answer": "1"}', "rows.jsonl:2: column 'question' is ''"),
         ('{"question": "q", "answer": ["1"]}', "rows.jsonl:2: column 'answer' is ['1']"),
     ],
