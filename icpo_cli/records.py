@@ -177,6 +177,11 @@ class Verdict:
         """False for a timeout, an error, or a missing gold answer."""
         return self.kind not in UNDECIDED
 
+    @property
+    def incomparable(self) -> bool:
+        """The gold answer is fine, and the comparison with this answer ended without a result."""
+        return self.rule in (RuleName.DEADLINE, RuleName.CRASH)
+
 
 @dataclass(frozen=True)
 class Reward:

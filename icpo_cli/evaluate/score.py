@@ -37,9 +37,19 @@ class TaskResponses:
         return np.array(rows, dtype=float).reshape(len(grid), self.task.k)
 
     def correct(self) -> Array:
-        """[Q, k] 1 or 0; NaN without a verdict, or with an undecided one."""
+        """[Q, k] 1 or 0; 0 too for an answer that could not be compared.
+
+        NaN without a verdict, or if the gold answer is unusable or the judge did not answer.
+        """
+        return self._verdict_column(_value)
+
+    def undecided(self) -> Array:
+        """[Q, k] 1 for an answer that could not be compared with a usable gold answer, else 0."""
+        return self._verdict_column(lambda verdict: float(verdict is not None and verdict.incomparable))
+
+    def _verdict_column(self, value: Callable[[Verdict | None], float]) -> Array:
         grid = self.task.grid
-        rows = [[_value(self.verdicts.get(key)) for key in row] for row in grid]
+        rows = [[value(self.verdicts.get(key)) for key in row] for row in grid]
         return np.array(rows, dtype=float).reshape(len(grid), self.task.k)
 
 
@@ -52,7 +62,7 @@ class MissingCounts:
     responses: int = 0
     """Responses to the evaluated questions that do not exist."""
     ungraded: int = 0
-    """Responses with verdict error or timeout: the judge did not answer, or the comparison failed or was too slow."""
+    """Responses with verdict error whose gold answer is unusable, or to which the judge did not answer."""
     unknown: int = 0
     """Responses in the input file to questions that the benchmark does not have."""
 
@@ -74,6 +84,10 @@ class EvalResult:
     """95 % interval of avg_at_k, by bootstrap over questions."""
     verdicts: dict[str, int] = field(default_factory=dict)
     """Responses by kind of verdict."""
+    undecided: int = 0
+    """Responses that could not be compared with a usable gold answer in time and memory. They count as wrong."""
+    upper_bound: float = math.nan
+    """avg_at_k if all undecided responses were correct."""
     partial: bool = False
     """The result does not cover all questions with k graded responses each: not comparable with one that does."""
     missing: MissingCounts = MissingCounts()
@@ -150,6 +164,7 @@ def score(part: TaskResponses, pass_at: Sequence[int] = ()) -> EvalResult:
     """Compute the result from the existing responses; missing questions and responses are counted, not scored."""
     task, responses = part.task, part.responses
     correct = part.correct()  # [Q, k]
+    undecided = part.undecided()  # [Q, k]
     graded = ~np.isnan(correct)  # [Q, k]
     existing = [key for key in task.keys if key in responses]
     verdicts = [part.verdicts[key] for key in existing if key in part.verdicts]
@@ -170,6 +185,8 @@ def score(part: TaskResponses, pass_at: Sequence[int] = ()) -> EvalResult:
         stderr=statistics.stderr(correct),
         ci95=statistics.interval(correct),
         verdicts=count_verdicts(verdicts),
+        undecided=int(undecided.sum()),
+        upper_bound=statistics.avg_at_k(correct + undecided),
         partial=any(vars(missing).values()),
         missing=missing,
         response_tokens_mean=_mean(tokens),
@@ -229,7 +246,7 @@ def compare(
 
 
 def _value(verdict: Verdict | None) -> float:
-    if verdict is None or not verdict.decided:
+    if verdict is None or not (verdict.decided or verdict.incomparable):
         return math.nan
     return float(verdict.correct)
 

@@ -26,6 +26,8 @@ GROUP_TITLES = {"general": "General", "math": "Math"}
 METRICS = (
     "avg_at_k",
     "stderr",
+    "undecided",
+    "upper_bound",
     "maj_at_k",
     "n",
     "k",
@@ -143,14 +145,15 @@ def _row(result: EvalResult) -> tuple[str, ...]:
         f"{_percent(result.no_answer_share)} %",
         "-" if math.isnan(result.cut_off_share) else f"{_percent(result.cut_off_share)} %",
         _percent(result.response_tokens_mean),
-        partial_text(result),
+        ", ".join(filter(None, [f"{result.undecided:,} undecided" if result.undecided else "", partial_text(result)])),
     )
 
 
 def _average(result: EvalResult) -> str:
-    """Accuracy with its k; marked if some questions have fewer responses."""
+    """Accuracy with its k, and with its upper bound if answers are undecided; marked if questions lack responses."""
     incomplete = result.n > 0 and result.missing.responses + result.missing.ungraded > 0
-    return f"{'fewer than ' if incomplete else ''}@{result.k} {_percent(result.avg_at_k)}"
+    bound = f" to {_percent(result.upper_bound)}" if result.undecided else ""
+    return f"{'fewer than ' if incomplete else ''}@{result.k} {_percent(result.avg_at_k)}{bound}"
 
 
 def partial_text(result: EvalResult) -> str:

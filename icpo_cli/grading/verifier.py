@@ -63,12 +63,14 @@ class Verifier:
         """Raises UserError if a judge is configured and does not respond."""
         self._judge_alone = config.judge.mode == "alone"
         self._judge: Judge | None = None if config.judge.mode == "off" else OpenAIJudge(config.judge)
+        self._limits = config.sandbox
         self._sandbox = Sandbox(config.sandbox)
 
     @property
     def version(self) -> str:
-        """Version of the rules and the judge: equal versions give equal verdicts."""
-        return VERIFIER_VERSION if self._judge is None else f"{VERIFIER_VERSION}-{self._judge.version}"
+        """Version of the rules, the sandbox's limits and the judge: equal versions give equal verdicts."""
+        limits = f"{self._limits.deadline_seconds:g}s-{self._limits.memory_mib}MiB"
+        return "-".join((VERIFIER_VERSION, limits, *([self._judge.version] if self._judge else [])))
 
     def start(self) -> None:
         """Start the sandbox early, in parallel with other work; verify() starts it otherwise."""

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -52,10 +53,24 @@ def test_missing_responses_are_counted_and_not_scored() -> None:
     assert result.pass_at_k == {1: pytest.approx(200 / 3)}
 
 
-def test_a_timeout_is_ungraded_and_shown() -> None:
-    result = score(part_of(["+t"]))
-    assert (result.avg_at_k, result.verdicts["timeout"], result.missing.ungraded) == (100.0, 1, 1)
-    assert result.partial
+def test_an_undecided_answer_counts_as_wrong_and_shows_an_upper_bound() -> None:
+    result = score(undecided(part_of(["+t", "++"])))
+    assert (result.avg_at_k, result.upper_bound, result.undecided) == (75.0, 100.0, 1)
+    assert (result.verdicts["timeout"], result.missing.ungraded, result.partial) == (1, 0, False)
+    [row] = rows_of([result])
+    assert row[2] == "@2 75.0 to 100.0" and row[-1] == "1 undecided"
+    assert metrics_of([result])["eval/sums/undecided"] == 1
+
+
+def test_a_verdict_that_the_gold_or_the_judge_prevents_is_not_scored() -> None:
+    result = score(part_of(["+e"]))  # no comparison has failed: the rule is another
+    assert (result.avg_at_k, result.undecided, result.missing.ungraded, result.partial) == (100.0, 0, 1, True)
+
+
+def undecided(part: TaskResponses) -> TaskResponses:
+    """The part with timeouts as the sandbox gives them."""
+    slow = {k: replace(v, rule=RuleName.DEADLINE) if v.kind == "timeout" else v for k, v in part.verdicts.items()}
+    return replace(part, verdicts=slow)
 
 
 def test_the_majority_is_over_answers_not_over_verdicts() -> None:

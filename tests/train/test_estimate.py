@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 from icpo_cli.config.load import load_config, to_yaml
 from icpo_cli.config.schema import Config
 from icpo_cli.runs.journal import Journal, JournalEntry
-from icpo_cli.train.plan import Estimate, estimate, evaluations, past_runs
+from icpo_cli.train.plan import Estimate, estimate, evaluations, past_runs, plan
 
 QUICKSTART = str(Path(__file__).parents[2] / "experiments" / "quickstart.yaml")
 
@@ -62,3 +63,10 @@ def test_without_earlier_runs_tokens_are_counted() -> None:
 def test_an_unknown_duration_is_none(model: str, cores: int | None) -> None:
     found = estimate(config_of(f"model.path={model}"), [], cores)
     assert found == Estimate(None, "no earlier run with these sizes")
+
+
+def test_a_plan_counts_the_questions_that_training_keeps(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"question": f"q{n}", "answer": n or None}) + "\n" for n in range(3)))
+    planned = plan(load_config(["data.train.source=file", f"data.train.path={path}", "data.heldout=null"]), 1)
+    assert (planned.questions, planned.unusable_golds) == (2, 1)
