@@ -6,7 +6,7 @@ Line styles and markers differ too, for grey print. Figures are drawn without py
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -294,3 +294,18 @@ def over_seeds(label: str, look: int, seeds: Sequence[Points], window: int) -> L
         return Line(label, look, steps, mean.tolist())
     error = values.std(0, ddof=1) / math.sqrt(len(values))
     return Line(label, look, steps, mean.tolist(), (mean - error).tolist(), (mean + error).tolist())
+
+
+def seeds_caption(counts: Collection[int]) -> str:
+    """Explain the lines and bands of means over that many seeds each."""
+    many = sorted(count for count in counts if count > 2)
+    bands = []
+    if many:
+        seeds = str(many[0]) if many[0] == many[-1] else f"{many[0]} to {many[-1]}"
+        bands.append(f"± one standard error over {seeds} seeds")
+    if 2 in counts:
+        bands.append("from the lower to the higher of 2 seeds")
+    if not bands:
+        return "One seed each: no band."
+    text = f"Line: mean over seeds; band: {', or '.join(bands)}."
+    return text + (" Without a band: one seed." if 1 in counts else "")

@@ -230,6 +230,14 @@ class Update:
     """Share of padding among the tokens that attention is computed for."""
 
 
+def verdict_columns(verdict: Verdict | None) -> dict[str, str | None]:
+    """Columns in tables of responses and keys in JSON; None for a response without a verdict."""
+    if verdict is None:
+        return dict.fromkeys(("verdict", "extracted", "rule", "reason"))
+    kind, rule = verdict.kind.value, verdict.rule.value
+    return {"verdict": kind, "extracted": verdict.extracted, "rule": rule, "reason": verdict.reason}
+
+
 def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """Number of verdicts of each kind; see count_kinds."""
     return count_kinds(verdict.kind.value for verdict in verdicts)

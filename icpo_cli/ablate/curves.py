@@ -5,7 +5,7 @@ from pathlib import Path
 
 from icpo_cli.ablate.result import TITLES, JobRecord, accuracy_metric, benches_of
 from icpo_cli.ablate.study import Study
-from icpo_cli.figures import Curve, History, curve_panel, draw, save, window_of
+from icpo_cli.figures import Curve, History, curve_panel, draw, save, seeds_caption, window_of
 from icpo_cli.runs.run_dir import Status
 
 OVERVIEW = "all"
@@ -41,16 +41,7 @@ def draw_curves(study: Study, records: Sequence[JobRecord]) -> list[Path]:
 def caption_of(study: Study, records: Sequence[JobRecord], curves: Sequence[Curve]) -> str:
     """Explain lines and bands."""
     counts = {len(_shown(_of(arm.name, records))) for arm in study.arms} - {0}
-    many = sorted(count for count in counts if count > 2)
-    bands = []
-    if many:
-        seeds = str(many[0]) if many[0] == many[-1] else f"{many[0]} to {many[-1]}"
-        bands.append(f"± one standard error over {seeds} seeds")
-    if 2 in counts:
-        bands.append("from the lower to the higher of 2 seeds")
-    text = f"Line: mean over seeds; band: {', or '.join(bands)}." if bands else "One seed each: no band."
-    if bands and 1 in counts:
-        text += " Without a band: one seed."
+    text = seeds_caption(counts)
     smoothed = [curve.title for curve in curves if curve.smoothed]
     if smoothed and _window(study) > 1:
         which = "" if len(curves) == 1 else f" of {', '.join(smoothed)}"

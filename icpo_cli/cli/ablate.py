@@ -71,7 +71,8 @@ def ablate(
     check_study(read, machine.ranks)
     selected = _selected(read)
     if dry_run:
-        _print_plan(read, machine, selected, _script(read, launcher, slurm or [], jobs), as_json)
+        script = slurm_script(read, slurm or [], jobs) if launcher == "slurm" else None
+        _print_plan(read, machine, selected, script, as_json)
         return
     # Set before MLflow is imported, because its messages on creating tables would mix with the output.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -104,13 +105,8 @@ def _selected(study: Study) -> dict[str, int] | None:
     """Number of prompts of the --probe run by reason; None without it. Raises UserError if it selects nothing."""
     if study.probe_run is None:
         return None
-
     with tempfile.TemporaryDirectory() as folder:
         return select_coarse(RunDir(Path(study.probe_run)), StudyDir(Path(folder))).counts
-
-
-def _script(study: Study, launcher: str, slurm: list[str], jobs: int | None) -> str | None:
-    return slurm_script(study, slurm, jobs) if launcher == "slurm" else None
 
 
 def _print_plan(
@@ -172,12 +168,11 @@ def _plan_text(plan: StudyPlan) -> str:
 def _area(values: Sequence[float], top: float, rows: int) -> list[str]:
     """An area chart of values from 0 to `top`, as text rows from top to bottom."""
     steps = [round(value / (top or 1.0) * rows * len(BARS)) for value in values]
-    return ["".join(_block(step - row * len(BARS)) for step in steps) for row in reversed(range(rows))]
-
-
-def _block(step: int) -> str:
-    """One character of a column that rises `step` eighths above the lower edge of the row."""
-    return " " if step <= 0 else BARS[min(step, len(BARS)) - 1]
+    blocks = f" {BARS}"  # a column rises 0 to 8 eighths above the lower edge of a row
+    return [
+        "".join(blocks[min(max(step - row * len(BARS), 0), len(BARS))] for step in steps)
+        for row in reversed(range(rows))
+    ]
 
 
 def _probe_line(plan: StudyPlan, seconds: float | None) -> str:

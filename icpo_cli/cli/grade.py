@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,7 +18,7 @@ from icpo_cli.config.schema import RewardConfig
 from icpo_cli.errors import UserError
 from icpo_cli.grading.extraction import EXTRACTORS
 from icpo_cli.grading.verifier import Answer, Grading, Verifier
-from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind, count_kinds
+from icpo_cli.records import Gold, RuleName, Verdict, VerdictKind, count_kinds, verdict_columns
 from icpo_cli.tables.terminal import print_table
 from icpo_cli.text import cut, printable
 
@@ -185,7 +185,7 @@ def _print_document(graded: Iterator[Graded]) -> Counter[str]:
     counts: Counter[str] = Counter()
     print('{"results": [', end="")
     for _, verdict in graded:
-        print(",\n" if counts else "\n", json.dumps(_result(verdict)), sep="", end="")
+        print(",\n" if counts else "\n", json.dumps(verdict_columns(verdict)), sep="", end="")
         counts[verdict.kind] += 1
     print(f'\n], "counts": {json.dumps(count_kinds(counts.elements()))}}}')
     return counts
@@ -223,12 +223,3 @@ def _coloured(kind: str, width: int) -> str:
     """Coloured on a terminal, plain elsewhere."""
     text = f"{kind:<{width}}"
     return typer.style(text, fg=COLOURS.get(kind)) if sys.stdout.isatty() else text
-
-
-def _result(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "verdict": verdict.kind,
-        "extracted": verdict.extracted,
-        "rule": verdict.rule,
-        "reason": verdict.reason,
-    }

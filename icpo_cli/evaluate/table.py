@@ -8,7 +8,7 @@ from typing import Any
 from icpo_cli.data.benchmarks import GROUPS
 from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.score import EvalResult, MissingCounts, TaskResponses
-from icpo_cli.records import Verdict, VerdictKind
+from icpo_cli.records import VerdictKind, verdict_columns
 
 HEADERS = (
     "benchmark",
@@ -118,19 +118,8 @@ def response_rows(parts: Sequence[TaskResponses]) -> list[dict[str, Any]]:
         for key in part.task.keys:
             if key in part.responses:
                 row = {"bench": part.task.name, **asdict(part.responses[key]), "gold": golds[key[0]]}
-                rows.append(row | _verdict_columns(part.verdicts.get(key)))
+                rows.append(row | verdict_columns(part.verdicts.get(key)))
     return rows
-
-
-def _verdict_columns(verdict: Verdict | None) -> dict[str, str | None]:
-    if verdict is None:
-        return dict.fromkeys(("verdict", "extracted", "rule", "reason"))
-    return {
-        "verdict": verdict.kind.value,
-        "extracted": verdict.extracted,
-        "rule": verdict.rule,
-        "reason": verdict.reason,
-    }
 
 
 def _row(result: EvalResult) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from icpo_cli.data.benchmarks import BENCHMARKS
-from icpo_cli.figures import Curve, Panel, Points, curve_panel, window_of
+from icpo_cli.figures import Curve, Panel, Points, curve_panel, seeds_caption, window_of
 from icpo_cli.report import names
 from icpo_cli.runs.run_dir import Kind, Status
 from icpo_cli.track.read import PastRun
@@ -237,11 +237,7 @@ def _window(comparison: SettingComparison, histories: Histories) -> int:
 
 def _caption(comparison: SettingComparison, histories: Histories, smoothed: str) -> str:
     window = _window(comparison, histories)
-    seeds = {len(runs) for runs in comparison.settings.values()}
-    text = "One run each."
-    if max(seeds) > 1:
-        text = "Mean over seeds; band: ± one standard error, of two seeds from the lower to the higher."
-        text += " Without a band: one run." if 1 in seeds else ""
+    text = seeds_caption({len(runs) for runs in comparison.settings.values()})
     text += f" {smoothed}: moving mean over {window} iterations." if window > 1 else ""
     if comparison.older_seeds:
         text += f" At most {MAX_SEEDS} seeds of a setting, the newest."

@@ -11,9 +11,11 @@ from html import escape
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from icpo_cli.tables.document import PARTIAL_MARK, Cell, Document, Highlight, Table
+from icpo_cli.tables.document import PARTIAL_MARK, Cell, Document, Table
 from icpo_cli.text import one_line
 
+MARKDOWN = {"best": "**%s**", "second": "<ins>%s</ins>", "marks": "<sup>%s</sup>"}
+LATEX = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "marks": r"\textsuperscript{%s}"}
 MARKDOWN_SPECIAL = r"\`*_[]|"
 LATEX_HEAD = r"""% Compiles as it is. In a paper: the tables alone, with booktabs and graphicx.
 \documentclass{article}
@@ -60,10 +62,20 @@ def to_markdown(document: Document) -> str:
         for heading, rows in table.groups:
             if heading:
                 lines.append(_pipes([f"**{_markdown(heading)}**", *[""] * (len(table.columns) - 1)]))
-            lines += [_pipes(map(_markdown_cell, row)) for row in rows]
+            lines += [_pipes(_marked(cell, _markdown, MARKDOWN) for cell in row) for row in rows]
         lines += ["", *(f"<sup>{_markdown(mark)}</sup> {_markdown(note)}\n" for mark, note in table.footnotes)]
     lines += [f"{_markdown(note)}\n" for note in document.notes]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _marked(cell: Cell, escaped: Callable[[str], str], markup: Mapping[str, str]) -> str:
+    """The cell's text with its error and marks."""
+    shown = escaped(cell.text)
+    if cell.highlight is not None:
+        shown = markup[cell.highlight.value] % shown
+    if cell.error:
+        shown += f" {escaped('±')} {escaped(cell.error)}"
+    return shown + (markup["marks"] % escaped(cell.marks) if cell.marks else "")
 
 
 def plain_table(table: Table) -> str:
@@ -80,15 +92,6 @@ def plain_text(raw: str) -> str:
 def _markdown(raw: str) -> str:
     """One line that is shown as it is written: no markup, no HTML, no end of a cell."""
     return "".join(f"\\{char}" if char in MARKDOWN_SPECIAL else escape(char, quote=False) for char in one_line(raw))
-
-
-def _markdown_cell(cell: Cell) -> str:
-    shown = _markdown(cell.text)
-    if cell.highlight is not None:
-        shown = f"**{shown}**" if cell.highlight is Highlight.BEST else f"<ins>{shown}</ins>"
-    if cell.error:
-        shown += f" ± {_markdown(cell.error)}"
-    return shown + (f"<sup>{_markdown(cell.marks)}</sup>" if cell.marks else "")
 
 
 def _pipes(cells: Iterable[str]) -> str:
@@ -110,7 +113,7 @@ def _latex_pages(table: Table) -> list[list[str]]:
             lines.append("\\midrule\n")
         if heading:
             lines.append(f"\\multicolumn{{{len(table.columns)}}}{{c}}{{\\textbf{{{_latex(heading)}}}}} \\\\\n")
-        lines += [_latex_line(map(_latex_cell, row)) for row in rows]
+        lines += [_latex_line(_marked(cell, _latex, LATEX) for cell in row) for row in rows]
     return [lines[start : start + LINES_A_PAGE] for start in range(0, len(lines), LINES_A_PAGE)]
 
 
@@ -136,15 +139,6 @@ def _latex(raw: str) -> str:
         LATEX_SPECIAL.get(char) or (char if char.isascii() else rf"\texttt{{U+{ord(char):04X}}}")
         for char in one_line(raw)
     )
-
-
-def _latex_cell(cell: Cell) -> str:
-    shown = _latex(cell.text)
-    if cell.highlight is not None:
-        shown = f"\\textbf{{{shown}}}" if cell.highlight is Highlight.BEST else f"\\underline{{{shown}}}"
-    if cell.error:
-        shown += f" $\\pm$ {_latex(cell.error)}"
-    return shown + (f"\\textsuperscript{{{_latex(cell.marks)}}}" if cell.marks else "")
 
 
 def _latex_line(cells: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from icpo_cli.objective.confidence import is_clamped
 from icpo_cli.objective.methods import Derivation
-from icpo_cli.records import AnswerKind, LogProbs, Response
+from icpo_cli.records import AnswerKind, LogProbs, Response, verdict_columns
 from icpo_cli.runs.parquet import Row
 from icpo_cli.train.round import Round
 
@@ -66,10 +66,7 @@ def _response(response: Response, old: LogProbs, p: int, g: int) -> Row:
 def _reward(sampled: Round, p: int, g: int) -> Row:
     reward = sampled.rewards[p][g]
     return {
-        "verdict": reward.verdict.kind.value,
-        "extracted": reward.verdict.extracted,
-        "rule": reward.verdict.rule,
-        "reason": reward.verdict.reason,
+        **verdict_columns(reward.verdict),
         "reward_answer": reward.answer,
         "reward_format": reward.format,
         "reward_noise": reward.noise,

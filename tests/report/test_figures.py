@@ -101,7 +101,7 @@ def test_curves_are_means_over_seeds_with_their_error() -> None:
         "GRPO": 0,
         "ICPO": 1,
     }
-    assert "± one standard error" in training.caption and "Without a band: one run." in training.caption
+    assert "± one standard error" in training.caption and "Without a band: one seed." in training.caption
 
 
 def test_benchmarks_of_checkpoints_are_drawn_and_partial_ones_are_not() -> None:
