@@ -63,7 +63,7 @@ STARTS = (
     | set(r"| \| \pi \infty \frac \binom \sqrt \sum \prod \int \lim \D \angle \triangle".split())
 )
 """Tokens that begin a factor, besides letters and digits."""
-WORD = re.compile(r"[A-Za-z]?[a-z]{3,}|[A-Za-z]{7,}")
+WORD = re.compile(r"(?=.*[aeiouyAEIOUY])[A-Za-z]?[a-z]{3,}|[A-Za-z]{7,}")
 
 
 def combined(operation: Callable[..., Value], parts: Iterable[Expression], *marks: str) -> Expression:

@@ -88,8 +88,8 @@ def based_value(text: str) -> int | None:
     text = re.sub(r" *\(? *(?:in )?base[ -]*(\w+) *\)?$|_\{? *\{?base *(\w+)\}?$", r"_{\1\2}", text.replace(" _", "_"))
     text = re.sub(r" +in (octal|binary|hexadecimal)$", r"_{\1}", text)
     found = re.fullmatch(r"\(?([0-9A-Fa-f]{1,64})\)?_\{ *(\d{1,2}|[a-z]+) *\}", text)
-    if not found:
-        return None
+    if not found or (len(found[1]) == 1 and found[1].isalpha()):
+        return None  # a_12 is a name
     base = int(found[2]) if found[2].isdigit() else BASES.get(found[2], 0)
     try:
         return int(found[1], base) if 2 <= base <= 36 else None

@@ -214,6 +214,11 @@ def _inequality(text: str) -> list[Span] | None:
         low, high = (0, 2) if signs[0][0] == "<" else (2, 0)
         closed = [sign.endswith("=") for sign in signs]
         return [Span(parts[low], parts[high], closed[low // 2], closed[high // 2])]
+    if len(signs) == 1 and re.fullmatch(r"\|[a-z]\|", parts[0]):
+        closed = signs[0].endswith("=")
+        if signs[0][0] == "<":
+            return [Span(f"-({parts[1]})", parts[1], closed, closed)]
+        return [Span(r"-\infty", f"-({parts[1]})", False, closed), Span(parts[1], r"\infty", closed, False)]
     if len(signs) != 1 or _is_name(parts[0]) == _is_name(parts[1]):
         return None
     sign, end = signs[0], parts[1]
@@ -226,7 +231,7 @@ def _inequality(text: str) -> list[Span] | None:
 
 def _is_name(text: str) -> bool:
     """Whether the text is a variable, not an end of an interval."""
-    name = re.fullmatch(r"\|?(?:[A-Za-z]|\\[a-z]+)(?:_\{\w+\})?(?:\([a-z]\))?\|?", text)
+    name = re.fullmatch(r"(?:[A-Za-z]|\\[a-z]+)(?:_\{\w+\})?(?:\([a-z]\))?", text)
     return name is not None and text not in ("e", r"\pi", r"\infty")
 
 

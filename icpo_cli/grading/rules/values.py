@@ -130,7 +130,7 @@ def same_solutions(gold: tuple[str, str], answer: tuple[str, str]) -> bool:
         return any(
             _same_zeros(left, right, renaming)
             for renaming in _renamings(left, right)
-            if left.names == {renaming.get(name, name) for name in right.names}
+            if left.names and left.names == {renaming.get(name, name) for name in right.names}
         )
 
 

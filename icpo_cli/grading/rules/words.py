@@ -18,8 +18,8 @@ SHORT = {
 }
 MONTHS = "january february march april may june july august september october november december".split()
 HEDGE = re.compile(r"\b(?:or|either|maybe|possibly|perhaps|unless|not|never|cannot|both|neither|nor|then|but)\b|/|\?")
-WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]?[a-z]{2,}(?![A-Za-z])")
-"""A word of a language, whose case means nothing; other letters are symbols."""
+WORD = re.compile(r"(?<![A-Za-z])(?=[A-Za-z]*[aeiouyAEIOUY])[A-Za-z]?[a-z]{2,}(?![A-Za-z])")
+"""A word of a language, which has a vowel, and whose case means nothing; other letters are symbols."""
 AFTERTHOUGHT = re.compile(
     r"\s*(?:[(—]|\.\s|,?\s*\b(?:because|since|as|which|due to|so that|i\.e\.|that is)\b).*", re.DOTALL
 )
