@@ -210,15 +210,14 @@ def _inequality(text: str) -> list[Span] | None:
     signs = [found[0].replace(r"\le", "<=").replace(r"\ge", ">=") for found in RELATION.finditer(masked(text))]
     if not all(parts) or not all(sign[0] in "<>" for sign in signs):
         return None
+    closed = [sign.endswith("=") for sign in signs]
     if len(signs) == 2 and signs[0][0] == signs[1][0] and _is_name(parts[1]):
         low, high = (0, 2) if signs[0][0] == "<" else (2, 0)
-        closed = [sign.endswith("=") for sign in signs]
         return [Span(parts[low], parts[high], closed[low // 2], closed[high // 2])]
     if len(signs) == 1 and re.fullmatch(r"\|[a-z]\|", parts[0]):
-        closed = signs[0].endswith("=")
         if signs[0][0] == "<":
-            return [Span(f"-({parts[1]})", parts[1], closed, closed)]
-        return [Span(r"-\infty", f"-({parts[1]})", False, closed), Span(parts[1], r"\infty", closed, False)]
+            return [Span(f"-({parts[1]})", parts[1], closed[0], closed[0])]
+        return [Span(r"-\infty", f"-({parts[1]})", False, closed[0]), Span(parts[1], r"\infty", closed[0], False)]
     if len(signs) != 1 or _is_name(parts[0]) == _is_name(parts[1]):
         return None
     sign, end = signs[0], parts[1]
