@@ -216,7 +216,7 @@ def test_a_mean_over_seeds_and_its_error() -> None:
 def test_the_interval_over_three_seeds_covers_the_truth_in_95_percent() -> None:
     draw = np.random.default_rng(5)
     covered = 0
-    for _ in range(2000):
+    for _ in range(1000):
         low, high = statistics.seed_comparison(3 + draw.normal(0, 2, 3), np.zeros(3)).interval
         covered += low <= 3 <= high
-    assert 0.935 <= covered / 2000 <= 0.965
+    assert 0.935 <= covered / 1000 <= 0.965
