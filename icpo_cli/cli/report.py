@@ -59,15 +59,15 @@ def report(
 ) -> None:
     """Show finished evaluations as the paper's tables, or compare them with the paper's."""
     kind = _format(format_, out)
-    number = _table(table)
+    if table is not None and table not in LAYOUTS:
+        raise UserError(f"--table: {table}: no such table; allowed: {', '.join(map(str, LAYOUTS))}")
     request = _request(runs or [], rows, experiment, tag or [], mixed)
-
     opened = open_store(store)
     if kind is None and out is not None:
-        _write_page(opened, request, number, against, stderr, out)
+        _write_page(opened, request, table, against, stderr, out)
         return
     selection = select(opened.runs(), request)
-    found = _baseline_report(selection, against, number) if against else accuracy_table(selection, number or 1, stderr)
+    found = _baseline_report(selection, against, table) if against else accuracy_table(selection, table or 1, stderr)
     _print(found, kind or RICH, out)
 
 
@@ -81,12 +81,6 @@ def _format(name: str | None, out: Path | None) -> str | None:
             raise UserError(f"--out {out}: unknown ending '.{ending}'{nearest(ending, ['txt', *FORMATS])}")
         return RICH if ending == "txt" else ending if ending in FORMATS else None
     return name
-
-
-def _table(number: int | None) -> int | None:
-    if number is not None and number not in LAYOUTS:
-        raise UserError(f"--table: {number}: no such table; allowed: {', '.join(map(str, LAYOUTS))}")
-    return number
 
 
 def _request(runs: list[str], rows: Path | None, experiment: str | None, tags: list[str], mixed: bool) -> ReportRequest:
@@ -146,7 +140,6 @@ def _print(document: Document, kind: str, out: Path | None) -> None:
         else:
             _write(out, text)
         return
-
     if out is None:
         print_document(document, stdout_console())
         return

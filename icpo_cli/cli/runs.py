@@ -205,7 +205,6 @@ def _iterations(summary: RunSummary) -> str:
 
 def _pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> RenderableType | None:
     """A section of names and values; None if there are none."""
-
     if not rows:
         return None
     table = to_rich(text_table(("", ""), rows))
