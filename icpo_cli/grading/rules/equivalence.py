@@ -6,7 +6,17 @@ from typing import Any
 
 from icpo_cli.grading.rules import units
 from icpo_cli.grading.rules.arithmetic import TooLarge
-from icpo_cli.grading.rules.expressions import Unreadable, parse
+from icpo_cli.grading.rules.cursor import Unreadable
+from icpo_cli.grading.rules.expressions import parse
+from icpo_cli.grading.rules.labels import (
+    LABEL,
+    RATIO_OF_NAMES,
+    TUPLE,
+    base_names,
+    names_of,
+    same_label,
+    unlabelled,
+)
 from icpo_cli.grading.rules.letters import letters_of, unlettered
 from icpo_cli.grading.rules.numbers import in_words
 from icpo_cli.grading.rules.quantities import based_value, number_of, quantity_of, same_quantity
@@ -26,12 +36,6 @@ from icpo_cli.grading.rules.words import clock_of, date_of, ion_of, same_text
 from icpo_cli.records import RuleName
 
 MAX_ITEMS = 64
-LABEL = re.compile(
-    r"(?:\\(?:angle|triangle|Delta) ?)?"
-    r"(?:\\?[A-Za-z]+|\\[a-z]+\{[^{}]*\}|\|[A-Za-z]+\||\[[A-Z]+\]|\\D\{[^{}]*\}\{.*\}|[A-Za-z]+(?: [A-Za-z]+)+)"
-    r"(?:[_^]\{(?:[^{}]|\{[^{}]*\})*\}|')*(?: ?\(.*\)| ?\[.*\])?"
-)
-"""A name before an equals sign: x, x_1, f(x), |AB|, y', P(X = 2), [ABC], the area."""
 APPROXIMATELY = re.compile(
     r"^(?:(?:is|was|are|about|approximately|approx\.?|around|roughly|nearly|almost|exactly|only|just"
     r"|\\sim|=|equals?(?: to)?) *)+"
@@ -49,10 +53,8 @@ CLOSING = re.compile(
     r" *\(?\b(?:approximately|approx)\.?\)?$| +is the (?:only|unique|final) (?:solution|answer|value)$"
 )
 INTEGER = re.compile(r", *(?:where )?([a-z]) ?(?:\\in ?\\Z|is an integer|\\in integers)$")
-TUPLE = re.compile(r"\([a-z](?:,[a-z])+\)=")
 SEQUENCE = re.compile(r"[A-Z]{3,}")
 """Letters in a meaningful order: heads and tails, bases of a gene, corners."""
-RATIO_OF_NAMES = re.compile(r"\\frac\{[A-Z_{}\d]+\}\{[A-Z_{}\d]+\}|[A-Z]\w*(?:_\{\w+\})?(?:[:/][A-Z]\w*(?:_\{\w+\})?)+")
 HALF_OPEN = ("[]()", "()[]", "()(]", "()[)")
 
 
@@ -141,7 +143,7 @@ def _same_span(gold: Span, answer: Span) -> bool:
 
 def _matrices(gold: str, answer: str) -> bool:
     """Entry by entry; a vector may be a row, a column or a tuple."""
-    gold, answer = _unlabelled(gold), _unlabelled(answer)
+    gold, answer = unlabelled(gold), unlabelled(answer)
     left, right = matrix_of(gold), matrix_of(answer)
     if left is not None and right is not None and not (_is_vector(left) and _is_vector(right)):
         return _same_matrix(left, right)
@@ -178,12 +180,12 @@ def _lists(gold: str, answer: str, ordered: bool | None = None) -> bool:
     left, right = _several(gold), _several(answer)
     if left is None or right is None or len(left.items) != len(right.items) or len(left.items) > MAX_ITEMS:
         return False
-    names, others = _names(left), _names(right)
+    names, others = names_of(left), names_of(right)
     if names and others:
-        return _bases(names) == _bases(others) and _matched(left.items, right.items, _part)
+        return base_names(names) == base_names(others) and _matched(left.items, right.items, _part)
     if names or others:
         left, right = _by_name(left, names), _by_name(right, others)
-        ordered = len(set(_bases(names or others))) > 1 if ordered is None else ordered
+        ordered = len(set(base_names(names or others))) > 1 if ordered is None else ordered
     if ordered is None:
         if len(left.items) == 2 and left.brackets + right.brackets in HALF_OPEN:
             return False  # the ends of an interval are open or closed
@@ -212,28 +214,17 @@ def _several(text: str) -> Items | None:
     return Items(tuple(each), items.brackets if items else "  ")
 
 
-def _names(items: Items) -> list[str]:
-    """The names of x = 3, y = 4; empty unless every item has one."""
-    pairs = [sides_of(item) for item in items.items]
-    return [pair[0] for pair in pairs] if all(len(pair) == 2 and LABEL.fullmatch(pair[0]) for pair in pairs) else []
-
-
-def _bases(names: list[str]) -> list[str]:
-    """The names in order, those of one unknown without their subscripts: x_1, x_2 are x, x."""
-    return sorted(re.sub(r"_\{\w+\}", "", name).strip() for name in names)
-
-
 def _by_name(items: Items, names: list[str]) -> Items:
     """The values alone, in the order of their names: y = 4, x = 3 is (3, 4), and a = 4, b = 1 within a list too."""
     inner = [items_of(item) for item in items.items]
-    if not names and all(part is not None and _names(part) for part in inner):
+    if not names and all(part is not None and names_of(part) for part in inner):
         return Items(
-            tuple(f"({', '.join(_by_name(part, _names(part)).items)})" for part in inner if part), items.brackets
+            tuple(f"({', '.join(_by_name(part, names_of(part)).items)})" for part in inner if part), items.brackets
         )
     if not names:
         return items
     values = [sides_of(item)[1] for item in items.items]
-    if len(set(_bases(names))) == 1:
+    if len(set(base_names(names))) == 1:
         return Items(tuple(values), items.brackets)
     return Items(tuple(value for _, value in sorted(zip(names, values, strict=True))), "()")
 
@@ -254,7 +245,7 @@ def _relations(gold: str, answer: str) -> bool:
         return name is not None and left[-1] != "0" and _leaf(left[-1], answer)
     if len(right) > 2 and _stated(right, number=False) is None:
         return False
-    named = LABEL.fullmatch(left[0]) and LABEL.fullmatch(right[0]) and _same_label(left[0], right[0])
+    named = LABEL.fullmatch(left[0]) and LABEL.fullmatch(right[0]) and same_label(left[0], right[0])
     if named and _leaf(left[-1], right[-1]):
         return True
     if len(left) != 2 or len(right) != 2:
@@ -283,24 +274,6 @@ def _stated(sides: Sequence[str], number: bool) -> str | None:
 
 def _number(text: str) -> object:
     return None if text in ("e", "i") else number_of(text)
-
-
-def _unlabelled(text: str) -> str:
-    sides = sides_of(text)
-    return sides[-1] if len(sides) == 2 and LABEL.fullmatch(sides[0]) else text
-
-
-def _same_label(left: str, right: str) -> bool:
-    """Whether two labels may name the same value: equal ones, y, f(x) and y(x), or any word."""
-    if " " in left.strip() + right.strip():
-        return left == right
-    left, right = (re.sub(r"[\s{}]", "", label) for label in (left, right))
-    if left == right:
-        return True
-    functions = all(re.fullmatch(r"[fghyu]|[a-z]\([a-z]\)", label) for label in (left, right))
-    if functions and "(" in left + right:
-        return True
-    return any(re.fullmatch(r"[A-Za-z]{3,}", label) for label in (left, right))
 
 
 # Values

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
 import mpmath
 
 from icpo_cli.grading.rules import arithmetic
 from icpo_cli.grading.rules.arithmetic import TooLarge, Value, inexact
-from icpo_cli.grading.rules.brackets import TOKEN
+from icpo_cli.grading.rules.cursor import Cursor, Unreadable
 
 MAX_CHARS = 1000
 MAX_DEPTH = 40
@@ -19,10 +18,6 @@ MAX_DEPTH = 40
 
 Point = Mapping[str, Value]
 """Values of names."""
-
-
-class Unreadable(Exception):
-    """The text is not an expression."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,6 @@ STARTS = (
     | set(r"| \| \pi \infty \frac \binom \sqrt \sum \prod \int \lim \D \angle \triangle".split())
 )
 """Tokens that begin a factor, besides letters and digits."""
-WORD = re.compile(r"(?=.*[aeiouyAEIOUY])[A-Za-z]?[a-z]{3,}|[A-Za-z]{7,}")
 
 
 def combined(operation: Callable[..., Value], parts: Iterable[Expression], *marks: str) -> Expression:
@@ -98,47 +92,19 @@ def parse(text: str) -> Expression:
     return _Parser(re.sub(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)", lambda found: found[0].replace(",", ""), text)).all()
 
 
-class _Parser:
-    """A cursor over the tokens, letters one by one."""
+class _Parser(Cursor):
+    """A parser by precedence."""
 
     def __init__(self, text: str, depth: int = 0) -> None:
-        self._text = text
-        self._tokens: list[str] = []
-        self._spaced: set[int] = set()
-        """Indices of tokens after a space."""
-        self._at = 0
+        super().__init__(text)
         self._depth = depth
         self._in_bars = False
         """A bar closes an absolute value."""
-        for token in TOKEN.findall(text):
-            if token[0] == " ":
-                self._spaced.add(len(self._tokens))
-            elif WORD.fullmatch(token) and (len(token) > 4 or token == text or len(self._tokens) in self._spaced):
-                raise Unreadable(f"the word {token}")
-            else:
-                self._tokens += token if token.isalpha() else (token,)
 
     def all(self) -> Expression:
         """The expression that the complete text is."""
         expression = self._sum()
         return expression if not self._next else self._fail()
-
-    @property
-    def _next(self) -> str:
-        return self._ahead(0)
-
-    def _ahead(self, by: int) -> str:
-        return self._tokens[self._at + by] if self._at + by < len(self._tokens) else ""
-
-    def _take(self, expected: str = "") -> str:
-        token = self._next
-        if not token or (expected and token != expected):
-            self._fail()
-        self._at += 1
-        return token
-
-    def _fail(self) -> Any:
-        raise Unreadable(self._text)
 
     def _inner(self, text: str) -> Expression:
         """The expression in a part of the text."""
@@ -218,20 +184,6 @@ class _Parser:
         raised = self._inner(exponent)
         marks = ("exponential",) if raised.names and not base.names else ()
         return combined(arithmetic.power, (base, raised), *marks)
-
-    def _group_text(self) -> str:
-        """The text in the braces that follow."""
-        self._take("{")
-        start, depth = self._at, 1
-        while depth:
-            depth += {"{": 1, "}": -1}.get(self._take(), 0)
-        return self._text_of(start, self._at - 1)
-
-    def _text_of(self, start: int, end: int) -> str:
-        tokens = [
-            f" {token}" if start + at in self._spaced else token for at, token in enumerate(self._tokens[start:end])
-        ]
-        return re.sub(r"(\\[A-Za-z]+)\0(?=[A-Za-z])", r"\1 ", "\0".join(tokens)).replace("\0", "").strip()
 
     def _group(self, opening: str = "{") -> Expression:
         self._take(opening)

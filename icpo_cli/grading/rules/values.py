@@ -8,7 +8,8 @@ from fractions import Fraction
 import mpmath
 
 from icpo_cli.grading.rules.arithmetic import Value, divide, exact, inexact
-from icpo_cli.grading.rules.expressions import Expression, Point, Unreadable, combined, parse
+from icpo_cli.grading.rules.cursor import Unreadable
+from icpo_cli.grading.rules.expressions import Expression, Point, combined, parse
 
 DIGITS = 60
 """Decimal digits of values at points; constants have twice as many and those of the numbers in the text."""
