@@ -7,7 +7,6 @@ from typing import Any
 from icpo_cli.grading.rules import units
 from icpo_cli.grading.rules.arithmetic import TooLarge
 from icpo_cli.grading.rules.cursor import Unreadable
-from icpo_cli.grading.rules.expressions import parse
 from icpo_cli.grading.rules.labels import (
     LABEL,
     RATIO_OF_NAMES,
@@ -58,20 +57,6 @@ SEQUENCE = re.compile(r"[A-Z]{3,}")
 HALF_OPEN = ("[]()", "()[]", "()(]", "()[)")
 
 
-def reads(text: str) -> bool:
-    """Whether a gold answer can be compared with: as a number, a shape, an expression, or plain words."""
-    text = canonical(text)
-    if "\\" not in text:
-        return re.search(r"\w", text) is not None
-    readings: tuple[Callable[[str], object], ...] = (quantity_of, based_value, spans_of, matrix_of, items_of)
-    try:
-        return any(reading(text) is not None for reading in readings) or all(
-            parse(side) for side in (plus_minus(text) or sides_of(text))
-        )
-    except (Unreadable, TooLarge):
-        return re.search(r"[A-Za-z0-9]", text) is not None and not re.search("[{}]", re.sub(r"\{[^{}]*\}", "", text))
-
-
 def same(gold: str, answer: str, ordered: bool | None = None) -> RuleName | None:
     """The kind under which the answer equals the gold, or None. `ordered`: see Gold. Raises TooLarge."""
     expected, actual = canonical(gold), CLOSING.sub("", LEAD.sub("", canonical(answer))).strip()
@@ -81,8 +66,9 @@ def same(gold: str, answer: str, ordered: bool | None = None) -> RuleName | None
         return RuleName.EXACT if _identical(expected, actual) else None
     if INTEGER.search(expected) or INTEGER.search(actual):
         expected, actual = (_with_parameter(text) for text in (expected, actual))
-    if based_value(expected) is not None or based_value(actual) is not None:  # 52 is not 52_8
-        return RuleName.BASE if based_value(expected) == based_value(actual) else None
+    bases = based_value(unlabelled(expected)), based_value(unlabelled(actual))
+    if bases != (None, None):  # 52 is not 52_8
+        return RuleName.BASE if bases[0] == bases[1] else None
     kinds: dict[RuleName, Callable[[str, str], bool]] = {
         RuleName.EXACT: _identical,
         RuleName.INTERVAL: _spans,

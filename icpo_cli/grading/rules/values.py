@@ -145,7 +145,8 @@ def _same_zeros(left: Expression, right: Expression, renaming: Renaming) -> bool
             for ours, theirs in points
         ]
         known = [(one, other) for one, other in roots if one is not None and other is not None]
-        if len(known) >= 3 and all(_close(one, other, ROUGH) for one, other in known):
+        # An unknown that is a factor has the root 0, whatever else the equation says.
+        if len(known) >= 3 and known[0][0] and all(_close(one, other, ROUGH) for one, other in known):
             return True
     return False
 
