@@ -31,7 +31,8 @@ LANGUAGES = {
         r"(?:is|are|must be|would be|gives) (?:then |thus |therefore |hence |indeed )?(?:the|our|my|your|an?) "
         r"(?:[a-z]+ ){0,2}(?:answers?|results?|solutions?|value)|(?:as|for) (?:the|our|my|your) (?:[a-z]+ ){0,2}"
         r"(?:answer|result|solution)",
-        r"(?:choose|pick|select|picked|chose|selected|go(?:ing)? with|opt(?:ing)? for|vote for|settle on)"
+        r"(?:choose|pick|select|picked|chose|selected|go(?:ing)? with|opt(?:ing)? for|vote for|settle on|say"
+        r"|leav(?:es|ing))"
         r"(?: the)?(?: option| choice| answer| letter)?|it(?:'s| is| must be| has to be)(?: option)?",
         r"(?:is|must be|would be|should be|seems|has to be|looks)(?: indeed| clearly| therefore| thus| then)?(?: the)?"
         r"(?: only| most| single)?(?: one)? (?:correct|right|best|true|valid|appropriate|answer|solution|choice)",
@@ -40,7 +41,7 @@ LANGUAGES = {
         r"réponses?|résultats?|solutions?|choix|option",
         r"est|sont|vaut|serait|doit être|égale(?: à)?",
         r"est (?:donc )?(?:la|le|notre) (?:[a-zé]+ ){0,2}(?:réponse|résultat|solution)",
-        r"(?:je choisis|je sélectionne|nous choisissons|on choisit|choisir)(?: la réponse| l'option)?",
+        r"(?:je choisis|je sélectionne|nous choisissons|on choisit|choisir)(?: la réponse| l'option)?|lettre",
         r"est (?:donc )?(?:la (?:bonne |seule )?(?:réponse|option)|correcte?|le bon choix|juste|vraie?)",
     ),
     "German": Phrases(
@@ -55,7 +56,7 @@ LANGUAGES = {
         r"respuestas?|resultados?|solución|soluciones|opción|alternativa",
         r"es|son|sería|será|debe ser|vale|equivale a|es igual a",
         r"es (?:entonces )?(?:la|el|nuestra) (?:[a-záéíóú]+ ){0,2}(?:respuesta|resultado|solución)",
-        r"(?:elijo|escojo|selecciono|elegimos|marco)(?: la)?(?: opción| respuesta| alternativa)?",
+        r"(?:elijo|escojo|selecciono|elegimos|marco)(?: la)?(?: opción| respuesta| alternativa)?|letra",
         r"es (?:la )?(?:(?:opción|respuesta|alternativa) )?(?:correcta|verdadera|respuesta|la mejor)",
     ),
     "Portuguese": Phrases(
@@ -115,6 +116,11 @@ HENCE = (
     r"|그래서|अतः|इसलिए)"
 )
 """Words that introduce a conclusion."""
+INVERTED = (
+    r"\b(?:ist|lautet|beträgt) (?:also |somit |daher )?(?:die|das|unsere?) (?:\w+ ){0,2}"
+    r"(?:antwort|lösung|ergebnis|resultat)(?=\s(?:[\d$\\(]|[A-J]\b))"
+)
+"""The name of an answer after its verb, and then the value, as in "also ist die Antwort 18"."""
 FILLER = (
     r"(?:therefore|thus|hence|then|so|simply|just|exactly|precisely|clearly|actually|indeed|now|found to be|given by"
     r"|equal to|option|choice|letter|donc|alors|la réponse|l'option|also|somit|daher|genau|gleich|entonces|por tanto"
@@ -124,7 +130,8 @@ FILLER = (
 """Words between "the answer is" and the value."""
 AFTERTHOUGHT = (
     r"as|because|since|which|so|where|when|but|giving|i\.e\.|that is|meaning|assuming|rounded|not|obtained|given|by"
-    r"|I hope|car|parce que|puisque|comme|ce qui|weil|denn|da|wie|porque|ya que|como|pois|já que|так как|потому что"
+    r"|I hope|and (?:we|this|that|so|hence|it|the proof)|car|parce que|puisque|comme|ce qui|weil|denn|da|wie|porque"
+    r"|ya que|como|pois|já que|так как|потому что"
     r"|поскольку|что"
 )
 """Words after a value that begin a reason or a remark."""
@@ -168,7 +175,7 @@ def alternation(field: str, names: tuple[str, ...]) -> str:
 
 def words(alternatives: str) -> str:
     """The alternatives as whole words."""
-    return rf"\b(?:{alternatives})\b"
+    return rf"(?<![^\W_])(?:{alternatives})(?![^\W_])"
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

@@ -104,6 +104,19 @@ LONG = {
     "display": r"The answer is \[" * (MEGABYTE // 16),
     "dollars": "The answer is $$" * (MEGABYTE // 16),
     "rules": "\\begin{x}" * (MEGABYTE // 9),
+    "digits": "4" * MEGABYTE,
+    "commas": "," * MEGABYTE,
+    "closed brackets": ")" * MEGABYTE,
+    "square brackets": "[" * MEGABYTE,
+    "backslashes": "\\" * MEGABYTE,
+    "special tokens": "<|" * (MEGABYTE // 2),
+    "options stated": "So C " * (MEGABYTE // 5),
+    "conclusions": "is the answer " * (MEGABYTE // 14),
+    "sentences": "He has 5 coins. " * (MEGABYTE // 16),
+    "boxes side by side": r"\boxed{2}, " * (MEGABYTE // 11),
+    "Chinese": "答案是 " * (MEGABYTE // 4),
+    "Japanese": "答えは" * (MEGABYTE // 3),
+    "blank lines after the answer": "The answer is" + "\n" * MEGABYTE + "7",
 }
 
 

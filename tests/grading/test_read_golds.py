@@ -42,3 +42,10 @@ def test_indices_of_options_count_from_what_the_source_shows() -> None:
 def test_missing_values_of_a_source_are_empty() -> None:
     golds = [Gold(text) for text in ("nan", "NaN", "null", "None", "7")]
     assert [gold.answer for gold in read_golds(golds)] == ["", "", "", "", "7"]
+
+
+@pytest.mark.parametrize("piece", [*"4a.,#([{\\ \n\t\x0c", "4.", "#### ", r"\boxed{", "<answer>"])
+@pytest.mark.usefixtures("ended_if_it_hangs")
+def test_a_gold_of_a_megabyte_is_read_in_time_that_grows_with_its_length(piece: str) -> None:
+    gold = read_gold(Gold(piece * (1_000_000 // len(piece))))
+    assert len(gold.answer) <= 1_000_000 + len(piece)
