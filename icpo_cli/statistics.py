@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats  # type: ignore[import-untyped]
 
+from icpo_cli.text import known
+
 CONFIDENCE = 0.95
 POWER = 0.8
 """Power of the test whose minimum detectable effect is given."""
@@ -214,11 +216,6 @@ def minimum_detectable_effect(spread: float, n: int, level: float = CONFIDENCE) 
     critical = stats.t.ppf((1 + level) / 2, n - 1)
     # The noncentrality at which a t of n - 1 degrees of freedom is under the critical value with probability 20 %.
     return float(spread * special.nctdtrinc(n - 1, 1 - POWER, critical))
-
-
-def known(value: float) -> float | None:
-    """The value for JSON: None for NaN."""
-    return None if math.isnan(value) else value
 
 
 def drop_nan(values: Array) -> Array:

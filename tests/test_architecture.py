@@ -20,8 +20,8 @@ LAYERS = [
     {"grading"},
     {"distributed", "models", "figures"},
     {"runs", "device", "tables"},
-    {"config", "interrupt"},
-    {"__init__", "errors", "records", "rng", "statistics", "text"},
+    {"config", "interrupt", "statistics"},
+    {"__init__", "errors", "records", "rng", "text"},
 ]
 """Highest first. A part imports only parts of lower layers."""
 

@@ -15,7 +15,8 @@ from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
 from icpo_cli.runs.journal import START
 from icpo_cli.runs.run_dir import Status
 from icpo_cli.runs.study_dir import JOB_STATUSES
-from icpo_cli.statistics import CONFIDENCE, PairedDifference, known, mean_and_stderr, seed_comparison
+from icpo_cli.statistics import CONFIDENCE, PairedDifference, mean_and_stderr, seed_comparison
+from icpo_cli.text import known
 
 HELDOUT = "heldout"
 TITLES = {
