@@ -7,11 +7,9 @@ from fractions import Fraction
 from icpo_cli.grading.rules import units
 from icpo_cli.grading.rules.arithmetic import TooLarge
 from icpo_cli.grading.rules.brackets import split
-from icpo_cli.grading.rules.numbers import SCALES, Number, in_words, literal, near_enough
+from icpo_cli.grading.rules.numbers import Number, in_words, literal, near_enough
 from icpo_cli.grading.rules.values import value_of
 
-REPEATING = re.compile(r"([+-]?\d*)\.(\d*?)(?:\((\d+)\)|(\d+?)\4{1,} *\\ldots|(\d+) repeating)")
-SCALED = re.compile(rf"([+-]?[\d.,]+) *({'|'.join(SCALES)})")
 ANNOTATED = re.compile(r"([a-z -]+?|[\d.,]+) *\((.+)\)")
 CLOCK = re.compile(r"\d{1,2}:[0-5]\d")
 NO_NUMBER = re.compile(r"%|\\\$|[$€£¥¢']|(?<![A-Za-z\\])[A-DF-Zabcdfghj-z]")
@@ -47,11 +45,6 @@ def number_of(text: str) -> Number | None:
     text = text.strip()
     if found := literal(text) or in_words(text):
         return found
-    if period := REPEATING.fullmatch(text):
-        return Number(_repeating(period[1], period[2], next(filter(None, period.groups()[2:]))))
-    if scaled := SCALED.fullmatch(text):
-        base = literal(scaled[1])
-        return None if base is None else _times(base, Fraction(SCALES[scaled[2]]))
     if twice := ANNOTATED.fullmatch(text):
         outer, inner = number_of(twice[1]), number_of(twice[2])
         return outer if outer is not None and inner is not None and near_enough(outer, inner) else None
@@ -153,14 +146,6 @@ def _closed_form(text: str) -> Number | None:
 DEGREES = 180 / Fraction(
     "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534"
 )
-
-
-def _repeating(integer: str, plain: str, period: str) -> Fraction:
-    """The value of 0.1(6), from its integer part, the digits before the period, and the period."""
-    shift = 10 ** len(plain)
-    head = Fraction(int(integer.lstrip("+-") or 0)) + Fraction(int(plain or 0), shift)
-    value = head + Fraction(int(period), (10 ** len(period) - 1) * shift)
-    return -value if integer.startswith("-") else value
 
 
 def _times(number: Number, scale: Fraction) -> Number:
