@@ -95,8 +95,9 @@ def _run_here(config: Config, resumed: RunDir | None, as_json: bool) -> None:
             raise EndedAtOnce(ended.signal, _stopped_at_once(streams)) from ended
     if is_first_rank():
         _report(config, outcome, as_json)
-    if outcome.stopped_by:
-        raise typer.Exit(128 + outcome.stopped_by)
+        if outcome.stopped_by:
+            # The other ranks exit with 0: srun --kill-on-bad-exit would end this one before its record is closed.
+            raise typer.Exit(128 + outcome.stopped_by)
 
 
 def _train(config: Config, resumed: RunDir | None, streams: Streams, views: ExitStack) -> "TrainResult":

@@ -77,7 +77,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def by_srun(folder: Path, arguments: Sequence[str]) -> list[subprocess.Popen[str]]:
-    return [start(["srun", "-n", "2", "--kill-on-bad-exit=1", *TRAIN, *arguments], folder)]
+    options = ["-n", "2", "--kill-on-bad-exit=1", f"--job-name={folder.parent.name}"]
+    return [start(["srun", *options, *TRAIN, *arguments], folder)]
 
 
 def by_torchrun(folder: Path, arguments: Sequence[str]) -> list[subprocess.Popen[str]]:
@@ -133,14 +134,22 @@ def test_without_a_shared_folder_the_run_ends_in_one_line(lab_config: Path, fold
     assert "(rank 1): all hosts need the same shared folder" in line
 
 
-@needs_hosts
-def test_a_signal_reaches_the_ranks_of_every_host_and_is_waited_for(lab_config: Path, folder: Path) -> None:
-    with started(folder, LOOPBACK, str(lab_config), *SIZES, *ENDLESS) as process:
-        wait_for_an_iteration(folder, process)
+@pytest.mark.parametrize(
+    "way", [pytest.param(by_hostfile, marks=needs_hosts), pytest.param(by_srun, marks=needs_slurm)]
+)
+def test_a_signal_reaches_the_ranks_of_every_host_and_is_waited_for(
+    way: Callable, lab_config: Path, folder: Path
+) -> None:
+    [process] = way(folder, [str(lab_config), *SIZES, *ENDLESS])
+    wait_for_an_iteration(folder, process)
+    if way == by_srun:  # as sbatch --signal does; a SIGTERM to srun itself kills the ranks after SLURM's KillWait
+        subprocess.run(["scancel", "--signal=TERM", f"--name={folder.parent.name}"], check=True)
+    else:
         process.send_signal(signal.SIGTERM)
-        err = process.communicate()[1]
+    err = process.communicate()[1]
     assert process.returncode == 128 + signal.SIGTERM, err
     assert f"resume with: icpo train --resume {only_run(folder).name}" in err
+    assert "Force Terminated" not in err
     assert (only_run(folder) / "checkpoints" / "last").exists()
 
 
