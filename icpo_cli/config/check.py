@@ -6,7 +6,7 @@ Bounds of single keys are in the schema, the checks of a training run in train/c
 from dataclasses import fields
 from urllib.parse import urlsplit
 
-from icpo_cli.config.schema import Config, JudgeConfig, MethodConfig, OmegaScheduleConfig, SourceConfig
+from icpo_cli.config.schema import Config, JudgeConfig, MethodConfig, OmegaScheduleConfig, ProcessConfig, SourceConfig
 from icpo_cli.config.setting import check_bounds
 from icpo_cli.errors import UserError
 
@@ -73,7 +73,8 @@ def inactive_keys(config: Config) -> dict[str, str]:
     if config.rollout.keep != "accuracy":
         inactive |= {f"rollout.{key}": "rollout.keep is not accuracy" for key in ("least_accuracy", "most_accuracy")}
     if config.reward.source != "process":
-        inactive |= {f"reward.process.{key}": "reward.source is not process" for key in ("beta", "learning_rate")}
+        keys = [field.name for field in fields(ProcessConfig)]
+        inactive |= {f"reward.process.{key}": "reward.source is not process" for key in keys}
     if config.rollout.keep != "spread":
         inactive |= {f"rollout.{key}": "rollout.keep is not spread" for key in ("min_std_ratio", "std_ema_decay")}
     return inactive

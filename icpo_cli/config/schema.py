@@ -167,6 +167,8 @@ class ProcessConfig:
 
     beta: float = setting(0.05, "Scale of the process reward, PRIME's beta.", gt=0)
     learning_rate: float = setting(1e-6, "Learning rate of the process reward model.", gt=0)
+    weight_decay: float | None = setting(None, "Its weight decay; null: learner.weight_decay. PRIME's: 0.", ge=0)
+    max_grad_norm: float | None = setting(None, "Its gradient clip; null: learner.max_grad_norm. PRIME's: 10.", gt=0)
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,9 @@ class LearnerConfig:
     mini_batch_prompts: int = setting(192, "Prompts of an optimizer step; divides prompts_per_iteration.", ge=1)
     learning_rate: float = setting(1e-6, "Learning rate of AdamW.", gt=0)
     weight_decay: float = setting(0.01, "Weight decay of AdamW.", ge=0)
+    adam_betas: list[float] = setting(
+        [0.9, 0.999], "The two betas of AdamW: decay of the first and second moment.", ge=0, lt=1
+    )
     kl_coef: float = setting(0.001, "Weight of the KL to the reference model; 0: no such model.", ge=0)
     clip_ratio: float = setting(0.2, "PPO clip ratio.", gt=0)
     clip_ratio_high: float | None = setting(None, "Clip ratio of the upper bound; null is clip_ratio.", gt=0)

@@ -17,7 +17,7 @@ from icpo_cli.distributed import Ranks
 from icpo_cli.learner.attention import uses_varlen
 from icpo_cli.learner.balance import cost_of, forward_flops
 from icpo_cli.learner.learner import AdvantageOf
-from icpo_cli.learner.optimizer import NonFiniteGradMonitor, SkippableAdamW
+from icpo_cli.learner.optimizer import NonFiniteGradMonitor, adamw
 from icpo_cli.learner.optimizer_state import OwnedPiece, owned_pieces, read_state, write_state
 from icpo_cli.learner.pack import (
     Packed,
@@ -57,12 +57,7 @@ class DeepSpeedLearner:
         self._dtype = profile.dtype
         policy = self._policy(model)
         self._monitor = NonFiniteGradMonitor(policy, ranks.device)
-        self._optimizer = SkippableAdamW(
-            policy.parameters(),
-            lr=config.learner.learning_rate,
-            weight_decay=config.learner.weight_decay,
-            fused=True,
-        )
+        self._optimizer = adamw(policy.parameters(), config.learner)
         if clips_in_optimizer(self._zero_stage, self._dtype):
             self._optimizer.max_grad_norm = config.learner.max_grad_norm
         self._engine_config = deepspeed_config(config.learner, self._zero_stage, self._dtype, ranks)

@@ -1,9 +1,12 @@
 """AdamW that can skip a step, and the monitor that decides when it must."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from icpo_cli.config.schema import LearnerConfig
 
 
 class SkippableAdamW(torch.optim.AdamW):
@@ -21,6 +24,14 @@ class SkippableAdamW(torch.optim.AdamW):
             parameters = [parameter for group in self.param_groups for parameter in group["params"]]
             self.grad_norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm))
         return super().step(closure)
+
+
+def adamw(parameters: Iterable[nn.Parameter], learner: LearnerConfig) -> SkippableAdamW:
+    """The optimizer of `parameters`, with the learner's learning rate, betas and weight decay."""
+    first, second = learner.adam_betas
+    return SkippableAdamW(
+        parameters, lr=learner.learning_rate, betas=(first, second), weight_decay=learner.weight_decay, fused=True
+    )
 
 
 class NonFiniteGradMonitor:

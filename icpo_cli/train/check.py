@@ -16,6 +16,8 @@ def check(config: Config, ranks: int = 1) -> None:
     _check_sampling(config)
     _check_reward_source(config)
     _check_mini_batch(config, ranks)
+    if len(config.learner.adam_betas) != 2:
+        raise UserError(f"learner.adam_betas: {config.learner.adam_betas} must be two numbers")
     if config.method.omega.min > config.method.omega.max:
         omega = config.method.omega
         raise UserError(f"method.omega.min: {omega.min} is above method.omega.max {omega.max}")

@@ -179,8 +179,15 @@ def _engines(
 
 
 def process_model_config(config: Config) -> Config:
-    """The learner's settings for the process model: its own learning rate, and always a reference model."""
-    own = replace(config.learner, learning_rate=config.reward.process.learning_rate, kl_coef=1.0)
+    """The learner's settings for the process model: its own optimizer settings, and always a reference model."""
+    process, learner = config.reward.process, config.learner
+    own = replace(
+        learner,
+        learning_rate=process.learning_rate,
+        weight_decay=learner.weight_decay if process.weight_decay is None else process.weight_decay,
+        max_grad_norm=process.max_grad_norm or learner.max_grad_norm,
+        kl_coef=1.0,
+    )
     return replace(config, learner=own)
 
 
