@@ -171,7 +171,7 @@ def _print_plan(config: Config, ranks: int, as_json: bool) -> None:
 
 def _memory_lines(config: Config, planned: TrainPlan) -> list[str]:
     """Memory by part, whether it fits, and disk."""
-    if planned.memory_gib is None or planned.disk_gib is None:
+    if planned.memory_gib is None or planned.disk_gib is None or planned.host_gib is None:
         return []
     parts = planned.memory_gib
     total = "" if planned.cuda else f": {peak_gib(parts, planned.cuda):.1f} GiB per rank"
@@ -185,8 +185,9 @@ def _memory_lines(config: Config, planned: TrainPlan) -> list[str]:
         cache = fit.cache / parts["key_value_cache"]
         good = f"fits; the key-value cache has room for {cache:.0f} responses of full length at once"
         lines.append(f"  {f'{name} GPU':<10} {phases}: {good if fit.fix is None else fit.fix}")
-    if not planned.cuda:
-        lines.append(f"  machine    {_room_text(peak_gib(parts, planned.cuda) * planned.ranks)}")
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    little = ", too little" if planned.host_gib > available else ""
+    lines.append(f"  host       {planned.host_gib:.1f} GiB on one host; this machine has {available:.1f}{little}")
     free = shutil.disk_usage(existing_parent(Path(config.train.output_dir))).free / 2**30
     sizes = ", ".join(f"{part} {size:,.1f}" for part, size in planned.disk_gib.items())
     lines.append(f"  disk       {sum(planned.disk_gib.values()):,.1f} GiB at most ({sizes}); {free:,.1f} free here")
@@ -199,12 +200,6 @@ def _time_text(config: Config, cuda: bool) -> str:
     past = past_runs(Path(config.train.output_dir))
     found = estimate(config, past, None if cuda else len(machine.cores))
     return f"{duration(found.seconds)} ({found.basis})"
-
-
-def _room_text(required_gib: float) -> str:
-    """For a run on CPU: the memory of this machine, and whether it is enough."""
-    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{available:.1f} GiB{', too little' if required_gib > available else ''}"
 
 
 def _report(config: Config, outcome: "TrainResult", as_json: bool) -> None:

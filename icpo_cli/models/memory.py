@@ -25,8 +25,8 @@ PROCESS_GIB = 1.6
 """Python with torch, DeepSpeed, vLLM and MLflow on CPU, measured."""
 FRAGMENTATION = {"cpu": 1.3, "cuda": 1.1}
 """Memory that the allocator holds in an update over what is in use. CPU: measured; CUDA: an estimate."""
-STORED_BYTES_A_TOKEN = 12
-"""Bytes of a stored response per token: token, log-prob and text, compressed. An estimate."""
+STORED_BYTES_A_TOKEN = 14
+"""Bytes of a stored response per token: token, log-prob and text, compressed. Measured with SmolLM2."""
 LIVE_PARAMETERS, BUCKET = 10**9, 5 * 10**8
 """DeepSpeed's defaults: gathered parameters at ZeRO 3, gradients reduced at once."""
 
@@ -129,9 +129,11 @@ def checkpoint_gib(config: Config, architecture: Architecture) -> float:
     return architecture.parameters * (_width(config) + 12 * trained) / GIB
 
 
-def host_gib(config: Config, architecture: Architecture, local_ranks: int) -> float:
-    """Host memory of the ranks on one host with GPUs: each loads all weights before it moves them to its GPU."""
-    return local_ranks * (architecture.parameters * _width(config) / GIB + 2 * PROCESS_GIB)
+def host_gib(config: Config, architecture: Architecture, ranks: int, cuda: bool) -> float:
+    """Memory of one rank in its host. With GPUs it loads all weights there before it moves them to its GPU."""
+    if not cuda:
+        return peak_gib(memory_gib(config, architecture, ranks, cuda), cuda)
+    return architecture.parameters * _width(config) / GIB + 2 * PROCESS_GIB
 
 
 def sequence_cache_bytes(config: Config, architecture: Architecture) -> int:

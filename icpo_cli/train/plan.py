@@ -16,7 +16,7 @@ from icpo_cli.config.schema import Config, SourceConfig
 from icpo_cli.data.sources import load_questions
 from icpo_cli.grading.rules.strict import gold_problem
 from icpo_cli.models.locate import architecture_of
-from icpo_cli.models.memory import CARDS_GIB, CardFit, disk_gib, fit_card, memory_gib
+from icpo_cli.models.memory import CARDS_GIB, CardFit, disk_gib, fit_card, host_gib, memory_gib
 from icpo_cli.models.sizes import check_lengths
 from icpo_cli.runs.run_dir import RunDir, runs_in
 from icpo_cli.runs.study_dir import runs_of_studies
@@ -56,6 +56,8 @@ class TrainPlan:
     """Per rank, by part; None while the sizes of the model are unknown."""
     cards: dict[str, CardFit]
     """CUDA: whether a rank fits on cards of usual sizes, and on this machine's."""
+    host_gib: float | None
+    """Memory of all ranks on one host; with GPUs, while they load the model."""
     disk_gib: dict[str, float] | None
     """By part, at most."""
 
@@ -90,6 +92,7 @@ def plan(config: Config, ranks: int, cuda: bool = False, card_gib: float | None 
         cuda=cuda,
         memory_gib=memory_gib(config, architecture, ranks, cuda) if architecture else None,
         cards={name: fit_card(config, architecture, ranks, gib) for name, gib in sizes.items()} if architecture else {},
+        host_gib=host_gib(config, architecture, ranks, cuda) * ranks if architecture else None,
         disk_gib=disk_gib(config, architecture) if architecture else None,
     )
 

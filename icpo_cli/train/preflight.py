@@ -23,7 +23,7 @@ from icpo_cli.evaluate.plan import Task, heldout_task
 from icpo_cli.evaluate.prepare import check_writable
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.models.locate import locate, read_config
-from icpo_cli.models.memory import checkpoint_gib, disk_gib, fit_card, host_gib, memory_gib, peak_gib
+from icpo_cli.models.memory import checkpoint_gib, disk_gib, fit_card, host_gib, memory_gib
 from icpo_cli.models.sizes import GIB, Architecture, check_cache, check_lengths
 from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.registry import REWARD_SOURCES
@@ -119,24 +119,20 @@ def check_room(config: Config, architecture: Architecture, ranks: int, room: Roo
     warnings = []
     parts = memory_gib(config, architecture, ranks, cuda=room.card is not None)
     if room.card is not None:
-        fit, host = fit_card(config, architecture, ranks, room.card), host_gib(config, architecture, room.ranks)
-        needs = (
-            f"GPU memory: a rollout needs {fit.rollout:.1f}, an update up to {fit.update:.1f} of {room.card:.1f} GiB"
-        )
-        if fit.fix is not None and (fit.rollout > room.card or fit.cache < parts["key_value_cache"]):
-            raise UserError(f"{needs}; {fit.fix}")
+        fit = fit_card(config, architecture, ranks, room.card)
+        needs = f"a rollout needs {fit.rollout:.1f}, an update up to {fit.update:.1f} of {room.card:.1f} GiB; {fit.fix}"
+        if fit.fails:
+            raise UserError(f"GPU memory: {needs}")
         if fit.fix is not None:
-            warnings.append(f"{needs}: it may run out of memory; {fit.fix}")
+            warnings.append(f"GPU memory may not suffice: {needs}")
     else:
-        host, least = (
-            peak_gib(parts, cuda=False) * room.ranks,
-            (parts["optimizer"] + parts["sampler_weights"]) * room.ranks,
-        )
+        least = (parts["optimizer"] + parts["sampler_weights"]) * room.ranks
         if least > room.host:
             raise UserError(
                 f"memory: optimizer and sampler alone need {least:.1f} GiB, this machine has {room.host:.1f}; use a "
                 "smaller model"
             )
+    host = host_gib(config, architecture, ranks, room.card is not None) * room.ranks
     if host > room.host:
         warnings.append(
             f"memory may not suffice: up to {host:.1f} GiB needed, this machine has {room.host:.1f}; lower "

@@ -73,8 +73,9 @@ def test_the_plan_compares_a_run_with_gpus_that_are_not_here(icpo_here: Callable
     out = icpo_here("train", str(experiment), "--dry-run", "--nproc", "8").out
     assert "37.39  always: policy_weights 3.44, optimizer 20.63, gradients 6.88, reference 3.44" in out
     assert "80 GB GPU  rollout 84.8, update 74.9 GiB: set rollout.engine.gpu_memory_utilization=0.52" in out
+    assert "host       245.7 GiB on one host" in out
     assert "141 GB GPU rollout 121.2, update 74.9 GiB: fits" in out
-    assert "disk       836.2 GiB at most (checkpoints 770.3, responses 65.9)" in out
+    assert "disk       847.2 GiB at most (checkpoints 770.3, responses 76.9)" in out
 
 
 def test_the_plan_knows_this_machines_gpus(icpo_here: Callable, tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_the_plan_knows_this_machines_gpus(icpo_here: Callable, tmp_path: Path) 
     with_driver = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     assert "this GPU   rollout" in icpo_here("train", "--dry-run", env=with_driver).out
     without = icpo_here("train", "--dry-run", env=with_driver | {"CUDA_VISIBLE_DEVICES": ""}).out
-    assert "GPU" not in without and "machine" in without
+    assert "GPU" not in without and "host       9.8 GiB on one host" in without
 
 
 def test_a_dry_run_starts_nothing(icpo_here: Callable, tmp_path: Path) -> None:

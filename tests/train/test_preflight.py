@@ -87,7 +87,7 @@ def test_disk_and_host_memory_are_checked() -> None:
         room_warnings("qwen2.5-14b", room, 8)
         for room in (Room(host=2000, disk=500, card=139.7, ranks=8), Room(host=128, disk=2000, card=139.7, ranks=8))
     )
-    assert len(disk) == 1 and disk[0].startswith("disk may not suffice: up to 836")
+    assert len(disk) == 1 and disk[0].startswith("disk may not suffice: up to 847")
     assert len(host) == 1 and host[0].startswith("memory may not suffice: up to 245")
     with pytest.raises(UserError, match=r"^memory: optimizer and sampler alone need 192"):
         room_warnings("qwen2.5-14b", Room(host=64, disk=2000, card=None, ranks=1), 1, "rollout.engine.kv_cache_gib=4")
