@@ -1,6 +1,7 @@
-"""Seeds derived from names, so that no random generator has a state to save."""
+"""Seeds derived from names, so that no random generator has a state to save; and fingerprints."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -28,6 +29,14 @@ def stable_hash(*parts: int | str) -> int:
     """A 62-bit hash of the parts: the same in every process and after a resume, so it seeds every random draw."""
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 2
+
+
+def sha256(parts: Iterable[bytes]) -> str:
+    """A fingerprint of the parts in their order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def sampling_seeds(seed: int, iteration: int, count: int, round_index: int = 0) -> list[int]:

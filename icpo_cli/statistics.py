@@ -46,14 +46,10 @@ class PairedDifference:
     minimum_detectable_effect: float
     """True difference that as many pairs of this spread detect with 80 % power."""
 
-    def document(self) -> dict[str, float | None]:
-        """The numbers without count and interval, as JSON."""
-        return {
-            "difference": known(self.difference),
-            "stderr": known(self.stderr),
-            "p_value": known(self.p_value),
-            "minimum_detectable_effect": known(self.minimum_detectable_effect),
-        }
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The numbers by name, without count and interval."""
+        return {name: value for name, value in vars(self).items() if name not in ("n", "interval")}
 
 
 def accuracy_by_question(correct: ArrayLike) -> Array:

@@ -5,6 +5,7 @@ Formats escape their own special characters.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 CONTROLS = [code for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
 INVISIBLE = [0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
@@ -61,9 +62,13 @@ def number(value: float, form: str = ".1f", unknown: str = "-") -> str:
     return unknown if math.isnan(value) else f"{value:{form}}"
 
 
-def known(value: float) -> float | None:
-    """The number for JSON; None for NaN."""
-    return None if math.isnan(value) else value
+def known(value: Any) -> Any:
+    """The value for JSON: None for a number that is not finite, in dicts and lists too."""
+    if isinstance(value, dict):
+        return {key: known(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [known(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def duration(seconds: float | None) -> str:

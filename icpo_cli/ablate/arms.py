@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from icpo_cli.ablate.study import Arm
-from icpo_cli.ablate.study_file import FILES, StudyFile
+from icpo_cli.ablate.study import FILES, Arm, StudyFile
 from icpo_cli.config.check import inactive_keys
 from icpo_cli.config.load import Layer, file_layers, flatten, nearest, resolve, to_tree
 from icpo_cli.config.schema import Config

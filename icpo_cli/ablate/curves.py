@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from icpo_cli.ablate.result import TITLES, JobRecord, accuracy_metric, benches_of
+from icpo_cli.ablate.result import TITLES, JobRecord, StudyResult, accuracy_metric
 from icpo_cli.ablate.study import Study
 from icpo_cli.figures import Curve, History, curve_panel, draw, save, seeds_caption, window_of
 from icpo_cli.runs.run_dir import Status
@@ -21,49 +21,47 @@ UNIFORM_GROUPS = Curve("groups/uniform_reward_share", "uniform groups", "share o
 """Groups of equal rewards, which a coarse study selects."""
 
 
-def draw_curves(study: Study, records: Sequence[JobRecord]) -> list[Path]:
+def draw_curves(result: StudyResult) -> list[Path]:
     """Draw curves/NAME.png and .pdf of each metric that has values, and one figure of all; return the paths."""
-    arms = _arms(study, records)
-    curves = _curves(study, records)
-    panels = [(file, curve, curve_panel(curve, arms, _window(study))) for file, curve in curves.items()]
+    arms, window = _arms(result), _window(result.study)
+    panels = [(file, curve, curve_panel(curve, arms, window)) for file, curve in _curves(result).items()]
     drawn = [(file, curve, panel) for file, curve, panel in panels if panel.lines]
     if not drawn:
         return []
-    into = study.files.curves
+    into = result.study.files.curves
     into.mkdir(parents=True, exist_ok=True)
-    caption = caption_of(study, records, [curve for _, curve, _ in drawn])
+    caption = caption_of(result, [curve for _, curve, _ in drawn])
     paths = save(draw([panel for _, _, panel in drawn], caption), into / OVERVIEW)
     for file, curve, panel in drawn:
-        paths += save(draw([panel], caption_of(study, records, [curve])), into / file)
+        paths += save(draw([panel], caption_of(result, [curve])), into / file)
     return paths
 
 
-def caption_of(study: Study, records: Sequence[JobRecord], curves: Sequence[Curve]) -> str:
+def caption_of(result: StudyResult, curves: Sequence[Curve]) -> str:
     """Explain lines and bands."""
-    counts = {len(_shown(_of(arm.name, records))) for arm in study.arms} - {0}
-    text = seeds_caption(counts)
-    smoothed = [curve.title for curve in curves if curve.smoothed]
-    if smoothed and _window(study) > 1:
+    text = seeds_caption({len(_shown(result.jobs_of(arm))) for arm in result.study.arms} - {0})
+    smoothed, window = [curve.title for curve in curves if curve.smoothed], _window(result.study)
+    if smoothed and window > 1:
         which = "" if len(curves) == 1 else f" of {', '.join(smoothed)}"
-        text += f" Moving mean{which} over {_window(study)} iterations."
+        text += f" Moving mean{which} over {window} iterations."
     return text
 
 
-def _curves(study: Study, records: Sequence[JobRecord]) -> dict[str, Curve]:
+def _curves(result: StudyResult) -> dict[str, Curve]:
     """Accuracies, then the training metrics, by file name."""
     accuracies = {
         f"accuracy_{bench}": Curve(accuracy_metric(bench), f"{TITLES[bench]} accuracy", "percent")
-        for bench in benches_of(records)
+        for bench in result.benches
     }
-    coarse = study.probe is not None or study.probe_run is not None
+    coarse = result.study.probe is not None or result.study.probe_run is not None
     return accuracies | TRAINING | ({"uniform_groups": UNIFORM_GROUPS} if coarse else {})
 
 
-def _arms(study: Study, records: Sequence[JobRecord]) -> list[tuple[str, list[History]]]:
+def _arms(result: StudyResult) -> list[tuple[str, list[History]]]:
     """Each arm's label and the histories of its seeds that are drawn."""
     arms: list[tuple[str, list[History]]] = []
-    for arm in study.arms:
-        own = _of(arm.name, records)
+    for arm in result.study.arms:
+        own = result.jobs_of(arm)
         shown = _shown(own)
         arms.append((_label(arm.name, own, shown), [_history(record) for record in shown]))
     return arms
@@ -72,10 +70,6 @@ def _arms(study: Study, records: Sequence[JobRecord]) -> list[tuple[str, list[Hi
 def _history(record: JobRecord) -> History:
     accuracies = {accuracy_metric(bench): record.accuracy(bench) for bench in TITLES}
     return {name: record.points(name) for name in record.metrics} | {k: v for k, v in accuracies.items() if v}
-
-
-def _of(arm: str, records: Sequence[JobRecord]) -> list[JobRecord]:
-    return [record for record in records if record.job.arm == arm]
 
 
 def _shown(records: Sequence[JobRecord]) -> list[JobRecord]:

@@ -21,17 +21,6 @@ SHOWN_AT = (0.0, 0.1, 0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Resources of each run."""
-
-    ranks: int
-    cores: int | None
-    """CPU cores on this machine; None if the run has GPUs, or is on another machine."""
-    at_once: int | None
-    """Runs at the same time on this machine; None if SLURM decides."""
-
-
-@dataclass(frozen=True)
 class PlannedArm:
     """The plan of one run of an arm."""
 
@@ -54,7 +43,10 @@ class StudyPlan:
     """The plan of all runs of a study, and of its probe."""
 
     study: Study
-    machine: Machine
+    ranks: int
+    """Processes of each run."""
+    at_once: int | None
+    """Runs at the same time; None if SLURM decides."""
     arms: tuple[PlannedArm, ...]
     selected: dict[str, int] | None
     """Prompts of the earlier run that replaces the probe, by reason; all_right and all_wrong are the coarse data."""
@@ -79,7 +71,7 @@ class StudyPlan:
     @property
     def seconds_at_once(self) -> float | None:
         """Duration of the probe and then all runs, as many at the same time as the plan says."""
-        return self._seconds(min(self.machine.at_once or 1, self.runs))
+        return self._seconds(min(self.at_once or 1, self.runs))
 
     def _seconds(self, at_once: int) -> float | None:
         each = [arm.estimate.seconds for arm in self.arms]
@@ -125,21 +117,27 @@ def check_study(study: Study, ranks: int) -> None:
             raise UserError(f"{name}: {error}") from None
 
 
-def plan(study: Study, machine: Machine, selected: dict[str, int] | None = None) -> StudyPlan:
-    """Plan a study; nothing is started and nothing downloaded. `selected`: prompts of the --probe run, by reason."""
+def plan(
+    study: Study, ranks: int, cores: int | None, at_once: int | None, selected: dict[str, int] | None = None
+) -> StudyPlan:
+    """Plan a study; nothing is started and nothing downloaded.
+
+    `cores`: CPU cores of each run on this machine; None if it has GPUs or is on another machine. `selected`: prompts of
+    the --probe run, by reason.
+    """
     base = study.arms[0].config
     past = past_runs(Path(base.train.output_dir))
 
     def estimated(config: Config) -> Estimate:
         # Coarse data has the same sizes as the data it is selected from, which past runs may have trained on.
         probed = config if study.probe is None else replace(config, data=study.probe.data)
-        return estimate(probed, past, machine.cores)
+        return estimate(probed, past, cores)
 
-    arms = tuple(_arm(arm, base, machine, estimated(arm.config)) for arm in study.arms)
+    arms = tuple(_arm(arm, base, ranks, cores, estimated(arm.config)) for arm in study.arms)
     probe = None
     if study.probe is not None:
         probe = estimated(study.probe) if study.probe_counted else NOT_KNOWN
-    return StudyPlan(study, machine, arms, selected, probe)
+    return StudyPlan(study, ranks, at_once, arms, selected, probe)
 
 
 def omega_curve(config: Config, points: Sequence[int]) -> dict[int, float]:
@@ -149,23 +147,23 @@ def omega_curve(config: Config, points: Sequence[int]) -> dict[int, float]:
     return {point: omega_at(point, config.method, config.train.iterations) for point in points}
 
 
-def _arm(arm: Arm, base: Config, machine: Machine, estimated: Estimate) -> PlannedArm:
+def _arm(arm: Arm, base: Config, ranks: int, cores: int | None, estimated: Estimate) -> PlannedArm:
     iterations = arm.config.train.iterations
     return PlannedArm(
         arm=arm,
         differs={key: values for key, values in diff(base, arm.config).items() if key not in ("name", "seed")},
         omega=omega_curve(arm.config, [round(share * iterations) for share in SHOWN_AT]),
-        memory_gib=_memory_gib(arm.config, machine),
+        memory_gib=_memory_gib(arm.config, ranks, cores),
         estimate=estimated,
     )
 
 
-def _memory_gib(config: Config, machine: Machine) -> float | None:
+def _memory_gib(config: Config, ranks: int, cores: int | None) -> float | None:
     architecture = architecture_of(config.model)
     if architecture is None:
         return None
-    cuda = config.train.device == "cuda" or (config.train.device == "auto" and machine.cores is None)
-    return peak_gib(memory_gib(config, architecture, machine.ranks, cuda), cuda)
+    cuda = config.train.device == "cuda" or (config.train.device == "auto" and cores is None)
+    return peak_gib(memory_gib(config, architecture, ranks, cuda), cuda)
 
 
 def _arm_json(planned: PlannedArm) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from icpo_cli.ablate.arms import (
     with_variations,
 )
 from icpo_cli.ablate.coarse import coarse_source
-from icpo_cli.ablate.study import PROBE, Arm, Study
-from icpo_cli.ablate.study_file import StudyFile, read_study_file
+from icpo_cli.ablate.study import PROBE, Arm, Study, StudyFile, read_study_file
 from icpo_cli.config.check import inactive_keys
 from icpo_cli.config.load import (
     Layer,

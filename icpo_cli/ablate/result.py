@@ -7,11 +7,12 @@ last quarter of its evaluations, which varies less between runs.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from icpo_cli.ablate.study import Arm, Job, Study
-from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
+from icpo_cli.data import benchmarks
+from icpo_cli.data.benchmarks import GROUPS
 from icpo_cli.runs.journal import START
 from icpo_cli.runs.run_dir import Status
 from icpo_cli.runs.study_dir import JOB_STATUSES
@@ -19,12 +20,7 @@ from icpo_cli.statistics import CONFIDENCE, PairedDifference, mean_and_stderr, s
 from icpo_cli.text import known
 
 HELDOUT = "heldout"
-TITLES = {
-    HELDOUT: "held-out",
-    **{name: benchmark.title for name, benchmark in BENCHMARKS.items()},
-    "general": "General",
-    "math": "Math",
-}
+TITLES = {HELDOUT: "held-out", **benchmarks.TITLES}
 """Evaluations in the order of the tables; the groups are means of the benchmarks before them."""
 BEFORE, FINAL, LAST_QUARTER = "before", "final", "last_quarter"
 COMPARED = (FINAL, LAST_QUARTER)
@@ -131,7 +127,7 @@ class SeedMean:
     mean: float
     """NaN without seeds."""
     stderr: float
-    over: str
+    stderr_over: str
     """seeds; questions if there is one seed: the standard error is over these."""
     values: dict[int, float]
     """By seed."""
@@ -194,7 +190,7 @@ class StudyResult:
             "jobs": {status.value: statuses[status] for status in JOB_STATUSES},
             "iterations": {"fewest": min(reached), "most": max(reached), "wanted": arm.config.train.iterations},
             **{
-                measure: {bench: _mean_json(self.means[arm.name, bench, measure]) for bench in self.benches}
+                measure: {bench: known(asdict(self.means[arm.name, bench, measure])) for bench in self.benches}
                 for measure in (BEFORE, *COMPARED)
             },
         }
@@ -207,10 +203,10 @@ class StudyResult:
             "bench": bench,
             "measure": measure,
             "seeds": paired.n,
-            "interval": [known(bound) for bound in paired.interval],
+            "interval": known(paired.interval),
             "level": self.level,
             "verdict": verdict_of(paired),
-            **paired.document(),
+            **known(paired.numbers),
         }
 
 
@@ -290,15 +286,6 @@ def _mean(values: Mapping[int, float], question_error: float) -> SeedMean:
 def _paired(own: SeedMean, other: SeedMean, level: float) -> PairedDifference:
     both = sorted(own.values.keys() & other.values.keys())
     return seed_comparison([own.values[seed] for seed in both], [other.values[seed] for seed in both], level)
-
-
-def _mean_json(mean: SeedMean) -> dict[str, Any]:
-    return {
-        "mean": known(mean.mean),
-        "stderr": known(mean.stderr),
-        "stderr_over": mean.over,
-        "values": {str(seed): value for seed, value in sorted(mean.values.items())},
-    }
 
 
 def _job_json(record: JobRecord, benches: Sequence[str]) -> dict[str, Any]:

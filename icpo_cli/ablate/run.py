@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from icpo_cli.ablate.coarse import counts_text, select_coarse
@@ -36,9 +35,7 @@ class Launcher(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
     def begin(self, folders: Sequence[Path]) -> None:
         """Accept jobs, in this order; the caller leaves out jobs that are done. Raises RunFailed."""
@@ -106,7 +103,7 @@ class StudyRecord:
         }
         for path, text in texts.items():
             write_text(path, text)
-        curves = draw_curves(self.study, records)
+        curves = draw_curves(result)
         done = sum(record.status is Status.DONE for record in records)
         self._try(lambda: self._send([*texts, *curves]))
         self._try(lambda: self._store.log_tags({"study.jobs_done": f"{done} of {len(records)}"}))

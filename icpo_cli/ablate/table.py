@@ -24,7 +24,7 @@ from icpo_cli.statistics import PairedDifference
 from icpo_cli.tables.document import Table, text_table
 from icpo_cli.tables.formats import plain_table, plain_text
 from icpo_cli.tables.formats import to_csv as csv_text
-from icpo_cli.text import known
+from icpo_cli.text import known, number
 
 HASH_DIGITS = 10
 """Digits of a hash in a table."""
@@ -88,7 +88,7 @@ def notes(result: StudyResult) -> list[str]:
         "Accuracy in percent, mean ± standard error over seeds. final: at the last evaluation; last quarter: mean over "
         "the last quarter of a run's evaluations, which varies less."
     )
-    if any(mean.over == "questions" for (_, _, measure), mean in result.means.items() if measure == FINAL):
+    if any(mean.stderr_over == "questions" for (_, _, measure), mean in result.means.items() if measure == FINAL):
         found.append("(±): of one seed, over its questions; it says nothing about other seeds.")
     if result.comparisons:
         found.append(_comparison_note(result))
@@ -170,16 +170,16 @@ def _result_row(result: StudyResult, arm: Arm, bench: str) -> tuple[str, ...]:
 def _comparison_row(result: StudyResult, key: Key, paired: PairedDifference) -> tuple[str, ...]:
     arm, bench, measure = key
     difference, interval, verdict = _difference(paired)
-    p_value = "-" if math.isnan(paired.p_value) else f"{paired.p_value:.3f}"
+    numbers = number(paired.p_value, ".3f"), number(paired.minimum_detectable_effect)
     names = (arm, result.against[arm], TITLES[bench], measure.replace("_", " "))
-    return (*names, str(paired.n), difference, interval, p_value, _number(paired.minimum_detectable_effect), verdict)
+    return (*names, str(paired.n), difference, interval, *numbers, verdict)
 
 
 def _difference(paired: PairedDifference) -> tuple[str, str, str]:
     """Difference, interval, verdict."""
     low, high = paired.interval
     interval = "-" if math.isnan(low) else f"{low:+.1f} to {high:+.1f}"
-    return "-" if math.isnan(paired.difference) else f"{paired.difference:+.1f}", interval, verdict_of(paired)
+    return number(paired.difference, "+.1f"), interval, verdict_of(paired)
 
 
 def _comparison_note(result: StudyResult) -> str:
@@ -203,7 +203,7 @@ def _csv_line(result: StudyResult, key: Key, mean: SeedMean) -> dict[str, object
     statuses = Counter(record.status for record in result.jobs if record.job.arm == arm)
     line: dict[str, object] = {"arm": arm, "bench": bench, "measure": measure}
     line |= {"jobs": statuses.total(), "done": statuses[Status.DONE], "failed": statuses[Status.FAILED]}
-    line |= {"mean": known(mean.mean), "stderr": known(mean.stderr), "stderr_over": mean.over}
+    line |= {"mean": known(mean.mean), "stderr": known(mean.stderr), "stderr_over": mean.stderr_over}
     line |= {"against": result.against.get(arm), **{f"seed_{seed}": value for seed, value in mean.values.items()}}
     paired = result.comparisons.get(key)
     if paired is None:
@@ -238,12 +238,7 @@ def _iterations(records: Sequence[JobRecord]) -> str:
 
 
 def _mean(mean: SeedMean) -> str:
-    if math.isnan(mean.mean):
-        return "-"
-    if math.isnan(mean.stderr):
-        return f"{mean.mean:.1f}"
-    return f"{mean.mean:.1f} ± {mean.stderr:.1f}" if mean.over == "seeds" else f"{mean.mean:.1f} (± {mean.stderr:.1f})"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.1f}"
+    if math.isnan(mean.mean) or math.isnan(mean.stderr):
+        return number(mean.mean)
+    error = f"± {mean.stderr:.1f}"
+    return f"{mean.mean:.1f} {error if mean.stderr_over == 'seeds' else f'({error})'}"

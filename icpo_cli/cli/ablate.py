@@ -14,7 +14,7 @@ from icpo_cli.ablate.coarse import counts_text, select_coarse
 from icpo_cli.ablate.launch import launcher_factory, slurm_script
 from icpo_cli.ablate.launch.local import shares
 from icpo_cli.ablate.launch.slurm import slurm_settings
-from icpo_cli.ablate.plan import Machine, PlannedArm, StudyPlan, check_study, omega_curve, plan
+from icpo_cli.ablate.plan import PlannedArm, StudyPlan, check_study, omega_curve, plan
 from icpo_cli.ablate.request import read_study
 from icpo_cli.ablate.study import Study
 from icpo_cli.cli.display import BARS
@@ -67,12 +67,13 @@ def ablate(
     """Compare configurations over seeds. The same command resumes a study that was interrupted."""
     read = read_study(study, settings or [], seeds, dial or [], grid, control or [], probe, fetch=not dry_run)
     new_launcher = launcher_factory(read, launcher, slurm or [])
-    machine = _machine(read, launcher, slurm or [], jobs, dry_run)
-    check_study(read, machine.ranks)
+    ranks, cores = _resources(read, launcher, slurm or [], jobs, dry_run)
+    check_study(read, ranks)
     selected = _selected(read)
     if dry_run:
-        script = slurm_script(read, slurm or [], jobs) if launcher == "slurm" else None
-        _print_plan(read, machine, selected, script, as_json)
+        by_slurm = launcher == "slurm"
+        script = slurm_script(read, slurm or [], jobs) if by_slurm else None
+        _print_plan(plan(read, ranks, cores, jobs if by_slurm else jobs or 1, selected), script, as_json)
         return
     # Set before MLflow is imported, because its messages on creating tables would mix with the output.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -86,19 +87,24 @@ def ablate(
     _report(run_study(read, new_launcher, jobs, StudyProgress(sys.stderr, read.name)), as_json)
 
 
-def _machine(study: Study, launcher: str, slurm: list[str], jobs: int | None, dry_run: bool) -> Machine:
-    """Resources of each run. Raises UserError if there are too few for `jobs` parallel runs."""
+def _resources(
+    study: Study, launcher: str, slurm: list[str], jobs: int | None, dry_run: bool
+) -> tuple[int, int | None]:
+    """Ranks and CPU cores of each run; None: it has GPUs, or is on another machine.
+
+    Raises UserError if there are too few for `jobs` parallel runs.
+    """
     devices = {arm.config.train.device for arm in study.arms}
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs: {jobs} jobs at once; at least 1")
     if launcher == "slurm":
-        return Machine(ranks=max(1, slurm_settings(slurm).gpus), cores=None, at_once=jobs)
+        return max(1, slurm_settings(slurm).gpus), None
     share = shares(jobs or 1, uses_gpus=devices != {"cpu"})[0]
     if "cuda" in devices and not share.gpus:
         if dry_run:  # planned for one GPU a run
-            return Machine(ranks=1, cores=None, at_once=jobs or 1)
+            return 1, None
         raise UserError("train.device: cuda, but no GPU is visible; use train.device=cpu or --launcher slurm")
-    return Machine(max(1, len(share.gpus)), None if share.gpus else len(share.cores), jobs or 1)
+    return max(1, len(share.gpus)), None if share.gpus else len(share.cores)
 
 
 def _selected(study: Study) -> dict[str, int] | None:
@@ -109,10 +115,7 @@ def _selected(study: Study) -> dict[str, int] | None:
         return select_coarse(RunDir(Path(study.probe_run)), StudyDir(Path(folder))).counts
 
 
-def _print_plan(
-    study: Study, machine: Machine, selected: dict[str, int] | None, script: str | None, as_json: bool
-) -> None:
-    planned = plan(study, machine, selected)
+def _print_plan(planned: StudyPlan, script: str | None, as_json: bool) -> None:
     if as_json:
         document = planned.document()
         typer.echo(json.dumps(document if script is None else {**document, "script": script}))
@@ -151,12 +154,12 @@ def _plan_text(plan: StudyPlan) -> str:
         f"one after another {duration(plan.seconds)}",
     ]
     if plan.seconds_at_once != plan.seconds:
-        lines[-1] += f", {plan.machine.at_once} at once {duration(plan.seconds_at_once)}"
+        lines[-1] += f", {plan.at_once} at once {duration(plan.seconds_at_once)}"
     lines += [f"  {basis}" for basis in dict.fromkeys(planned.estimate.basis for planned in plan.arms)]
     memory = [planned.memory_gib for planned in plan.arms if planned.memory_gib is not None]
-    if memory and plan.machine.at_once is not None:
-        most = max(memory) * plan.machine.ranks * plan.machine.at_once
-        lines.append(f"memory with {plan.machine.at_once} at once: {_gib(most)}")
+    if memory and plan.at_once is not None:
+        most = max(memory) * plan.ranks * plan.at_once
+        lines.append(f"memory with {plan.at_once} at once: {_gib(most)}")
     if plan.probe_estimate is not None:
         lines.append(_probe_line(plan, plan.probe_estimate.seconds))
     top = max((planned.arm.config.method.omega.max for planned in plan.arms if planned.omega), default=0.0)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from icpo_cli.config.load import load_config, nearest
-from icpo_cli.data.benchmarks import BENCHMARKS, Benchmark
+from icpo_cli.data.benchmarks import BENCHMARKS
+from icpo_cli.data.benchmarks.benchmark import Benchmark
 from icpo_cli.data.benchmarks.load import find, how_to_get
 from icpo_cli.errors import UserError
 from icpo_cli.records import Question

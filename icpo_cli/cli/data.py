@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from icpo_cli.ablate.study_file import is_study_file
+from icpo_cli.ablate.study import is_study_file
 from icpo_cli.cli.bench import AsJson, Settings, data_folder
 from icpo_cli.config.check import check_source
 from icpo_cli.config.load import experiment_file, is_override, load_config
 from icpo_cli.config.schema import Config, JudgeConfig
-from icpo_cli.data.benchmarks import BENCHMARKS, Benchmark, resolve_names
+from icpo_cli.data.benchmarks import BENCHMARKS, resolve_names
+from icpo_cli.data.benchmarks.benchmark import Benchmark
 from icpo_cli.data.benchmarks.load import Unavailable, find, how_to_get, obtain
 from icpo_cli.data.check import DataCheck, check_data
 from icpo_cli.data.sources import how_to_get_source, load_questions, source_here, source_name

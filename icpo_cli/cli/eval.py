@@ -82,15 +82,15 @@ def _print_plan(arguments: list[str], bench: list[str], model: str | None, as_js
     check_evaluation(config)
     planned = forecast(config, _names(bench, config))
     if as_json:
-        plan = {"benchmarks": [vars(each) for each in planned], "responses": sum(each.responses for each in planned)}
+        plan = {"benchmarks": planned, "responses": sum(each["responses"] for each in planned)}
         typer.echo(json.dumps({"config": to_tree(config), "plan": plan}))
         return
     typer.echo(to_yaml(config))
     typer.echo(f"plan of an evaluation of {model or 'given responses'}")
     for each in planned:
-        counts = f"{each.questions:>6,} questions x {each.k:>2} = {each.responses:>7,} responses"
-        typer.echo(f"  {each.title:<12} {counts}  {each.data or 'missing: ' + str(each.how_to_get)}")
-    most = sum(each.responses for each in planned if each.data) * config.eval.max_response_tokens
+        counts = f"{each['questions']:>6,} questions x {each['k']:>2} = {each['responses']:>7,} responses"
+        typer.echo(f"  {each['title']:<12} {counts}  {each['data'] or 'missing: ' + each['how_to_get']}")
+    most = sum(each["responses"] for each in planned if each["data"]) * config.eval.max_response_tokens
     typer.echo(f"  {'tokens':<12} {most:,} at most")
 
 

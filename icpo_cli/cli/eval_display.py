@@ -15,9 +15,9 @@ from rich.text import Text
 from icpo_cli.cli.display import display_for, log_note, log_phase
 from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.record import EvalOutcome
-from icpo_cli.evaluate.score import EvalComparison
 from icpo_cli.evaluate.table import partial_text, rows_of
 from icpo_cli.records import Verdict
+from icpo_cli.statistics import PairedDifference
 from icpo_cli.tables.document import text_table
 from icpo_cli.tables.terminal import stdout_console, to_rich
 from icpo_cli.text import number, printable, some
@@ -130,7 +130,9 @@ def print_outcome(outcome: EvalOutcome) -> None:
             console.print(Text(f"{result.title} is {partial_text(result)}"))
     if outcome.comparisons:
         console.print(Text(f"\nthis evaluation minus {printable(str(outcome.against))}, on the same questions"))
-        console.print(_table(COMPARED, [_comparison_row(comparison) for comparison in outcome.comparisons]))
+        titles = {result.bench: result.title for result in outcome.results}
+        compared = [_comparison_row(titles[bench], paired) for bench, paired in outcome.comparisons.items()]
+        console.print(_table(COMPARED, compared))
     for result in outcome.results:
         if result.missing_ids and result.missing.responses:
             console.print(Text(f"{result.title}: no responses to {some(result.missing_ids)}"))
@@ -160,11 +162,10 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     )
 
 
-def _comparison_row(comparison: EvalComparison) -> tuple[str, ...]:
-    paired = comparison.paired
+def _comparison_row(title: str, paired: PairedDifference) -> tuple[str, ...]:
     low, high = paired.interval
     return (
-        comparison.title,
+        title,
         f"{paired.n:,}",
         number(paired.difference, "+.1f"),
         f"{number(low, '+.1f')} to {number(high, '+.1f')}",

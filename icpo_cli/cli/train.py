@@ -30,7 +30,7 @@ from icpo_cli.train.plan import TrainPlan, estimate, past_runs, plan
 if TYPE_CHECKING:
     from icpo_cli.distributed import Ranks
     from icpo_cli.evaluate.score import EvalResult
-    from icpo_cli.train.observer import Observer
+    from icpo_cli.train.record import Observer
     from icpo_cli.train.session import TrainResult
 
 

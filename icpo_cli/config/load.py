@@ -1,5 +1,6 @@
 """Merging of layers to one typed record: schema defaults, the method's preset, files left to right, then key=value."""
 
+import contextlib
 import dataclasses
 import difflib
 import types
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import BooleanNode, FloatNode, IntegerNode, OmegaConf, StringNode
 from omegaconf.errors import OmegaConfBaseException
 
 from icpo_cli.config.schema import Config
@@ -33,6 +34,9 @@ TYPE_WORDS = {
     list: "a list",
     dict: "a section of keys and values",
 }
+
+SCALARS: dict[Any, Any] = {int: IntegerNode, float: FloatNode, bool: BooleanNode, str: StringNode}
+"""OmegaConf's conversions, such as of the text 1e-6 to a number."""
 
 T = TypeVar("T")
 
@@ -82,16 +86,9 @@ def load_layers(schema: type[T], layers: Sequence[Layer]) -> T:
     """
     values: dict[str, Any] = {}
     for layer in layers:
-        _check_keys(layer.values, schema, "", layer.origin, schema)
         _check_no_interpolation(layer)
-        values = deep_merge(values, layer.values)
-    try:
-        tree = OmegaConf.merge(_defaults(typing.cast(Any, schema)), values)
-    except OmegaConfBaseException:
-        tree = _merge_one_by_one(schema, layers)  # raises too, with the layer that is wrong
-    loaded = OmegaConf.to_object(tree)
-    assert isinstance(loaded, schema)
-    return loaded
+        values = deep_merge(values, _converted(layer.values, schema, "", layer.origin, schema))
+    return typing.cast(T, _record(values, schema))
 
 
 def to_tree(config: Config) -> dict[str, Any]:
@@ -188,22 +185,6 @@ def override_layer(text: str) -> Layer:
     return Layer(text, typing.cast(dict[str, Any], values))
 
 
-def field_type(schema: Any, path: Sequence[str]) -> Any:
-    """Type of a dotted key, Optional and list unwrapped on the way; None if there is no such key."""
-    if not path:
-        return schema
-    if path[0].isdigit():
-        return field_type(schema, path[1:])
-    if not dataclasses.is_dataclass(schema) or path[0] not in _keys(schema):
-        return None
-    hint = typing.get_type_hints(schema)[path[0]]
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # typing.Union if it contains a Literal
-        hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
-    if len(path) > 1 and typing.get_origin(hint) is list:
-        hint = typing.get_args(hint)[0]
-    return field_type(hint, path[1:])
-
-
 def _expand_method(values: dict[str, Any]) -> dict[str, Any]:
     """Expand `method: icpo` to `method: {name: icpo}`."""
     return {**values, "method": {"name": values["method"]}} if isinstance(values.get("method"), str) else values
@@ -229,36 +210,6 @@ def _preset_values(name: str) -> dict[str, Any]:
     return typing.cast(dict[str, Any], yaml.safe_load((PRESETS / f"{name}.yaml").read_text()))
 
 
-@cache
-def _defaults(schema: Any) -> DictConfig:
-    """The schema's defaults as a typed tree, made writable. OmegaConf.merge copies it."""
-    tree = OmegaConf.structured(schema)
-    _set_writable(tree)
-    return typing.cast(DictConfig, tree)
-
-
-def _merge_one_by_one(schema: Any, layers: Sequence[Layer]) -> DictConfig:
-    """Raise UserError for the first layer with a value of a wrong type."""
-    tree = _defaults(schema)
-    for layer in layers:
-        try:
-            tree = typing.cast(DictConfig, OmegaConf.merge(tree, layer.values))
-        except OmegaConfBaseException as error:
-            key = (error.full_key or next(iter(layer.values), "")).replace("[", ".").replace("]", "")
-            value, expected = _value_at(layer.values, key), field_type(schema, key.split("."))
-            raise UserError(f"{layer.origin}: {key}: {_mismatch(value, expected)}") from None
-        _set_writable(tree)
-    return tree
-
-
-def _set_writable(node: Any) -> None:
-    """Clear the read-only flag that OmegaConf sets on every node of a frozen dataclass."""
-    if isinstance(node, DictConfig | ListConfig):
-        OmegaConf.set_readonly(node, False)
-        for child in node.values() if isinstance(node, DictConfig) else node:
-            _set_writable(child)
-
-
 def _check_no_interpolation(layer: Layer) -> None:
     for key, value in flatten(layer.values).items():
         if isinstance(value, str) and "${" in value:
@@ -272,43 +223,70 @@ def _mismatch(value: Any, expected: Any) -> str:
         allowed = [str(choice) for choice in typing.get_args(expected)]
         return f"unknown value '{value}'{nearest(str(value), allowed)}"
     shown = "nothing" if value is None else repr(value)
-    if dataclasses.is_dataclass(expected):
-        return f"{shown} is not a section; its keys: {', '.join(_keys(expected))}"
+    if _is_section(expected):
+        return f"{shown} is not a section; its keys: {', '.join(_hints(expected))}"
     return f"{shown} is not {TYPE_WORDS[kind]}"
 
 
-def _value_at(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        values = values[int(part)] if isinstance(values, list) else values[part]
-    return values
+def _converted(value: Any, hint: Any, path: str, origin: str, schema: Any) -> Any:
+    """The value of the key at `path` as its type, `hint`. Raises UserError for an unknown key and a wrong type."""
+    hint, optional = _unwrapped(hint)
+    if hint is Any or (value is None and optional):
+        return value
+    kind = dict if _is_section(hint) else typing.get_origin(hint) or hint
+    if kind is dict and isinstance(value, dict):
+        return {key: _converted_item(key, each, hint, path, origin, schema) for key, each in value.items()}
+    if kind is list and isinstance(value, list):
+        [inner] = typing.get_args(hint)
+        return [_converted(each, inner, f"{path}.{index}", origin, schema) for index, each in enumerate(value)]
+    if kind is typing.Literal and value in typing.get_args(hint):
+        return value
+    if kind in SCALARS and value is not None and not isinstance(value, dict | list):
+        with contextlib.suppress(OmegaConfBaseException):
+            return SCALARS[kind]().validate_and_convert(value)
+    raise UserError(f"{origin}: {path}: {_mismatch(value, hint)}")
 
 
-def _check_keys(values: Any, expected: Any, prefix: str, origin: str, schema: Any) -> None:
-    """Raise UserError for a key that `schema` does not have, with the nearest one, and for a wrong container.
-
-    `expected` is the type at `prefix`. OmegaConf checks the types of scalars.
-    """
-    if values is None or expected is Any:
-        return
-    kind = dict if dataclasses.is_dataclass(expected) else typing.get_origin(expected) or expected
-    if isinstance(values, dict | list) != (kind in (dict, list)) or (kind in (dict, list) and type(values) is not kind):
-        raise UserError(f"{origin}: {prefix}: {_mismatch(values, expected)}")
-    for key, value in enumerate(values) if kind is list else values.items() if kind is dict else ():
-        path = f"{prefix}.{key}" if prefix else str(key)
-        if kind is dict and not isinstance(key, str):
-            raise UserError(f"{origin}: {prefix}: key {key!r} is not text")
-        if path in RENAMED_KEYS and schema is Config:
-            raise UserError(f"{origin}: '{path}' is now called {RENAMED_KEYS[path]}")
-        if dataclasses.is_dataclass(expected):
-            if key not in _keys(expected):
-                raise UserError(f"{origin}: unknown key '{path}'{_nearest_key(path, schema)}")
-            _check_keys(value, field_type(expected, [key]), path, origin, schema)
-        else:
-            _check_keys(value, typing.get_args(expected)[-1], path, origin, schema)
+def _converted_item(key: Any, value: Any, section: Any, prefix: str, origin: str, schema: Any) -> Any:
+    """One key's value in a section: a dataclass, or a dict of any keys."""
+    if not isinstance(key, str):
+        raise UserError(f"{origin}: {prefix}: key {key!r} is not text")
+    path = f"{prefix}.{key}" if prefix else key
+    if path in RENAMED_KEYS and schema is Config:
+        raise UserError(f"{origin}: '{path}' is now called {RENAMED_KEYS[path]}")
+    if not _is_section(section):
+        return _converted(value, typing.get_args(section)[-1], path, origin, schema)
+    if key not in _hints(section):
+        raise UserError(f"{origin}: unknown key '{path}'{_nearest_key(path, schema)}")
+    return _converted(value, _hints(section)[key], path, origin, schema)
 
 
-def _keys(schema: Any) -> list[str]:
-    return [field.name for field in dataclasses.fields(schema) if "omegaconf_ignore" not in field.metadata]
+def _record(value: Any, hint: Any) -> Any:
+    """Converted values as the dataclasses of their types; keys that are not given have their defaults."""
+    hint, _ = _unwrapped(hint)
+    if isinstance(value, list):
+        return [_record(each, *typing.get_args(hint)) for each in value]
+    if value is None or not _is_section(hint):
+        return value
+    return hint(**{key: _record(each, _hints(hint)[key]) for key, each in value.items()})
+
+
+def _is_section(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint)
+
+
+def _unwrapped(hint: Any) -> tuple[Any, bool]:
+    """The type without None, and whether None is allowed."""
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):  # typing.Union if it contains a Literal
+        return hint, False
+    return next(choice for choice in typing.get_args(hint) if choice is not type(None)), True
+
+
+@cache
+def _hints(schema: Any) -> dict[str, Any]:
+    """{key: type} of a dataclass; a field with the metadata `no_key` is none."""
+    hints = typing.get_type_hints(schema)
+    return {each.name: hints[each.name] for each in dataclasses.fields(schema) if "no_key" not in each.metadata}
 
 
 def _nearest_key(path: str, schema: Any) -> str:
@@ -317,13 +295,13 @@ def _nearest_key(path: str, schema: Any) -> str:
     close = difflib.get_close_matches(path, valid, n=1, cutoff=0.7)
     last = {key.rsplit(".", 1)[-1]: key for key in valid}
     close = close or [last[name] for name in difflib.get_close_matches(path.rsplit(".", 1)[-1], list(last), n=1)]
-    return f"; nearest: {close[0]}" if close else f"; allowed: {', '.join(_keys(schema))}"
+    return f"; nearest: {close[0]}" if close else f"; allowed: {', '.join(_hints(schema))}"
 
 
 def _all_keys(schema: Any, prefix: str) -> Iterator[str]:
-    for key in _keys(schema):
+    for key, hint in _hints(schema).items():
         path = f"{prefix}.{key}" if prefix else key
         yield path
-        inner = field_type(schema, [key])
-        if dataclasses.is_dataclass(inner):
+        inner, _ = _unwrapped(hint)
+        if _is_section(inner):
             yield from _all_keys(inner, path)

@@ -66,7 +66,7 @@ class DataConfig:
 class EngineConfig:
     """vLLM's settings in training."""
 
-    kv_cache_gib: float = setting(2, "CPU: maximum key-value cache, GiB. Less if max_num_seqs needs less.", gt=0)
+    kv_cache_gib: float = setting(2.0, "CPU: maximum key-value cache, GiB. Less if max_num_seqs needs less.", gt=0)
     gpu_memory_utilization: float = setting(0.5, "CUDA: vLLM's fraction; the learner has the rest.", gt=0)
     max_num_seqs: int = setting(256, "Responses generated at once on a rank.", ge=1)
 
@@ -307,7 +307,7 @@ class TrainConfig:
 class EvalEngineConfig:
     """vLLM's settings in `icpo eval`, where it has the machine to itself."""
 
-    kv_cache_gib: float = setting(4, "CPU: maximum key-value cache, GiB. Less if max_num_seqs needs less.", gt=0)
+    kv_cache_gib: float = setting(4.0, "CPU: maximum key-value cache, GiB. Less if max_num_seqs needs less.", gt=0)
     gpu_memory_utilization: float = setting(0.9, "CUDA: vLLM's fraction of the GPU's memory.", gt=0)
     max_num_seqs: int = setting(256, "Responses generated at once by an engine.", ge=2)
     tensor_parallel: int = setting(1, "GPUs over which an engine's weights are sharded.", ge=1)

@@ -2,19 +2,17 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from icpo_cli.config.schema import Config
 from icpo_cli.data.benchmarks import BENCHMARKS
 from icpo_cli.data.benchmarks.load import find
+from icpo_cli.data.prompts import CheckGolds
 from icpo_cli.data.sources import load_questions, source_name
 from icpo_cli.errors import UserError
 from icpo_cli.records import Gold, Question
-
-CheckGolds = Callable[[Sequence[Gold]], list[str | None]]
-"""Returns what is wrong with each gold, or None."""
 
 WORD = re.compile(r"\w+")
 WITHHELD = "(not shown: the benchmark is confidential)"

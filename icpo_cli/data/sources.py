@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,59 @@ PlacedRow = tuple[str, dict[str, Any]]
 """A row's place for messages (file:line), and its columns."""
 
 
+@dataclass(frozen=True)
+class RawRow:
+    """One row of a data set. A column of the wrong form raises UserError that names the row."""
+
+    place: str
+    """file:line, for messages."""
+    number: int
+    """From 0."""
+    columns: dict[str, Any]
+    confidential: bool = False
+    """Messages name the type of a value instead of the value."""
+
+    def has(self, column: str) -> bool:
+        return self.columns.get(column) is not None
+
+    def value(self, column: str) -> Any:
+        """The value at a path such as prompt.1.content; a column whose own name contains dots takes precedence."""
+        if column in self.columns:
+            return self.columns[column]
+        value: Any = self.columns
+        for part in column.split("."):
+            if isinstance(value, dict) and part in value:
+                value = value[part]
+            elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                raise UserError(f"{self.place}: no column '{column}'{nearest(column, list(self.columns))}")
+        return value
+
+    def text(self, column: str) -> str:
+        """A text or a number, as text; never empty."""
+        return self._text(column, self.value(column))
+
+    def texts(self, column: str, least: int = 1) -> tuple[str, ...]:
+        """A list of options, at least as many."""
+        values = self.value(column)
+        if not isinstance(values, list) or len(values) < least:
+            raise UserError(f"{self.place}: column '{column}' is {self._shown(values)}, not a list of options")
+        return tuple(self._text(column, value) for value in values)
+
+    def _text(self, column: str, value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+            raise UserError(f"{self.place}: column '{column}' is {self._shown(value)}, not a text or a number")
+        return str(value)
+
+    def _shown(self, value: Any) -> str:
+        if not self.confidential:
+            return repr(value)
+        if isinstance(value, list):
+            return f"a list of {len(value)}"
+        return "empty" if value is None or not str(value).strip() else f"a {type(value).__name__}"
+
+
 def load_questions(source: SourceConfig) -> list[Question]:
     """All questions of the source, in order, with golds as read_golds() reads them.
 
@@ -23,7 +76,7 @@ def load_questions(source: SourceConfig) -> list[Question]:
     """
     questions: dict[str, Question] = {}
     for index, (place, row) in enumerate(SOURCES[source.source](source)):
-        question = _question(source, place, row, index)
+        question = _question(source, RawRow(place, index, row))
         if question.id in questions:
             raise UserError(f"{place}: id '{question.id}' appears twice")
         questions[question.id] = question
@@ -80,52 +133,18 @@ def how_to_get_source(source: SourceConfig) -> str:
     return f"put a file at {source.path}" if source.source == "file" else ""
 
 
-def _question(source: SourceConfig, place: str, row: dict[str, Any], index: int) -> Question:
-    text = _scalar(place, source.question_column, _column(place, row, source.question_column))
-    answer = _answer(source.answer_column, place, row)
-    name = str(index) if source.id_column is None else _scalar(place, source.id_column, row.get(source.id_column))
-    kind = None if source.kind == "auto" else AnswerKind(source.kind)
-    return Question(id=name, text=text, gold=Gold(answer, kind, _choices(source, place, row)))
-
-
-def _answer(column: str | None, place: str, row: dict[str, Any]) -> str:
-    if column is None:
-        return ""
-    answer = _column(place, row, column)
+def _question(source: SourceConfig, row: RawRow) -> Question:
+    text = row.text(source.question_column)
+    answer = "" if source.answer_column is None else row.value(source.answer_column)
     # A missing answer only leaves its question out, with a message; see load_prompts.
-    if answer is None or answer == "" or answer != answer:  # NaN differs from itself
-        return ""
-    return str(answer) if isinstance(answer, bool) else _scalar(place, column, answer)
-
-
-def _choices(source: SourceConfig, place: str, row: dict[str, Any]) -> tuple[str, ...]:
-    if source.choices_column is None:
-        return ()
-    choices = _column(place, row, source.choices_column)
-    if not isinstance(choices, list) or not choices:
-        raise UserError(f"{place}: column '{source.choices_column}' is {choices!r}, not a list of options")
-    return tuple(_scalar(place, source.choices_column, choice) for choice in choices)
-
-
-def _column(place: str, row: dict[str, Any], column: str) -> Any:
-    """The value at a path such as prompt.1.content; a column whose own name contains dots takes precedence."""
-    if column in row:
-        return row[column]
-    value: Any = row
-    for part in column.split("."):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            raise UserError(f"{place}: no column '{column}'{nearest(column, list(row))}")
-    return value
-
-
-def _scalar(place: str, column: str, value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or str(value).strip() == "":
-        raise UserError(f"{place}: column '{column}' is {value!r}, not a text or a number")
-    return str(value)
+    if answer is None or answer != answer:  # NaN differs from itself
+        answer = ""
+    elif answer != "":
+        answer = str(answer) if isinstance(answer, bool) else row.text(str(source.answer_column))
+    name = str(row.number) if source.id_column is None else row.text(source.id_column)
+    kind = None if source.kind == "auto" else AnswerKind(source.kind)
+    choices = () if source.choices_column is None else row.texts(source.choices_column)
+    return Question(id=name, text=text, gold=Gold(answer, kind, choices))
 
 
 def _reasoning_gym_rows(source: SourceConfig) -> Iterator[PlacedRow]:

@@ -11,8 +11,8 @@ from typing import Any
 import icpo_cli
 from icpo_cli.config.schema import Config
 from icpo_cli.data.benchmarks import load_benchmark, resolve_names
+from icpo_cli.data.prompts import Tokenizer
 from icpo_cli.data.prompts import fingerprint as prompts_fingerprint
-from icpo_cli.data.templates import Tokenizer
 from icpo_cli.device import device_profile
 from icpo_cli.distributed import Ranks
 from icpo_cli.errors import UserError

@@ -85,8 +85,8 @@ class PriorRun:
     """The model's name, as the user gave it."""
     responses: dict[str, dict[Key, StoredResponse]]
     """Responses by benchmark."""
-    unknown: dict[str, int]
-    """Number of responses in the file to questions that a benchmark does not have, by benchmark."""
+    unknown: dict[str, tuple[str, ...]]
+    """Ids in a responses file that a benchmark does not have, by benchmark."""
 
 
 def read_prior(run: str, option: str, arguments: Sequence[str]) -> PriorRun:
@@ -112,7 +112,7 @@ def read_prior(run: str, option: str, arguments: Sequence[str]) -> PriorRun:
         config=found.config(arguments),
         model=document["model"],
         responses=responses,
-        unknown={result["bench"]: result["missing"]["unknown"] for result in document["results"]},
+        unknown={bench: tuple(ids) for bench, ids in document["unknown"].items()},
     )
 
 

@@ -1,7 +1,6 @@
 """Tasks of an evaluation: their questions, the k responses to each, and how these are sampled."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,30 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from icpo_cli.config.schema import Config
-from icpo_cli.data.benchmarks import BENCHMARKS, Benchmark, LoadedBenchmark, load_benchmark, resolve_names
-from icpo_cli.data.benchmarks.load import find, fingerprint, how_to_get
-from icpo_cli.data.templates import STOP, TEMPLATES, Tokenizer
+from icpo_cli.data.benchmarks import BENCHMARKS, load_benchmark, resolve_names
+from icpo_cli.data.benchmarks.benchmark import Benchmark
+from icpo_cli.data.benchmarks.load import LoadedBenchmark, find, fingerprint, how_to_get
+from icpo_cli.data.prompts import STOP, TEMPLATES, Tokenizer
 from icpo_cli.errors import UserError
 from icpo_cli.grading.verifier import Grading
 from icpo_cli.records import Prompt, Question
-from icpo_cli.rng import stable_hash
+from icpo_cli.rng import sha256
 
 OWN = "own"
 Key = tuple[str, int]
 """A question's id, and the index (from 0) of the response among its k."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Sampling settings. top_p is 1 and top_k is off."""
-
-    temperature: float
-    max_response_tokens: int
-    seed: int
-    dtype: str
-    stop: tuple[str, ...]
-    engine: str
-    """vLLM's version and the device type: others have different rounding."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +60,11 @@ class Task:
         return [key for row in self.grid for key in row]
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """Size of one benchmark's evaluation, and where its data is."""
+def forecast(config: Config, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The size of each benchmark's evaluation, and the path of its data on this machine or how to get it, as JSON.
 
-    bench: str
-    title: str
-    questions: int
-    k: int
-    responses: int
-    data: str | None
-    """Path of its data on this machine."""
-    how_to_get: str | None
-    """How to obtain data that is not on this machine."""
-
-
-def forecast(config: Config, names: Sequence[str]) -> list[Forecast]:
-    """The plan from the configuration alone: nothing is started or fetched. Raises UserError on an unknown name."""
+    From the configuration alone: nothing is started or fetched. Raises UserError on an unknown name.
+    """
     planned = []
     for name in resolve_names(names):
         benchmark = BENCHMARKS[name]
@@ -97,15 +72,15 @@ def forecast(config: Config, names: Sequence[str]) -> list[Forecast]:
         questions = min(benchmark.count, config.eval.limit or benchmark.count)
         k = responses_per_question(config, benchmark)
         planned.append(
-            Forecast(
-                bench=name,
-                title=benchmark.title,
-                questions=questions,
-                k=k,
-                responses=questions * k,
-                data=str(found.path) if found else None,
-                how_to_get=None if found else how_to_get(benchmark),
-            )
+            {
+                "bench": name,
+                "title": benchmark.title,
+                "questions": questions,
+                "k": k,
+                "responses": questions * k,
+                "data": str(found.path) if found else None,
+                "how_to_get": None if found else how_to_get(benchmark),
+            }
         )
     return planned
 
@@ -213,31 +188,30 @@ def check_lengths(name: str, prompts: Sequence[Prompt], max_response_tokens: int
     )
 
 
-def identity_of(model: str, sampling: Sampling, task: Task, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """Everything that a response to one of the task's questions depends on.
+def identity_of(config: Config, model: str, engine: str, task: Task, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Everything that a response to one of the task's questions depends on; top_p is 1 and top_k is off.
 
-    `model`: its fingerprint. `prompts`: of all available questions, so that eval.limit does not change the identity.
+    `model`: its fingerprint. `engine`: vLLM's version and the device type, as others have different rounding.
+    `prompts`: of all available questions, so that eval.limit does not change the identity.
     """
-    digest = hashlib.sha256()
-    for prompt in prompts:
-        digest.update(repr((prompt.id, prompt.tokens)).encode())
     return {
         "model": model,
         "bench": task.name,
         "version": task.version,
         "data": task.fingerprint,
-        "prompts": digest.hexdigest(),
-        **{key: list(value) if isinstance(value, tuple) else value for key, value in vars(sampling).items()},
+        "prompts": sha256(repr((prompt.id, prompt.tokens)).encode() for prompt in prompts),
+        "temperature": config.eval.temperature,
+        "max_response_tokens": config.eval.max_response_tokens,
+        "seed": config.seed,
+        "dtype": config.model.dtype,
+        "stop": list(stop_of(config)),
+        "engine": engine,
+        "template": template_of(config),
     }
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def seed_of(sampling: Sampling, task: str, question: str, index: int) -> int:
-    """Seed of one response: independent of k, eval.limit and the other requests."""
-    return stable_hash(sampling.seed, task, question, index)
+    return sha256([json.dumps(identity, sort_keys=True).encode()])[:16]
 
 
 def data_folder(config: Config) -> Path | None:

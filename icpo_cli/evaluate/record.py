@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from icpo_cli.config.schema import Config
@@ -14,15 +15,17 @@ from icpo_cli.evaluate.export import export_lm_eval
 from icpo_cli.evaluate.generate import EvalObserver
 from icpo_cli.evaluate.inputs import RESULT_VERSION, PriorRun
 from icpo_cli.evaluate.plan import Task
-from icpo_cli.evaluate.score import EvalComparison, EvalResult, TaskResponses, compare, score
+from icpo_cli.evaluate.score import EvalResult, TaskResponses, compare, score
 from icpo_cli.evaluate.table import HEADERS, group_means, metrics_of, response_rows, rows_of
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.interrupt import StopSignal
 from icpo_cli.runs.files import write_text
 from icpo_cli.runs.parquet import write_table
 from icpo_cli.runs.run_dir import Kind, RunDir, Status
+from icpo_cli.statistics import PairedDifference
 from icpo_cli.tables.document import text_table
 from icpo_cli.tables.formats import plain_table
+from icpo_cli.text import known
 from icpo_cli.track.tracker import Tracker
 
 
@@ -53,7 +56,8 @@ class EvalOutcome:
     """How to get the data of each benchmark without any."""
     unknown: dict[str, tuple[str, ...]]
     """Ids in the responses file that a benchmark does not have, by benchmark."""
-    comparisons: tuple[EvalComparison, ...]
+    comparisons: dict[str, PairedDifference]
+    """Accuracy minus that of `against`, by benchmark."""
     against: str | None
     """The evaluation compared with."""
     exported: Path | None = None
@@ -75,9 +79,14 @@ class EvalOutcome:
             "missing": self.missing,
             "unknown": {bench: list(ids) for bench, ids in self.unknown.items() if ids},
             "against": self.against,
-            "comparisons": [comparison.document() for comparison in self.comparisons],
+            "comparisons": [self._comparison(result) for result in self.results if result.bench in self.comparisons],
             "exported": str(self.exported) if self.exported else None,
         }
+
+    def _comparison(self, result: EvalResult) -> dict[str, Any]:
+        paired = self.comparisons[result.bench]
+        named = {"bench": result.bench, "title": result.title, "n": paired.n}
+        return {**named, "ci95": known(paired.interval), **known(paired.numbers)}
 
 
 @dataclass(frozen=True)
@@ -96,12 +105,11 @@ class EvalRun:
     observer: EvalObserver
 
     def conclude(
-        self, parts: Sequence[TaskResponses], unknown: Mapping[str, tuple[str, ...]] | None = None
+        self, parts: Sequence[TaskResponses], unknown: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     ) -> EvalOutcome:
         """Score, compare, and write everything. `unknown`: as in EvalOutcome."""
         self.observer.phase("writing")
-        ids = dict(unknown or {})
-        parts = [dataclasses.replace(part, unknown=part.unknown + len(ids.get(part.task.name, ()))) for part in parts]
+        parts = [dataclasses.replace(part, unknown=len(unknown.get(part.task.name, ()))) for part in parts]
         against, results = self.request.against, [score(part, self.config.eval.pass_at) for part in parts]
         exported = None
         if self.request.export is not None:
@@ -113,8 +121,8 @@ class EvalRun:
             model=self.model,
             results=tuple(results),
             missing=self.missing,
-            unknown=ids,
-            comparisons=tuple(compare(parts, against.responses, self.verifier)) if against else (),
+            unknown=dict(unknown),
+            comparisons=compare(parts, against.responses, self.verifier) if against else {},
             against=against.run_id if against else None,
             exported=exported,
             stopped_by=self.stop.signal,

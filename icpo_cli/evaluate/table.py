@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from icpo_cli.data.benchmarks import GROUPS
+from icpo_cli.data.benchmarks import GROUP_TITLES, GROUPS
 from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.score import EvalResult, MissingCounts, TaskResponses
 from icpo_cli.records import VerdictKind, verdict_columns
+from icpo_cli.text import number
 
 HEADERS = (
     "benchmark",
@@ -22,7 +23,6 @@ HEADERS = (
     "tokens",
     "",
 )
-GROUP_TITLES = {"general": "General", "math": "Math"}
 METRICS = (
     "avg_at_k",
     "stderr",
@@ -49,7 +49,7 @@ def rows_of(results: Sequence[EvalResult]) -> list[tuple[str, ...]]:
     rows = [_row(result) for result in results]
     for group, mean in group_means(results).items():
         partial = any(result.partial for result in results if result.bench in GROUPS[group])
-        rows.append((GROUP_TITLES[group], "", _percent(mean), *[""] * (len(HEADERS) - 4), "partial" if partial else ""))
+        rows.append((GROUP_TITLES[group], "", number(mean), *[""] * (len(HEADERS) - 4), "partial" if partial else ""))
     return rows
 
 
@@ -66,9 +66,7 @@ def group_means(results: Sequence[EvalResult]) -> dict[str, float]:
 def result_text(result: EvalResult) -> str:
     """The result in one line."""
     count = f"{result.n:,} of {result.questions:,}" if result.partial else f"{result.n:,}"
-    return (
-        f"{result.title} {_percent(result.avg_at_k)} % ± {_percent(result.stderr)} ({count} questions, avg@{result.k})"
-    )
+    return f"{result.title} {number(result.avg_at_k)} % ± {number(result.stderr)} ({count} questions, avg@{result.k})"
 
 
 def metrics_of(results: Sequence[EvalResult]) -> dict[str, float]:
@@ -128,12 +126,12 @@ def _row(result: EvalResult) -> tuple[str, ...]:
         result.title,
         f"{result.n:,} of {questions:,}" if result.n < questions else f"{questions:,}",
         _average(result),
-        _percent(result.stderr),
-        "-" if math.isnan(result.ci95[0]) else f"{_percent(result.ci95[0])} to {_percent(result.ci95[1])}",
-        _percent(result.maj_at_k),
-        f"{_percent(result.no_answer_share)} %",
-        "-" if math.isnan(result.cut_off_share) else f"{_percent(result.cut_off_share)} %",
-        _percent(result.response_tokens_mean),
+        number(result.stderr),
+        "-" if math.isnan(result.ci95[0]) else f"{number(result.ci95[0])} to {number(result.ci95[1])}",
+        number(result.maj_at_k),
+        f"{number(result.no_answer_share)} %",
+        "-" if math.isnan(result.cut_off_share) else f"{number(result.cut_off_share)} %",
+        number(result.response_tokens_mean),
         ", ".join(filter(None, [f"{result.undecided:,} undecided" if result.undecided else "", partial_text(result)])),
     )
 
@@ -141,8 +139,8 @@ def _row(result: EvalResult) -> tuple[str, ...]:
 def _average(result: EvalResult) -> str:
     """Accuracy with its k, and with its upper bound if answers are undecided; marked if questions lack responses."""
     incomplete = result.n > 0 and result.missing.responses + result.missing.ungraded > 0
-    bound = f" to {_percent(result.upper_bound)}" if result.undecided else ""
-    return f"{'fewer than ' if incomplete else ''}@{result.k} {_percent(result.avg_at_k)}{bound}"
+    bound = f" to {number(result.upper_bound)}" if result.undecided else ""
+    return f"{'fewer than ' if incomplete else ''}@{result.k} {number(result.avg_at_k)}{bound}"
 
 
 def partial_text(result: EvalResult) -> str:
@@ -155,7 +153,3 @@ def partial_text(result: EvalResult) -> str:
     }
     found = ", ".join(f"{count:,} {what}" for what, count in words.items() if count)
     return f"partial: {found}" if found else ""
-
-
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.1f}"

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 
+from icpo_cli.data.benchmarks import TITLES
 from icpo_cli.report.layouts import LAYOUTS, TableLayout, heading, in_order
-from icpo_cli.report.results import MEANS, TITLES, EvalRow, ModelVariant, Score, Versions
+from icpo_cli.report.results import MEANS, EvalRow, ModelVariant, Score, Versions
 from icpo_cli.report.select import Selection
 from icpo_cli.tables.document import PARTIAL_MARK, Cell, Column, Document, Highlight, Table, footnote_mark
 from icpo_cli.text import known, number

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
+from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS, TITLES
 from icpo_cli.report.accuracy_table import (
     NOTHING,
     flat,
@@ -17,7 +17,7 @@ from icpo_cli.report.accuracy_table import (
     variant_json,
 )
 from icpo_cli.report.names import method_title
-from icpo_cli.report.results import COLUMNS, MEANS, NORMAL_95, TITLES, UNKNOWN, EvalRow, Score
+from icpo_cli.report.results import COLUMNS, MEANS, NORMAL_95, UNKNOWN, EvalRow, Score
 from icpo_cli.report.select import Selection
 from icpo_cli.statistics import minimum_detectable_effect
 from icpo_cli.tables.document import Cell, Column, Document, Table

@@ -5,15 +5,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS
+from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS, TITLES
 from icpo_cli.report import names
 from icpo_cli.runs.run_dir import Kind
 from icpo_cli.track.read import PastRun
 
 MEANS = ("general", "math")
 """Columns that are means over a group of benchmarks."""
-COLUMNS = (*BENCHMARKS, *MEANS)
-TITLES = {name: benchmark.title for name, benchmark in BENCHMARKS.items()} | {"general": "General", "math": "Math"}
+COLUMNS = tuple(TITLES)
 NORMAL_95 = 1.959964
 UNKNOWN = "unknown"
 RESCORE_HINT = "`icpo eval --rescore RUN` grades stored responses again, --mixed shows them all, marked"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from icpo_cli.config.load import flatten, load_config, nearest, preset_names, to_tree
-from icpo_cli.data.benchmarks import BENCHMARKS
+from icpo_cli.data.benchmarks import BENCHMARKS, TITLES
 from icpo_cli.errors import UserError
-from icpo_cli.report.results import MEANS, TITLES
+from icpo_cli.report.results import MEANS
 from icpo_cli.runs.run_dir import Kind
 from icpo_cli.text import some
 from icpo_cli.track.read import PastRun

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from icpo_cli.config.schema import Config
-from icpo_cli.data.templates import STOP
+from icpo_cli.data.prompts import STOP
 from icpo_cli.device import DeviceProfile
 from icpo_cli.errors import RunFailed
 from icpo_cli.models.locate import read_config

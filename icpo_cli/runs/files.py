@@ -16,6 +16,16 @@ import platformdirs
 from icpo_cli.errors import UserError
 
 
+class Below:
+    """Attribute of a class with a `path`: the file or folder of this name below the path."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: Any, owner: type) -> Path:
+        return Path(folder.path, self._name)
+
+
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path in the same folder, which becomes `path` when the block ends without an error.
@@ -58,6 +68,15 @@ def publish(tmp: Path, path: Path, *, durable: bool = True) -> None:
     tmp.replace(path)
     if durable:
         sync(path.parent, recursive=False)
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Raises UserError unless the folder can be made and written to. Makes nothing: a later failure leaves no trace."""
+    existing = existing_parent(folder)
+    if not existing.is_dir():
+        raise UserError(f"{key}: {folder}: cannot be made: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{key}: {folder}: cannot be written to")
 
 
 def sync(path: Path, *, recursive: bool = True) -> None:

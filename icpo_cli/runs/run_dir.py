@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from icpo_cli.errors import UserError
 from icpo_cli.runs.checkpoints import ITERATION, Checkpoint, Checkpoints, iteration_name, iteration_of
+from icpo_cli.runs.files import Below
 from icpo_cli.runs.journal import Journal
 
 if TYPE_CHECKING:
@@ -64,22 +65,27 @@ class RunDir:
 
     path: Path
 
+    config_file = Below(CONFIG)
+    input_parity_file = Below("input_parity.json")
+    """Hashes of the inputs, which must be equal across the arms of a study."""
+    responses_folder = Below("responses")
+    """Tables of sampled responses, one per iteration."""
+    eval_responses_file = Below("responses.parquet")
+    """An evaluation's responses, with their verdicts."""
+    result_file = Below("result.json")
+    """An evaluation's result; it is written last, so an evaluation that has it is complete."""
+    table_file = Below("table.md")
+    """The result as Markdown."""
+    eval_log = Below("eval.log")
+    """Standard error of an evaluation."""
+
     @property
     def id(self) -> str:
         return self.path.name
 
     @property
-    def config_file(self) -> Path:
-        return self.path / CONFIG
-
-    @property
     def journal(self) -> Journal:
         return Journal(self.path / "journal.jsonl")
-
-    @property
-    def input_parity_file(self) -> Path:
-        """Hashes of the inputs, which must be equal across the arms of a study."""
-        return self.path / "input_parity.json"
 
     def input_parity(self) -> dict[str, str]:
         """Empty until the run has written all of them. Older runs have them in fairness.json."""
@@ -87,31 +93,6 @@ class RunDir:
             with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
                 return dict(json.loads(file.read_text(encoding="utf-8")))
         return {}
-
-    @property
-    def responses_folder(self) -> Path:
-        """Tables of sampled responses, one per iteration."""
-        return self.path / "responses"
-
-    @property
-    def eval_responses_file(self) -> Path:
-        """An evaluation's responses, with their verdicts."""
-        return self.path / "responses.parquet"
-
-    @property
-    def result_file(self) -> Path:
-        """An evaluation's result; it is written last, so an evaluation that has it is complete."""
-        return self.path / "result.json"
-
-    @property
-    def table_file(self) -> Path:
-        """The result as Markdown."""
-        return self.path / "table.md"
-
-    @property
-    def eval_log(self) -> Path:
-        """Standard error of an evaluation."""
-        return self.path / "eval.log"
 
     def log(self, rank: int = 0) -> Path:
         """Standard error of a training run's rank."""

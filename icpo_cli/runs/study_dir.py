@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from icpo_cli.runs.files import Below
 from icpo_cli.runs.run_dir import CONFIG, RunDir, Status, runs_in
 
 JOB_STATUSES = (Status.WAITING, Status.UNFINISHED, Status.FAILED, Status.DONE)
@@ -37,6 +38,21 @@ class StudyDir:
 
     path: Path
 
+    record_file = Below("study.json")
+    lock = Below("study.lock")
+    table_file = Below("table.md")
+    csv_file = Below("table.csv")
+    result_file = Below("result.json")
+    input_parity_file = Below("input_parity.md")
+    curves = Below("curves")
+    coarse_questions = Below("coarse.jsonl")
+    coarse_record = Below("coarse.json")
+    start = Below("start")
+    slurm = Below("slurm")
+    slurm_ids = Below("slurm/jobs.json")
+    probe = Below("probe")
+    """Folder of a job, as are those of `job`."""
+
     OWN = ("probe", "start", "curves", "slurm")
     """Names of folders that no arm may have."""
 
@@ -44,59 +60,6 @@ class StudyDir:
     def named(cls, name: str, output_dir: Path) -> "StudyDir":
         """`output_dir`: folder of single runs."""
         return cls(output_dir.parent / "studies" / name)
-
-    @property
-    def record_file(self) -> Path:
-        return self.path / "study.json"
-
-    @property
-    def lock(self) -> Path:
-        return self.path / "study.lock"
-
-    @property
-    def table_file(self) -> Path:
-        return self.path / "table.md"
-
-    @property
-    def csv_file(self) -> Path:
-        return self.path / "table.csv"
-
-    @property
-    def result_file(self) -> Path:
-        return self.path / "result.json"
-
-    @property
-    def input_parity_file(self) -> Path:
-        return self.path / "input_parity.md"
-
-    @property
-    def curves(self) -> Path:
-        return self.path / "curves"
-
-    @property
-    def coarse_questions(self) -> Path:
-        return self.path / "coarse.jsonl"
-
-    @property
-    def coarse_record(self) -> Path:
-        return self.path / "coarse.json"
-
-    @property
-    def start(self) -> Path:
-        return self.path / "start"
-
-    @property
-    def slurm(self) -> Path:
-        return self.path / "slurm"
-
-    @property
-    def slurm_ids(self) -> Path:
-        return self.slurm / "jobs.json"
-
-    @property
-    def probe(self) -> Path:
-        """Folder of a job, as are those of `job`."""
-        return self.path / "probe"
 
     def job(self, arm: str, seed: int) -> Path:
         return self.path / slug(arm) / f"seed-{seed}"
@@ -127,25 +90,11 @@ class JobDir:
 
     path: Path
 
-    @property
-    def config_file(self) -> Path:
-        return self.path / CONFIG
-
-    @property
-    def outcome_file(self) -> Path:
-        return self.path / "outcome.json"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "job.log"
-
-    @property
-    def failure_file(self) -> Path:
-        return self.path / "failure.txt"
-
-    @property
-    def lock(self) -> Path:
-        return self.path / "job.lock"
+    config_file = Below(CONFIG)
+    outcome_file = Below("outcome.json")
+    log = Below("job.log")
+    failure_file = Below("failure.txt")
+    lock = Below("job.lock")
 
     def status(self) -> JobStatus:
         """One of JOB_STATUSES."""

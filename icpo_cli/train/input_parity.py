@@ -1,8 +1,7 @@
 """Hashes of a run's inputs, which must be equal across the arms of a study that differ only in what it compares."""
 
-import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import PromptSet, fingerprint, iteration_prompts
 from icpo_cli.records import Prompt
 from icpo_cli.rewards.noise import draws_of
-from icpo_cli.rng import SeedKey, sampling_seeds
+from icpo_cli.rng import SeedKey, sampling_seeds, sha256
 
 RESPONSES_HASHED = 100_000
 """Most responses whose noise draws are hashed; this takes about a second."""
@@ -31,13 +30,13 @@ def input_parity(config: Config, prompts: PromptSet) -> dict[str, str]:
     batches = list(_batches(config, prompts.train))
     some = noise_iterations(config)
     return {
-        "prompts": _sha256(_prompt_bytes(prompt) for prompt in prompts.train),
-        "order": _sha256(repr([prompt.id for prompt in batch]).encode() for batch in batches),
-        "sampling_seeds": _sha256(
+        "prompts": sha256(_prompt_bytes(prompt) for prompt in prompts.train),
+        "order": sha256(repr([prompt.id for prompt in batch]).encode() for batch in batches),
+        "sampling_seeds": sha256(
             np.array(sampling_seeds(config.seed, iteration, len(batch))).tobytes()
             for iteration, batch in enumerate(batches, 1)
         ),
-        "noise_draws": _sha256(_noise_bytes(config, iteration, batches[iteration - 1]) for iteration in some),
+        "noise_draws": sha256(_noise_bytes(config, iteration, batches[iteration - 1]) for iteration in some),
         "noise_iterations": f"{len(some)} of {len(batches)}, evenly spread from {some[0]} to {some[-1]}",
         "heldout": fingerprint(prompts.heldout),
     }
@@ -65,10 +64,3 @@ def _noise_bytes(config: Config, iteration: int, batch: Sequence[Prompt]) -> byt
     numbers = range(config.rollout.group_size)
     draws = [draws_of(SeedKey(config.seed, iteration, prompt.id, number)) for prompt in batch for number in numbers]
     return np.array(draws).tobytes()
-
-
-def _sha256(parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()

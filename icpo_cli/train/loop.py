@@ -15,8 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from icpo_cli.config.schema import Config
-from icpo_cli.data.prompts import PromptSet, iteration_prompts
-from icpo_cli.data.templates import TEMPLATES, plain_tokens
+from icpo_cli.data.prompts import TEMPLATES, PromptSet, iteration_prompts, plain_tokens
 from icpo_cli.device import device_profile, peak_flops
 from icpo_cli.distributed import Ranks
 from icpo_cli.errors import RunFailed
@@ -40,11 +39,11 @@ from icpo_cli.train.metrics import (
     machine_metrics,
     process_metrics,
     response_metrics,
+    response_table,
     rollout_metrics,
     update_metrics,
 )
-from icpo_cli.train.observer import Observer, PhaseClock
-from icpo_cli.train.record import RunRecord
+from icpo_cli.train.record import Observer, PhaseClock, RunRecord
 from icpo_cli.train.round import (
     Round,
     UpdateBatch,
@@ -55,7 +54,6 @@ from icpo_cli.train.round import (
     select_for_update,
     update_batch,
 )
-from icpo_cli.train.table import response_table
 
 PROBE_TOKENS = 256
 MAX_SKIPPED_IN_A_ROW = 3

@@ -14,13 +14,11 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from icpo_cli.config.schema import Config, RolloutConfig
-from icpo_cli.data.prompts import PromptSet, fingerprint, load_prompts
-from icpo_cli.data.templates import plain_tokens
+from icpo_cli.data.prompts import PromptSet, fingerprint, load_prompts, plain_tokens
 from icpo_cli.device import device_profile
 from icpo_cli.errors import UserError
 from icpo_cli.evaluate.evaluator import benchmark_tasks
 from icpo_cli.evaluate.plan import Task, heldout_task
-from icpo_cli.evaluate.prepare import check_writable
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.models.locate import locate, read_config
 from icpo_cli.models.memory import checkpoint_gib, disk_gib, fit_card, host_gib, memory_gib
@@ -28,7 +26,7 @@ from icpo_cli.models.sizes import GIB, Architecture, check_cache, check_lengths
 from icpo_cli.rewards.reference import reference_tokens
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rewards.shuffle import shuffle_golds, unmoved
-from icpo_cli.runs.files import compute_once, existing_parent
+from icpo_cli.runs.files import check_writable, compute_once, existing_parent
 from icpo_cli.train.check import check
 
 CACHED_FROM = 5000

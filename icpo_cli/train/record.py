@@ -1,12 +1,68 @@
-"""The records that rank 0 writes during a run."""
+"""Receivers of the training loop's events: the display, the records of rank 0, and the clock of phases."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Protocol
+
+import torch
 
 from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.score import EvalResult
 from icpo_cli.evaluate.table import logged_result, metrics_of
+from icpo_cli.interrupt import StopSignal
 from icpo_cli.runs.parquet import Row, write_table
 from icpo_cli.track.tracker import Tracker
+
+
+class Observer(Protocol):
+    """Receives the events of the loop, and displays or logs them."""
+
+    def phase(self, iteration: int, name: str) -> None:
+        """A phase begins: rollout, reward, logprobs, update, sync, eval TASK or save."""
+
+    def iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """An iteration is complete."""
+
+    def evaluation(self, iteration: int, result: EvalResult) -> None:
+        """A task's result after `iteration` iterations."""
+
+    def stopping(self) -> None:
+        """A signal requested a stop. Called in the signal handler."""
+
+    def note(self, text: str) -> None:
+        """A message that the user should read."""
+
+
+class PhaseClock:
+    """Measures the seconds of each phase of one iteration; a second signal interrupts a phase."""
+
+    def __init__(self, iteration: int, observer: Observer, stop: StopSignal, device: torch.device) -> None:
+        self.seconds: dict[str, float] = {}
+        self.finished: list[list[float]] = []
+        """[rounds][P] seconds from the start of a round's rollout until a group of this rank had all its responses."""
+        self.flops = 0.0
+        """Matmul FLOPs of the update on this rank."""
+        self._stop = stop
+        self._iteration = iteration
+        self._observer = observer
+        self._device = device
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self._observer.phase(self._iteration, name)
+        start = perf_counter()
+        with self._stop.interruptible():
+            yield
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)  # a phase's kernels belong to its time
+        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+    def start_round(self) -> Callable[[], None]:
+        """Start of a round's rollout; the function returned is called when a group has all its responses."""
+        start, finished = perf_counter(), list[float]()
+        self.finished.append(finished)
+        return lambda: finished.append(perf_counter() - start)
 
 
 class RunRecord:

@@ -27,9 +27,8 @@ from icpo_cli.runs.run_dir import Kind, RunDir, Status, find_run
 from icpo_cli.track.tracker import Tracker
 from icpo_cli.train.input_parity import input_parity
 from icpo_cli.train.loop import Trainer
-from icpo_cli.train.observer import Observer
 from icpo_cli.train.preflight import TrainInputs
-from icpo_cli.train.record import RunRecord
+from icpo_cli.train.record import Observer, RunRecord
 
 MAY_CHANGE = (
     "train.save_every",

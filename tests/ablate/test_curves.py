@@ -8,7 +8,7 @@ import pytest
 from icpo_cli import figures
 from icpo_cli.ablate import curves
 from icpo_cli.ablate.curves import TRAINING, caption_of, draw_curves
-from icpo_cli.ablate.result import collect
+from icpo_cli.ablate.result import StudyResult, collect, result_of
 from icpo_cli.ablate.study import Study
 from icpo_cli.figures import Panel, smooth
 from tests.ablate.studies import finish, job_of, jobs, make_study, write_run
@@ -25,8 +25,12 @@ def panels(monkeypatch: pytest.MonkeyPatch) -> list[Panel]:
     return seen
 
 
+def result(study: Study) -> StudyResult:
+    return result_of(study, "parent", collect(jobs(study)))
+
+
 def drawn(study: Study) -> list[str]:
-    return sorted(path.name for path in draw_curves(study, collect(jobs(study))))
+    return sorted(path.name for path in draw_curves(result(study)))
 
 
 def panel(panels: list[Panel], title: str) -> Panel:
@@ -73,14 +77,14 @@ def test_mean_and_band_are_over_seeds(tmp_path: Path, panels: list[Panel]) -> No
     write_run(job_of(study, "icpo", 2), {0: 20.0, 4: 99.0}, iterations=5)
     write_run(job_of(study, "late", 0), {0: 20.0, 4: 33.0}, iterations=5)
     write_run(job_of(study, "late", 1), {0: 21.0}, iterations=1)
-    draw_curves(study, collect(jobs(study)))
+    draw_curves(result(study))
     grpo, icpo, late = panel(panels, "held-out accuracy").lines
     assert (list(grpo.x), grpo.label, grpo.y[1]) == ([0, 8], "grpo", 65)
     assert (grpo.low[1], grpo.high[1]) == pytest.approx((65 - 7.8102, 65 + 7.8102), abs=1e-3)
     assert (icpo.y[1], icpo.low[1], icpo.high[1]) == (55, 50, 60)  # of the two that are done: lower and higher
     assert icpo.label == "icpo (2 of 3 seeds)"
     assert (late.label, list(late.y), list(late.low)) == ("late (seed 0, unfinished)", [20, 33], [])
-    assert caption_of(study, collect(jobs(study)), list(TRAINING.values())) == (
+    assert caption_of(result(study), list(TRAINING.values())) == (
         "Line: mean over seeds; band: ± one standard error over 3 seeds, or from the lower to the higher of 2 seeds. "
         "Without a band: one seed."
     )
@@ -94,16 +98,16 @@ def test_an_iteration_that_one_seed_lacks_is_left_out(tmp_path: Path, panels: li
         finish(job, {0: 20.0, 8: 40.0})
     journal = job_of(study, "grpo", 1).folder / "run0" / "journal.jsonl"
     journal.write_text(journal.read_text().replace('"entropy": 0.3,', ""))
-    draw_curves(study, collect(jobs(study)))
+    draw_curves(result(study))
     assert list(panel(panels, "entropy").lines[0].x) == [1, 2, 4, 5, 6, 7, 8]
 
 
 def test_one_seed_has_no_band(tmp_path: Path, panels: list[Panel]) -> None:
     study = make_study(tmp_path, {"grpo": None}, seeds=(0,))
     finish(job_of(study, "grpo", 0), {0: 20.0, 8: 40.0})
-    draw_curves(study, collect(jobs(study)))
+    draw_curves(result(study))
     assert all(not line.low for panel in panels for line in panel.lines)
-    assert caption_of(study, collect(jobs(study)), list(TRAINING.values())) == "One seed each: no band."
+    assert caption_of(result(study), list(TRAINING.values())) == "One seed each: no band."
 
 
 def test_a_study_without_data_has_no_figure(tmp_path: Path) -> None:
@@ -135,9 +139,9 @@ def test_a_long_run_is_smoothed_and_says_so(tmp_path: Path, panels: list[Panel])
     finish(job_of(study, "grpo", 0), {0: 20.0, 200: 40.0}, iterations=200)
     journal = job_of(study, "grpo", 0).folder / "run0" / "journal.jsonl"
     journal.write_text(journal.read_text().replace('"entropy": 10.0,', '"entropy": 15.0,'))  # of iteration 100
-    draw_curves(study, collect(jobs(study)))
+    draw_curves(result(study))
     curves = list(TRAINING.values())
-    captions = [caption_of(study, collect(jobs(study)), shown) for shown in (curves[:3], curves[:1], curves[2:3])]
+    captions = [caption_of(result(study), shown) for shown in (curves[:3], curves[:1], curves[2:3])]
     assert [text.removeprefix("One seed each: no band.") for text in captions] == [
         " Moving mean of entropy, reward over 5 iterations.",
         " Moving mean over 5 iterations.",

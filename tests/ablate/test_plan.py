@@ -2,15 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.plan import Machine, StudyPlan, check_study, plan
+from icpo_cli.ablate.plan import StudyPlan, check_study, plan
 from icpo_cli.ablate.request import read_study
 from icpo_cli.errors import UserError
 
-HERE = Machine(ranks=1, cores=2, at_once=1)
+HERE: tuple[int, int | None, int | None] = (1, 2, 1)
+"""Ranks and cores of a run, and runs at once."""
 
 
-def planned(study: str, *arguments: str, machine: Machine = HERE, seeds: str = "0,1") -> StudyPlan:
-    return plan(read_study(study, arguments, seeds), machine)
+def planned(
+    study: str, *arguments: str, machine: tuple[int, int | None, int | None] = HERE, seeds: str = "0,1"
+) -> StudyPlan:
+    return plan(read_study(study, arguments, seeds), *machine)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +43,7 @@ def test_time_of_one_run_and_of_all_runs() -> None:
     one = found.arms[0].estimate.seconds
     assert one is not None and found.seconds == pytest.approx(one * 5 * 2)
     assert found.runs == 10
-    elsewhere = planned("schedule", machine=Machine(ranks=8, cores=None, at_once=None))
+    elsewhere = planned("schedule", machine=(8, None, None))
     assert elsewhere.seconds is None and elsewhere.document()["arms"][0]["seconds_estimate"] is None
 
 
@@ -55,7 +58,7 @@ def test_the_time_includes_the_probe() -> None:
 
 
 def test_memory_is_that_of_the_model_or_unknown() -> None:
-    arms = {each.arm.name: each for each in planned("scale", machine=Machine(8, None, None)).arms}
+    arms = {each.arm.name: each for each in planned("scale", machine=(8, None, None)).arms}
     gib = {name: each.memory_gib for name, each in arms.items()}
     assert gib["qwen2.5-3b-grpo"] is not None and gib["qwen2.5-14b-grpo"] is not None
     assert gib["qwen2.5-3b-grpo"] < gib["qwen2.5-14b-grpo"]

@@ -23,7 +23,7 @@ def study(tmp_path: Path, store_here: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Curves take seconds, and one test looks at them."""
-    monkeypatch.setattr(run_module, "draw_curves", lambda *study: [])
+    monkeypatch.setattr(run_module, "draw_curves", lambda result: [])
 
 
 def client() -> MlflowClient:

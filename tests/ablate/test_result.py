@@ -145,7 +145,7 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
     finish_arm(study, "icpo", {7: 90.0})
     found = result(study)
     assert verdict_of(difference(study, "icpo")) == "one seed: no interval"
-    assert (mean(study, "icpo").stderr, mean(study, "icpo").over) == (4.0, "questions")
+    assert (mean(study, "icpo").stderr, mean(study, "icpo").stderr_over) == (4.0, "questions")
     assert result_table(found).texts[1][4:] == ("90.0 (± 4.0)", "90.0", "+40.0", "-", "one seed: no interval")
     text = " ".join(notes(found))
     assert "over its questions" in text and "One seed gives no interval" in text

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.ablate.study_file import read_study_file, study_names
+from icpo_cli.ablate.study import read_study_file, study_names
 from icpo_cli.errors import UserError
 
 

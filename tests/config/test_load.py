@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from icpo_cli.ablate.study_file import is_study_file
+from icpo_cli.ablate.study import is_study_file
 from icpo_cli.config.load import diff, load_config, preset_names, resolve, to_yaml
 from icpo_cli.config.schema import Config
 from icpo_cli.errors import UserError

@@ -11,9 +11,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS, Benchmark, load_benchmark, resolve_names
+from icpo_cli.data.benchmarks import BENCHMARKS, GROUPS, load_benchmark, resolve_names
+from icpo_cli.data.benchmarks.benchmark import Benchmark, options_in
 from icpo_cli.data.benchmarks.gpqa import permuted
-from icpo_cli.data.benchmarks.layouts import options_in
 from icpo_cli.data.benchmarks.load import Unavailable, find, how_to_get, load, obtain
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind

@@ -7,8 +7,7 @@ import pytest
 
 from icpo_cli.config.load import load_config
 from icpo_cli.config.schema import Config, ExampleConfig, RewardConfig
-from icpo_cli.data.prompts import iteration_prompts, load_prompts
-from icpo_cli.data.templates import TEMPLATES
+from icpo_cli.data.prompts import TEMPLATES, iteration_prompts, load_prompts
 from icpo_cli.errors import UserError
 from icpo_cli.grading.verifier import Verifier
 from icpo_cli.models.lab import make_tokenizer

@@ -3,14 +3,12 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from icpo_cli.data.benchmarks import Benchmark, LoadedBenchmark
-from icpo_cli.data.benchmarks.load import fingerprint
-from icpo_cli.evaluate.plan import Sampling, Task
+from icpo_cli.data.benchmarks.benchmark import Benchmark
+from icpo_cli.data.benchmarks.load import LoadedBenchmark, fingerprint
+from icpo_cli.evaluate.plan import Task
 from icpo_cli.grading.verifier import Grading
 from icpo_cli.records import Gold, Prompt, Question, Response, Verdict
 from icpo_cli.rollout.sampler import SampleRequest
-
-SAMPLING = Sampling(temperature=1.0, max_response_tokens=8, seed=0, dtype="bfloat16", stop=(), engine="none")
 
 
 def make_task(name: str = "sums", count: int = 4, k: int = 2, limit: int | None = None) -> Task:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from icpo_cli.config.schema import RewardConfig
-from icpo_cli.evaluate.generate import GenerationTask, generate, pending_of
+from icpo_cli.config.schema import Config, RewardConfig
+from icpo_cli.evaluate.generate import generate, pending_of
 from icpo_cli.evaluate.plan import Task
 from icpo_cli.evaluate.score import TaskResponses, score
 from icpo_cli.evaluate.store import ResponseStore
 from icpo_cli.grading.verifier import Verifier
-from tests.evaluate.benchmark import SAMPLING, CountingSampler, SilentObserver, make_task, with_prompts
+from tests.evaluate.benchmark import CountingSampler, SilentObserver, make_task, with_prompts
 
 
 class Stopping:
@@ -27,14 +27,13 @@ class Stopping:
 def run(tasks: Sequence[Task], folder: Path, stop_after: int = 1000) -> tuple[CountingSampler, list[TaskResponses]]:
     sampler = CountingSampler()
     with ExitStack() as stack:
-        generated = [
-            GenerationTask(with_prompts(task), stack.enter_context(ResponseStore(folder / task.name, {})))
-            for task in tasks
+        stores = [
+            stack.enter_context(ResponseStore(folder / task.name, {}, with_prompts(task), "hash")) for task in tasks
         ]
         verifier = stack.enter_context(Verifier(RewardConfig()))
-        pending = pending_of(generated)
-        generate(generated, pending, sampler, SAMPLING, verifier, SilentObserver(), Stopping(stop_after))
-        return sampler, [TaskResponses(each.task, each.store.responses, each.verdicts) for each in generated]
+        pending = pending_of(stores)
+        generate(Config(), stores, pending, sampler, verifier, SilentObserver(), Stopping(stop_after))
+        return sampler, [TaskResponses(store.task, store.responses, store.verdicts) for store in stores]
 
 
 def test_one_stream_with_longest_prompts_first(tmp_path: Path) -> None:

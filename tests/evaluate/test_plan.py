@@ -1,6 +1,5 @@
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,38 +13,30 @@ from icpo_cli.evaluate.plan import (
     identity_of,
     prompts_of,
     responses_per_question,
-    seed_of,
     stop_of,
 )
 from icpo_cli.models.lab import make_tokenizer
-from tests.evaluate.benchmark import SAMPLING, make_benchmark, make_task, prompts_for
+from tests.evaluate.benchmark import make_benchmark, make_task, prompts_for
 
 
 def test_identity_includes_everything_that_changes_the_output() -> None:
     task = make_task()
     prompts = prompts_for(task)
-    own = identity_hash(identity_of("model", SAMPLING, task, prompts))
-    assert own == identity_hash(identity_of("model", SAMPLING, make_task(k=7, limit=2), prompts))
-    changes: list[dict[str, Any]] = [
-        {"temperature": 0.6},
-        {"max_response_tokens": 9},
-        {"seed": 1},
-        {"dtype": "float32"},
-        {"stop": ("x",)},
-        {"engine": "vllm 1"},
-    ]
+    config = load_config([])
+    own = identity_hash(identity_of(config, "model", "vllm", task, prompts))
+    assert own == identity_hash(identity_of(config, "model", "vllm", make_task(k=7, limit=2), prompts))
+    changes = (
+        *("eval.temperature=0.6", "eval.max_response_tokens=9", "seed=1", "model.dtype=float32"),
+        *("eval.template=own", "eval.template=plain"),
+    )
     others = [
-        identity_of("other", SAMPLING, task, prompts),
-        identity_of("model", SAMPLING, task, prompts[1:]),
-        identity_of("model", SAMPLING, dataclasses.replace(task, fingerprint="x"), prompts),
-        *(identity_of("model", dataclasses.replace(SAMPLING, **change), task, prompts) for change in changes),
+        identity_of(config, "other", "vllm", task, prompts),
+        identity_of(config, "model", "vllm 1", task, prompts),
+        identity_of(config, "model", "vllm", task, prompts[1:]),
+        identity_of(config, "model", "vllm", dataclasses.replace(task, fingerprint="x"), prompts),
+        *(identity_of(load_config([change]), "model", "vllm", task, prompts) for change in changes),
     ]
     assert len({own, *map(identity_hash, others)}) == len(others) + 1
-
-
-def test_each_response_has_its_own_seed() -> None:
-    seeds = {seed_of(SAMPLING, bench, name, index) for bench in "ab" for name in "cd" for index in range(3)}
-    assert len(seeds) == 12
 
 
 def test_k_is_the_benchmarks_own_unless_set_and_one_when_greedy() -> None:

@@ -9,6 +9,11 @@ from icpo_cli.errors import RunFailed, UserError
 from icpo_cli.evaluate import store as store_module
 from icpo_cli.evaluate.store import ResponseStore, StoredResponse
 from icpo_cli.records import RuleName, Verdict, VerdictKind
+from tests.evaluate.benchmark import make_task
+
+
+def store_of(folder: Path, grading: str = "one", **identity: str) -> ResponseStore:
+    return ResponseStore(folder, identity, make_task(), grading)
 
 
 def response(name: str, index: int = 0) -> StoredResponse:
@@ -16,40 +21,40 @@ def response(name: str, index: int = 0) -> StoredResponse:
 
 
 def test_responses_are_read_back_bit_for_bit(tmp_path: Path) -> None:
-    with ResponseStore(tmp_path / "s", {"model": "m"}) as store:
+    with store_of(tmp_path / "s", model="m") as store:
         store.add([response("a"), response("b")])
         store.add([response("a", 1)])
-    with ResponseStore(tmp_path / "s", {"model": "m"}) as store:
+    with store_of(tmp_path / "s", model="m") as store:
         assert store.responses == {("a", 0): response("a"), ("b", 0): response("b"), ("a", 1): response("a", 1)}
     assert '"model": "m"' in (tmp_path / "s" / "identity.json").read_text()
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40, -1])
 def test_an_incomplete_last_line_is_removed(kept: int, tmp_path: Path) -> None:
-    with ResponseStore(tmp_path, {}) as store:
+    with store_of(tmp_path) as store:
         store.add([response("a")])
         whole = (tmp_path / "responses.jsonl").read_bytes()
         store.add([response("b")])
     torn = (tmp_path / "responses.jsonl").read_bytes()[len(whole) :]
     (tmp_path / "responses.jsonl").write_bytes(whole + torn[:kept])
-    with ResponseStore(tmp_path, {}) as store:
+    with store_of(tmp_path) as store:
         assert set(store.responses) == {("a", 0)}
         store.add([response("c")])
-    with ResponseStore(tmp_path, {}) as store:
+    with store_of(tmp_path) as store:
         assert set(store.responses) == {("a", 0), ("c", 0)}
 
 
 def test_a_damaged_line_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "responses.jsonl").write_text('{"id"\n{}\n')
-    with pytest.raises(RunFailed, match="damaged"), ResponseStore(tmp_path, {}):
+    with pytest.raises(RunFailed, match="damaged"), store_of(tmp_path):
         pass
 
 
 def test_a_store_is_locked_by_one_process(tmp_path: Path) -> None:
     refused = pytest.raises(UserError, match="another evaluation is generating into it")
-    with ResponseStore(tmp_path, {}), refused, ResponseStore(tmp_path, {}):
+    with store_of(tmp_path), refused, store_of(tmp_path):
         pass
-    with ResponseStore(tmp_path, {}):
+    with store_of(tmp_path):
         pass
 
 
@@ -64,22 +69,24 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path, monkeypatch: 
                 raise OSError(errno.ENOSPC, "No space left on device")
             return os.write(file, text)
 
-    with ResponseStore(tmp_path, {}) as store:
+    with store_of(tmp_path) as store:
         monkeypatch.setattr(store_module, "os", FullDisk())
         store.add([response("a")])
         with pytest.raises(RunFailed, match="No space left on device; its content is kept"):
             store.add([response("b")])
         monkeypatch.undo()
-    with ResponseStore(tmp_path, {}) as store:
+    with store_of(tmp_path) as store:
         assert set(store.responses) == {("a", 0)}
 
 
 def test_verdicts_are_stored_by_grading_hash(tmp_path: Path) -> None:
     right = Verdict(VerdictKind.CORRECT, "1", RuleName.EXACT, "")
     late = Verdict(VerdictKind.TIMEOUT, "1", RuleName.DEADLINE, "too slow")
-    with ResponseStore(tmp_path, {}) as store:
-        store.add_verdicts("one", {("a", 0): right, ("b", 0): late})
-    with ResponseStore(tmp_path, {}) as store:
+    with store_of(tmp_path) as store:
+        store.add_verdicts({("a", 0): right, ("b", 0): late})
+        assert store.verdicts == {("a", 0): right, ("b", 0): late}
+    with store_of(tmp_path) as store:
         # A timeout may be due to the machine: the response is graded again.
-        assert store.verdicts("one") == {("a", 0): right}
-        assert store.verdicts("two") == {}
+        assert store.verdicts == {("a", 0): right}
+    with store_of(tmp_path, "two") as store:
+        assert store.verdicts == {}

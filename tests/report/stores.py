@@ -15,8 +15,8 @@ import torch
 
 from icpo_cli.config.load import flatten, load_config, to_tree
 from icpo_cli.config.schema import Config, RewardConfig
-from icpo_cli.data.benchmarks import BENCHMARKS, LoadedBenchmark
-from icpo_cli.data.benchmarks.load import fingerprint
+from icpo_cli.data.benchmarks import BENCHMARKS
+from icpo_cli.data.benchmarks.load import LoadedBenchmark, fingerprint
 from icpo_cli.distributed import Ranks
 from icpo_cli.evaluate.plan import benchmark_task
 from icpo_cli.evaluate.record import EvalRequest, recorded
@@ -41,9 +41,8 @@ from icpo_cli.runs.parquet import Row
 from icpo_cli.runs.run_dir import Kind, Status
 from icpo_cli.track.mlflow_store import MlflowStore
 from icpo_cli.track.tracker import Tracker
-from icpo_cli.train.metrics import machine_metrics, response_metrics, update_metrics
+from icpo_cli.train.metrics import machine_metrics, response_metrics, response_table, update_metrics
 from icpo_cli.train.record import RunRecord
-from icpo_cli.train.table import response_table
 from tests.evaluate.benchmark import SilentObserver
 from tests.train.tables import KINDS, round_of
 

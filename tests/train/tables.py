@@ -10,8 +10,8 @@ from icpo_cli.records import Group, LogProbs, Prompt, Response, RuleName, Verdic
 from icpo_cli.rewards.reward import rewards_of
 from icpo_cli.rng import SeedKey
 from icpo_cli.runs.parquet import Row
+from icpo_cli.train.metrics import response_table
 from icpo_cli.train.round import Round, derive_round
-from icpo_cli.train.table import response_table
 from tests.rewards.rewarding import source_output
 
 KINDS = {

@@ -7,8 +7,8 @@ import torch
 from icpo_cli.config.load import load_config
 from icpo_cli.learner.rows import select
 from icpo_cli.records import Gold, Group, LogProbs, Prompt, Response, RuleName, Verdict
+from icpo_cli.train.metrics import response_table
 from icpo_cli.train.round import Round, derive_round, select_for_update, update_batch
-from icpo_cli.train.table import response_table
 from tests.train.tables import KINDS, round_of
 
 CONFIG = load_config(["method=dapo", "rollout.group_size=2"])

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 from icpo_cli.ablate.job import DONE, JOB, STOPPED
@@ -60,9 +59,7 @@ class LocalLauncher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if not self._stopping:  # a second signal would kill the jobs before they save
             self.stop(signal.SIGTERM)
         while self._running:

@@ -15,8 +15,6 @@ from icpo_cli.data.benchmarks.theoremqa import THEOREMQA
 from icpo_cli.data.benchmarks.webinstruct import WEBINSTRUCT
 from icpo_cli.errors import UserError
 
-__all__ = ["BENCHMARKS", "GROUPS", "Benchmark", "LoadedBenchmark", "load_benchmark", "resolve_names"]
-
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark for benchmark in (MMLU_PRO, GPQA, THEOREMQA, WEBINSTRUCT, MATH500, MINERVA, AIME24)
 }
@@ -27,6 +25,10 @@ GROUPS: dict[str, list[str]] = {
     "math": [name for name, benchmark in BENCHMARKS.items() if benchmark.group == "math"],
     "all": list(BENCHMARKS),
 }
+GROUP_TITLES = {"general": "General", "math": "Math"}
+"""Groups whose mean accuracy is shown."""
+TITLES = {name: benchmark.title for name, benchmark in BENCHMARKS.items()} | GROUP_TITLES
+"""In the order of the tables."""
 
 
 def resolve_names(names: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """AIME 2024: both papers of the American Invitational Mathematics Examination, answers from 0 to 999."""
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
-from icpo_cli.data.benchmarks.layouts import own_layout, rlpr_source
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, own_layout, rlpr_source
+from icpo_cli.data.sources import RawRow
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Question
 

@@ -2,14 +2,24 @@
 
 import hashlib
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
-from icpo_cli.data.benchmarks.layouts import LETTERS, ask_letter, letter_gold, lettered, rlpr_letter, rlpr_source
+from icpo_cli.data.benchmarks.benchmark import (
+    LETTERS,
+    Benchmark,
+    BenchmarkSource,
+    HubDataset,
+    ask_letter,
+    letter_gold,
+    lettered,
+    rlpr_letter,
+    rlpr_source,
+)
+from icpo_cli.data.sources import RawRow
 from icpo_cli.records import AnswerKind, Gold, Question
 from icpo_cli.rng import stable_hash
 
 
 def _own(row: RawRow) -> Question:
-    options = row.texts("choices")
+    options = row.texts("choices", 2)
     right = LETTERS.index(letter_gold(row, row.text("answer"), options).answer)
     return permuted(row.text("id"), row.text("question"), options, right)
 

@@ -1,7 +1,6 @@
 """Loading of a benchmark's questions: from a local file or the hub, with checks against what is known of them."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,9 +10,11 @@ from typing import Any
 import platformdirs
 
 from icpo_cli.data import sources
-from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset
+from icpo_cli.data.sources import RawRow
 from icpo_cli.errors import UserError
 from icpo_cli.records import Question
+from icpo_cli.rng import sha256
 from icpo_cli.runs.files import atomic_write
 
 
@@ -132,21 +133,18 @@ def how_to_get(benchmark: Benchmark) -> str:
 def golds_sha256(questions: tuple[Question, ...]) -> str:
     """A hash over id, options and gold of each question; the order of questions does not matter."""
     golds = sorted([question.id, *question.gold.choices, question.gold.answer] for question in questions)
-    return hashlib.sha256(json.dumps(golds).encode()).hexdigest()
+    return sha256([json.dumps(golds).encode()])
 
 
 def fingerprint(questions: tuple[Question, ...]) -> str:
-    digest = hashlib.sha256()
-    for question in questions:
-        digest.update(repr((question.id, question.text, question.gold)).encode())
-    return digest.hexdigest()
+    return sha256(repr((question.id, question.text, question.gold)).encode() for question in questions)
 
 
 def _read(benchmark: Benchmark, source: BenchmarkSource, path: Path) -> list[Question]:
     questions: dict[str, Question] = {}
     rows = -1
     for rows, (place, columns) in enumerate(READERS[path.suffix](path)):
-        question = source.read(RawRow(place, rows, columns))
+        question = source.read(RawRow(place, rows, columns, benchmark.confidential))
         if question is None:
             continue
         if question.id in questions:

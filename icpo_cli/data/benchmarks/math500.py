@@ -1,7 +1,15 @@
 """MATH-500: competition problems of five levels, LaTeX answers."""
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
-from icpo_cli.data.benchmarks.layouts import ask_boxed, math_gold, own_layout, rlpr_source
+from icpo_cli.data.benchmarks.benchmark import (
+    Benchmark,
+    BenchmarkSource,
+    HubDataset,
+    ask_boxed,
+    math_gold,
+    own_layout,
+    rlpr_source,
+)
+from icpo_cli.data.sources import RawRow
 from icpo_cli.records import Question
 
 

@@ -2,8 +2,17 @@
 
 import random
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
-from icpo_cli.data.benchmarks.layouts import ask_letter, choice_question, own_choices, rlpr_letter, rlpr_source
+from icpo_cli.data.benchmarks.benchmark import (
+    Benchmark,
+    BenchmarkSource,
+    HubDataset,
+    ask_letter,
+    choice_question,
+    own_choices,
+    rlpr_letter,
+    rlpr_source,
+)
+from icpo_cli.data.sources import RawRow
 from icpo_cli.records import Question
 
 GOLDS = "99c63e66a6bd5a6c15d6febb686f437962dbbdbcb052d180e4185f6642152b95"
@@ -14,7 +23,7 @@ SAMPLE_SEED = 20250623
 
 def _original(row: RawRow) -> Question:
     name = f"mmlu_pro/{row.text('question_id')}"
-    return choice_question(row, name, row.text("question"), row.texts("options"))
+    return choice_question(row, name, row.text("question"), row.texts("options", 2))
 
 
 def _draw(questions: list[Question]) -> list[Question]:

@@ -3,8 +3,8 @@
 import re
 
 from icpo_cli.config.load import nearest
-from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, RawRow
-from icpo_cli.data.benchmarks.layouts import own_layout, rlpr_source
+from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, HubDataset, own_layout, rlpr_source
+from icpo_cli.data.sources import RawRow
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Question
 

@@ -1,7 +1,15 @@
 """WebInstruct-verified: 638 held-out university questions from the web, as selected by RLPR."""
 
-from icpo_cli.data.benchmarks.benchmark import Benchmark, BenchmarkSource, RawRow
-from icpo_cli.data.benchmarks.layouts import ask_boxed, letter_gold, options_in, own_layout, rlpr_source
+from icpo_cli.data.benchmarks.benchmark import (
+    Benchmark,
+    BenchmarkSource,
+    ask_boxed,
+    letter_gold,
+    options_in,
+    own_layout,
+    rlpr_source,
+)
+from icpo_cli.data.sources import RawRow
 from icpo_cli.records import Gold
 
 
