@@ -197,3 +197,16 @@ def test_the_loop_and_the_learner_know_no_method_by_name(path: Path) -> None:
     # The package and the commands contain the name of a method.
     said = path.read_text(encoding="utf-8").replace("icpo_cli", "").replace("icpo train", "").replace("icpo eval", "")
     assert re.search(rf"\b({methods})\b", said) is None
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "train").glob("*.py")), ids=lambda path: path.name)
+def test_the_loop_and_its_record_know_no_task_by_name(path: Path) -> None:
+    """Held-out questions are a task like a benchmark: nothing is decided by its name."""
+    compared = [
+        each
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare)
+        for each in ast.walk(node)
+    ]
+    assert not any(isinstance(each, ast.Constant) and each.value == "heldout" for each in compared)
+    assert not any(isinstance(each, ast.Name) and each.id == "HELDOUT" for each in compared)
