@@ -4,10 +4,10 @@ The checks of a command read it, so a source imports torch where it computes.
 """
 
 from icpo_cli.rewards.majority import from_majority
-from icpo_cli.rewards.process import from_process
 from icpo_cli.rewards.reference import from_reference_likelihood, from_reference_probability
 from icpo_cli.rewards.self_certainty import from_self_certainty
-from icpo_cli.rewards.source import RewardSource, from_verdicts
+from icpo_cli.rewards.source import RewardSource
+from icpo_cli.rewards.verdicts import from_process, from_verdicts
 
 REWARD_SOURCES: dict[str, RewardSource] = {
     "verifier": RewardSource(from_verdicts, uses_verdicts=True),

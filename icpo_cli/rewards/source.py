@@ -1,4 +1,4 @@
-"""Reward sources: where the answer part of a reward comes from. Their interface, and the verifier as a source."""
+"""The interface of reward sources, from which the answer part of a reward comes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from icpo_cli.config.schema import RewardConfig
 from icpo_cli.grading.verifier import Grading, Verifier
 from icpo_cli.records import Group, LogProbs, Verdict
-from icpo_cli.rewards.noise import coin_of, rewarded_as_correct
 from icpo_cli.rng import SeedKey
 
 if TYPE_CHECKING:
@@ -107,24 +106,3 @@ class RewardSource:
     """Reads all sampled responses of a prompt, so that rollout.votes has an effect."""
     replaces_responses: bool = False
     """Trains on other texts than the responses (`SourceOutput.targets`)."""
-
-
-def from_verdicts(inputs: SourceInput) -> SourceOutput:
-    """1 for a correct answer, else 0; flipped by verdict noise, or a random coin, if configured."""
-    return SourceOutput(
-        answer=[
-            [
-                verdict_reward(verdict, inputs.config, inputs.seed_key.at(group.prompt.id, number))
-                for number, verdict in enumerate(verdicts)
-            ]
-            for group, verdicts in zip(inputs.groups, inputs.verdicts, strict=True)
-        ],
-        decided=[all(verdict.decided for verdict in verdicts) for verdicts in inputs.verdicts],
-    )
-
-
-def verdict_reward(verdict: Verdict, config: RewardConfig, key: SeedKey) -> float:
-    """1 or 0: the answer reward of a verdict; `key` seeds its random draws."""
-    if config.control == "random":
-        return float(coin_of(key))
-    return float(rewarded_as_correct(verdict.correct, config.noise, key))

@@ -8,7 +8,7 @@ import numpy as np
 from icpo_cli.config.schema import Config
 from icpo_cli.data.prompts import PromptSet, fingerprint, iteration_prompts
 from icpo_cli.records import Prompt
-from icpo_cli.rewards.noise import draws_of
+from icpo_cli.rewards.reward import draws_of
 from icpo_cli.rng import SeedKey, sampling_seeds, sha256
 
 RESPONSES_HASHED = 100_000

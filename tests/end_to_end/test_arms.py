@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from icpo_cli.config.schema import NoiseConfig
-from icpo_cli.rewards.noise import noise_of
+from icpo_cli.rewards.reward import noise_of
 from icpo_cli.rng import SeedKey
 from icpo_cli.runs.journal import Journal
 from icpo_cli.runs.parquet import Row, read_table

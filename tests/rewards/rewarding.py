@@ -9,7 +9,8 @@ from icpo_cli.grading.verifier import Grading, Verifier, answers_of
 from icpo_cli.records import Group, LogProbs, Reward, Verdict
 from icpo_cli.rewards.registry import REWARD_SOURCES
 from icpo_cli.rewards.reward import reward_of, rewards_of
-from icpo_cli.rewards.source import SourceInput, SourceOutput, verdict_reward
+from icpo_cli.rewards.source import SourceInput, SourceOutput
+from icpo_cli.rewards.verdicts import verdict_reward
 from icpo_cli.rng import SeedKey
 
 NO_LOGPROBS = LogProbs(*[torch.zeros(0)] * 4)

@@ -8,7 +8,7 @@ import pytest
 
 from icpo_cli.config.schema import NoiseConfig, RewardConfig
 from icpo_cli.records import RuleName, Verdict, VerdictKind
-from icpo_cli.rewards.noise import coin_of, draws_of, noise_of, rewarded_as_correct
+from icpo_cli.rewards.reward import coin_of, draws_of, noise_of, rewarded_as_correct
 from icpo_cli.rng import SeedKey
 from tests.rewards.rewarding import rewarded
 

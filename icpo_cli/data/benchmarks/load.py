@@ -56,10 +56,10 @@ def load(benchmark: Benchmark, data_dir: Path | None) -> LoadedBenchmark:
 def obtain(benchmark: Benchmark, folder: Path | None) -> LoadedBenchmark:
     """Fetch from the first hub data set that is available, into the folder, else the cache. Raises Unavailable."""
     reasons = []
-    for source in _on_hub(benchmark):
-        path = cached_file(source) if folder is None else folder / f"{source.stem}.parquet"
+    for source, hub in _on_hub(benchmark):
+        path = _cached_file(source, hub) if folder is None else folder / f"{source.stem}.parquet"
         try:
-            return _fetch(benchmark, source, path)
+            return _fetch(benchmark, source, hub, path)
         except Unavailable as reason:
             reasons.append(str(reason))
     raise Unavailable("; ".join(reasons))
@@ -99,34 +99,29 @@ def find(benchmark: Benchmark, data_dir: Path | None) -> BenchmarkFile | None:
         for path in _candidates(source, data_dir):
             if path.is_file():
                 return BenchmarkFile(benchmark, source, path, None)
-    for source in _on_hub(benchmark):
-        if cached_file(source).is_file():
-            return BenchmarkFile(benchmark, source, cached_file(source), source.hub)
+    for source, hub in _on_hub(benchmark):
+        if _cached_file(source, hub).is_file():
+            return BenchmarkFile(benchmark, source, _cached_file(source, hub), hub)
     return None
 
 
-def cached_file(source: BenchmarkSource) -> Path:
+def _cached_file(source: BenchmarkSource, hub: HubDataset) -> Path:
     """The path in the user's cache for the source's rows."""
-    assert source.hub is not None
-    revision = (source.hub.revision or "default")[:12]
-    folder = f"{source.hub.id.strip('/').replace('/', '--')}@{revision}"
+    folder = f"{hub.id.strip('/').replace('/', '--')}@{(hub.revision or 'default')[:12]}"
     return Path(platformdirs.user_cache_dir("icpo")) / "benchmarks" / folder / f"{source.stem}.parquet"
 
 
 def how_to_get(benchmark: Benchmark) -> str:
     """One line of instructions for getting the data."""
     ways = []
-    for source in _on_hub(benchmark):
-        assert source.hub is not None
-        file = f" {source.hub.file}" if source.hub.file else ""
-        way = f"hf download {source.hub.id}{file} --repo-type dataset --local-dir DIR"
-        if source.hub.gated:
-            way = f"request access to {source.hub.id} on the hub, `hf auth login`, `icpo data prepare {benchmark.name}`"
-        elif not source.hub.file:
-            way = f"`icpo data prepare {benchmark.name}` ({source.hub.id})"
+    for _, hub in _on_hub(benchmark):
+        if hub.gated:
+            ways.append(f"request access to {hub.id} on the hub, `hf auth login`, `icpo data prepare {benchmark.name}`")
+        elif hub.file:
+            download = f"hf download {hub.id} {hub.file} --repo-type dataset --local-dir DIR"
+            ways.append(f"`{download}` and eval.data_dir=DIR")
         else:
-            way = f"`{way}` and eval.data_dir=DIR"
-        ways.append(way)
+            ways.append(f"`icpo data prepare {benchmark.name}` ({hub.id})")
     return "get it with network by " + ", or ".join(ways)
 
 
@@ -172,8 +167,8 @@ def _candidates(source: BenchmarkSource, data_dir: Path | None) -> list[Path]:
     return [data_dir / f"{source.stem}{suffix}" for suffix in READERS]
 
 
-def _on_hub(benchmark: Benchmark) -> list[BenchmarkSource]:
-    return [source for source in benchmark.sources if source.hub is not None]
+def _on_hub(benchmark: Benchmark) -> list[tuple[BenchmarkSource, HubDataset]]:
+    return [(source, source.hub) for source in benchmark.sources if source.hub is not None]
 
 
 def _missing(benchmark: Benchmark, data_dir: Path | None) -> str:
@@ -183,14 +178,13 @@ def _missing(benchmark: Benchmark, data_dir: Path | None) -> str:
     return f"not in {data_dir} (as {names}, .jsonl, .parquet or .csv), and the hub does not give it"
 
 
-def _fetch(benchmark: Benchmark, source: BenchmarkSource, path: Path) -> LoadedBenchmark:
+def _fetch(benchmark: Benchmark, source: BenchmarkSource, hub: HubDataset, path: Path) -> LoadedBenchmark:
     """Download the source's rows, check them, then move them to `path`. Raises Unavailable."""
-    assert source.hub is not None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as tmp:
-            _download(source.hub, tmp)
-            loaded = BenchmarkFile(benchmark, source, tmp, source.hub).load()
+            _download(hub, tmp)
+            loaded = BenchmarkFile(benchmark, source, tmp, hub).load()
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
     return loaded
