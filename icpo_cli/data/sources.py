@@ -11,6 +11,7 @@ from icpo_cli.config.load import nearest
 from icpo_cli.config.schema import SourceConfig
 from icpo_cli.errors import UserError
 from icpo_cli.records import AnswerKind, Gold, Question
+from icpo_cli.text import cut
 
 PlacedRow = tuple[str, dict[str, Any]]
 """A row's place for messages (file:line), and its columns."""
@@ -63,7 +64,7 @@ class RawRow:
 
     def _shown(self, value: Any) -> str:
         if not self.confidential:
-            return repr(value)
+            return cut(repr(value), 100)
         if isinstance(value, list):
             return f"a list of {len(value)}"
         return "empty" if value is None or not str(value).strip() else f"a {type(value).__name__}"

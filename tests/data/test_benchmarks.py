@@ -301,12 +301,18 @@ OWN = {"id": "a", "question": "q", "answer": "1"}
 CHOICE = {**OWN, "choices": ["x", "y", "z"]}
 BAD: dict[str, tuple[str, str, list[dict[str, Any]], str]] = {
     "wrong column": ("math500", "math500", [{"id": "a", "question": "q", "anser": "1"}], ":1: no column 'answer'"),
-    "empty text": ("math500", "math500", [{**OWN, "question": " "}], "column 'question' is empty"),
-    "not a text": ("math500", "math500", [{**OWN, "answer": ["1"]}], "column 'answer' is a list of 1"),
+    "empty text": ("math500", "math500", [{**OWN, "question": " "}], "column 'question' is ' ', not a text"),
+    "not a text": ("math500", "math500", [{**OWN, "answer": ["1"]}], "column 'answer' is ['1'], not a text"),
+    "confidential": ("gpqa", "gpqa", [{**CHOICE, "question": ["secret"]}], "column 'question' is a list of 1, not"),
     "id twice": ("math500", "math500", [OWN, OWN], ":2: id 'a' appears twice"),
     "count": ("math500", "math500", [OWN], "1 questions, where math500 has 2"),
     "no options": ("mmlu_pro", "mmlu_pro", [OWN], "no column 'choices'"),
-    "one option": ("mmlu_pro", "mmlu_pro", [{**OWN, "choices": ["x"], "answer": "A"}], "is a list of 1"),
+    "one option": (
+        "mmlu_pro",
+        "mmlu_pro",
+        [{**OWN, "choices": ["x"], "answer": "A"}],
+        "is ['x'], not a list of options",
+    ),
     "letter beyond": ("mmlu_pro", "mmlu_pro", [{**CHOICE, "answer": "D"}], "a letter from A to C"),
     "not a letter": ("gpqa", "gpqa", [{**CHOICE, "answer": "x y"}], "a letter from A to C"),
     "over 999": ("aime24", "aime24", [{**OWN, "answer": "1000"}], "a whole number from 0 to 999, not '1000'"),
