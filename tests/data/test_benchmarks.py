@@ -303,7 +303,12 @@ BAD: dict[str, tuple[str, str, list[dict[str, Any]], str]] = {
     "wrong column": ("math500", "math500", [{"id": "a", "question": "q", "anser": "1"}], ":1: no column 'answer'"),
     "empty text": ("math500", "math500", [{**OWN, "question": " "}], "column 'question' is ' ', not a text"),
     "not a text": ("math500", "math500", [{**OWN, "answer": ["1"]}], "column 'answer' is ['1'], not a text"),
-    "confidential": ("gpqa", "gpqa", [{**CHOICE, "question": ["secret"]}], "column 'question' is a list of 1, not"),
+    "confidential": (
+        "gpqa",
+        "gpqa",
+        [{**CHOICE, "answer": "A", "question": ["secret"]}],
+        "column 'question' is a list of 1, not",
+    ),
     "id twice": ("math500", "math500", [OWN, OWN], ":2: id 'a' appears twice"),
     "count": ("math500", "math500", [OWN], "1 questions, where math500 has 2"),
     "no options": ("mmlu_pro", "mmlu_pro", [OWN], "no column 'choices'"),
