@@ -26,10 +26,9 @@ from icpo_cli.data.sources import how_to_get_source, source_here, source_name
 from icpo_cli.device import Gpu, device_profile, gpus
 from icpo_cli.distributed import Ranks, join, leave
 from icpo_cli.errors import EXIT_FAILED, UserError
-from icpo_cli.evaluate.prepare import check_writable
 from icpo_cli.models.locate import architecture_of, is_made
 from icpo_cli.models.sizes import GIB
-from icpo_cli.runs.files import existing_parent
+from icpo_cli.runs.files import check_writable, existing_parent
 from icpo_cli.text import printable
 from icpo_cli.train.launch import adopt_slurm, is_first_rank, ranks_of_environment, run_local_ranks
 from icpo_cli.train.preflight import check_room, room_here
