@@ -17,8 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats  # type: ignore[import-untyped]
 
-from icpo_cli.text import known
-
 CONFIDENCE = 0.95
 POWER = 0.8
 """Power of the test whose minimum detectable effect is given."""
