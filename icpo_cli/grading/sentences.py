@@ -41,7 +41,7 @@ AFTER = compiled(
     rf"(?<=[\s$)\]}}\w*])(?:{words(alternation('after', phrases.EUROPEAN))}|{alternation('after', phrases.OTHERS)})"
 )
 LEAD = compiled(
-    rf"(?:\s{{0,9}}=>\s{{0,9}}|[#>*\s∴⇒→-]{{0,6}})(?:{phrases.HENCE}\b[,，:、]?\s*|{phrases.HENCE}[,，、])?"
+    rf"(?:\s{{0,9}}=>\s{{0,9}}|(?:[#>*\s∴⇒→]|-(?=\s)){{0,6}})(?:{phrases.HENCE}\b[,，:、]?\s*|{phrases.HENCE}[,，、])?"
     r"(?:we |i |one )?(?:(?:get|obtain|have|find|conclude)s?(?: that)? )?(?:that )?"
 )
 SKIPPED = compiled(
