@@ -137,12 +137,12 @@ AFTERTHOUGHT = (
 """Words after a value that begin a reason or a remark."""
 NO_ANSWER = (
     r"correct|wrong|verified|confirmed|above|below|as follows|given|not|therefore|obtained|in the|in|consistent|valid"
-    r"|pas|nicht|no|não|не|unique|see"
+    r"|pas|nicht|не|unique|see"
     r"|expressed|rounded|simplified|independent|the same|what|exactly what|now|clear|let'?s|let us"
     r"|we|it"
 )
 """Beginnings of a sentence about the answer that does not state it."""
-NEGATED = r"\b(?:not|isn't|never|nicht|pas|no|não|не)\b|不|没|沒|ない|않|아니|नहीं"
+NEGATED = r"\b(?:not|isn't|never|nicht|pas|no|não|не)(?:\s+\S*)?$|不|没|沒|ない|않|아니|नहीं"
 """Makes a sentence about the answer say what it is not."""
 UNREAL = "false|untrue|wrong|incorrect|not true|if|whether|unless|suppose|assume|assuming"
 """Before a sentence about the answer: it is not asserted."""

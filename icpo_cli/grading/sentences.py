@@ -60,6 +60,7 @@ END = compiled(
     rf"(?:{alternation('end', tuple(phrases.LANGUAGES))}|\$?\\(?:blacksquare|square|qed)\s?\$?|\bq\.?e\.?d\.?)$"
 )
 MARKS = " \t\n.。！∎■□।*_`"
+POINTER = compiled(r"(?:this|that|it|which|here|what|there|these|those)\b")
 RATHER = compiled(r"(?:not|neither)\b[^\n]{1,60}?\bbut (?:rather |instead )?")
 VALUE = compiled(
     r"[-+−±~≈]?\s?(?:[\d.√π∞∅$€£¥₹(\[{|]|\\(?!text|mbox)[a-z({\[$]|(?:true|false|yes|no|none)\b"
@@ -129,8 +130,9 @@ def concluded_in(text: str) -> Iterator[Passage]:
         before = text[max(0, found.start() - 300) : found.start()]
         start = max((end.end() for end in re.finditer(r"[.!?。]\s+|\n|。", before)), default=0)
         value = trimmed(re.sub(r",? (?:which|that|this|it)\s*$", "", LEAD.sub("", before[start:], count=1)))
-        if value and states_value(value):
-            yield Passage(found.start() - len(before) + start, found.start(), value, True)
+        certain = states_value(value)
+        if certain or (0 < len(value.split()) <= 3 and not POINTER.match(value)):
+            yield Passage(found.start() - len(before) + start, found.start(), value, certain)
 
 
 def chosen_in(text: str) -> Iterator[Passage]:
