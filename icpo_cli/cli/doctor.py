@@ -57,7 +57,7 @@ class Finding:
 def doctor(
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="As of the run. Default: the quickstart."),
+        typer.Argument(metavar="[FILE.yaml ...] [key=value ...]", help="The run's. Default: the quickstart."),
     ] = None,
     nproc: Annotated[int | None, typer.Option(metavar="N", min=1, help="Check N local ranks together.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
@@ -97,6 +97,8 @@ def examine(config: Config) -> list[Finding]:
         gathered = ranks.all_gather([(socket.gethostname(), own)])
         shared, timed = check_shared(config, ranks), check_collective(ranks)
         leave()
+    except UserError:  # the device that the ranks need is not here, as a finding says
+        return own
     except (RuntimeError, OSError, ValueError) as error:  # what torch raises for an unreachable or missing rank
         reason = " ".join(str(error).split())[:200]
         fix = "check MASTER_ADDR, the firewall between the hosts, and NCCL_SOCKET_IFNAME"
