@@ -1,4 +1,4 @@
-"""Write docs/COMMANDS.md from the commands' help and docs/CONFIG.md from the config schema."""
+"""Write docs/COMMANDS.md from the commands' help, CONFIG.md from the schema, BASELINES.md's table from sources.yaml."""
 
 import sys
 import types
@@ -29,6 +29,15 @@ YAML file, which may `include:` other files; later values replace earlier ones. 
 configuration. Defaults are the paper's (Table 6); `method=NAME` sets the keys of a preset of
 `icpo_cli/config/methods/`. Rules across keys, such as `learner.mini_batch_prompts`
 dividing `rollout.prompts_per_iteration`, are in `icpo_cli/train/check.py`; they are checked before a run starts.
+"""
+SOURCES = """## Numbers and their sources
+
+Made by `scripts/reference` from `docs/sources.yaml`; a test compares it with the resolved files. Code was read at the
+commit that is named. Papers (arXiv) are quoted as noted when the files were written. "Not stated": no source that was
+read states the number; the file has the default. "There" is the source.
+
+| files | source | numbers |
+|---|---|---|
 """
 TABLE_HEAD = "| key | type | default | allowed | meaning |\n|---|---|---|---|---|\n"
 
@@ -77,12 +86,28 @@ def _type_words(hint: Any) -> tuple[str, str]:
     return "section" if is_dataclass(hint) or typing.get_origin(hint) is dict else hint.__name__, ""
 
 
+def sources_section() -> str:
+    """The table of docs/sources.yaml, under its heading."""
+    rows = ""
+    for pattern, sources in yaml.safe_load((DOCS / "sources.yaml").read_text(encoding="utf-8")).items():
+        for source in sources:
+            cells = [f"`{key}` {value}" for key, value in source["states"].items()]
+            cells += [
+                f"`{key}` {there} there, {here} here ({why})"
+                for key, (there, here, why) in source.get("differs", {}).items()
+            ]
+            rows += f"| `{pattern}` | {source['source']} | {'; '.join(cells)} |\n"
+    return SOURCES + rows
+
+
 def main() -> None:
     root = typer.main.get_command(app)
     context = root.context_class(root, info_name="icpo", terminal_width=WIDTH, max_content_width=WIDTH)
+    written = (DOCS / "BASELINES.md").read_text(encoding="utf-8")
     pages = {
         "COMMANDS.md": "\n".join([COMMANDS, *command_sections(root, context)]),
         "CONFIG.md": "\n".join([CONFIG, *config_sections(Config)]),
+        "BASELINES.md": written.split(SOURCES.splitlines()[0])[0] + sources_section(),
     }
     for name, text in pages.items():
         page = DOCS / name
