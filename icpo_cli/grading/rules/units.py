@@ -65,7 +65,8 @@ AMOUNT = re.compile(r"(\d+(?:\.\d+)?) *([A-Za-z]+)\.?")
 NOT_UNITS = frozenset(
     """
     or and not no none never plus minus less more greater than least most to between into if when where is are
-    was thousand million billion trillion hundred sin cos tan log ln exp approximately about
+    was thousand million billion trillion hundred times fewer out squared cubed factorial sin cos tan log ln exp
+    approximately about
     """.split()
 )
 """Words after a number that change its meaning."""
@@ -102,8 +103,9 @@ def split_unit(text: str) -> tuple[str, str] | None:
             return value, unit
     parts = text.split(" ")
     for count in range(len(parts) - 1, 0, -1):
-        if parts[count].isalpha() and parts[count] not in NOT_UNITS and in_words(" ".join(parts[:count])) is not None:
-            return " ".join(parts[:count]), " ".join(parts[count:])
+        value, unit = " ".join(parts[:count]), " ".join(parts[count:])
+        if parts[count].isalpha() and _may_be_unit(unit) and in_words(value) is not None:
+            return value, unit
     return None
 
 
