@@ -190,7 +190,7 @@ class RewardConfig:
     )
     rule: Literal["strict", "rlpr", "theoremqa"] = setting(
         "strict",
-        "Comparison of answers. rlpr and theoremqa grade as those projects' code, to compare with their numbers.",
+        "Comparison of answers. rlpr and theoremqa follow those projects' code closely, to compare with their numbers.",
     )
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
