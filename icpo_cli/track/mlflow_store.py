@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 # A server that does not answer must not hold up training; records are kept and sent later.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -136,8 +137,21 @@ STORE_ERRORS = (MlflowException, OSError)
 """Errors of a store that worked at the start: it does not answer, is full or is locked."""
 
 
-def _usable(uri: str | None) -> AbstractContextManager[None]:
-    return user_errors(f"track.uri: {uri or DEFAULT}: cannot be used")
+@contextmanager
+def _usable(uri: str | None) -> Iterator[None]:
+    with user_errors(f"track.uri: {uri or DEFAULT}: cannot be used"):
+        if uri is not None and uri.startswith(SQLITE):
+            _check_file(Path(uri.removeprefix(SQLITE)))
+        yield
+
+
+def _check_file(database: Path) -> None:
+    """Raise OSError at once if the file cannot be written or created; MLflow would try for two minutes."""
+    if database.exists():
+        database.open("ab").close()
+    elif database.parent.is_dir():
+        with TemporaryFile(dir=database.parent):
+            pass
 
 
 def _tracking_uri(uri: str | None) -> str:
