@@ -15,7 +15,7 @@ from torch import Tensor
 CACHED_VALUES = 2**20
 """Float32 logits processed at once on CPU."""
 ALIGNMENT = 64
-"""On CUDA, blocks of the vocabulary are multiples of it: otherwise cuBLAS has only kernels of a third of the speed."""
+"""On CUDA, blocks of the vocabulary are multiples of it: for other widths cuBLAS has only slow kernels."""
 
 
 @dataclass(frozen=True)

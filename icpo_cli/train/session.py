@@ -97,9 +97,7 @@ def run_training(
                 observer.note(f"run {tracker.run_id} in {run.path}")
                 if checkpoint is not None and state.ranks != ranks.size:
                     observer.note(f"resumed on {_ranks_text(ranks.size)}; until now it ran on {state.ranks}")
-                _report_data(config, prepared, observer)
-                for warning in prepared.warnings:
-                    observer.note(f"warning: {warning}")
+                _report_inputs(config, prepared, observer)
             record = RunRecord(tracker, prepared.tasks) if tracker else None
             checkpoints = run.checkpoints(config.train.keep_checkpoints)
             if ranks.first:
@@ -265,7 +263,7 @@ def _record_input_parity(config: Config, prepared: TrainInputs, tracker: Tracker
     tracker.log_artifact(path)
 
 
-def _report_data(config: Config, prepared: TrainInputs, observer: Observer) -> None:
+def _report_inputs(config: Config, prepared: TrainInputs, observer: Observer) -> None:
     prompts = prepared.prompts
     text = f"{len(prompts.train)} training prompts, {len(prompts.heldout)} held out"
     if prompts.too_long:
@@ -278,3 +276,5 @@ def _report_data(config: Config, prepared: TrainInputs, observer: Observer) -> N
     if config.reward.control == "shuffled_golds":
         text += f"; each graded by another one's gold answer, {prepared.golds_unmoved} of which have the same text"
     observer.note(text)
+    for warning in prepared.warnings:
+        observer.note(f"warning: {warning}")

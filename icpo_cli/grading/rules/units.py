@@ -76,7 +76,7 @@ ANGLE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)[^a-z]*\^\{\\circ\}$")
 CONTINUED = re.compile(r"\^(?!\{\\circ\})|\\cdot|\\times|[eE][+-]?\d|[*/)]")
 """Exponent or product, which belongs to the number before it."""
 PRIMES = {"'": ("foot", "arcminute"), "''": ("inch", "arcsecond")}
-"""Units of a prime, beside lengths and beside degrees."""
+"""Unit of a prime: compared with a length, compared with an angle."""
 FACTORS = ("i", "j", "e", "x", "y", "n", "k")
 """Letters that after a number are a factor, not a unit."""
 MAX_UNIT_CHARS = 60
